@@ -1,0 +1,6 @@
+package mlmodel
+
+// Model is a parsed model package.
+type Model struct {
+	Signature *Signature
+}

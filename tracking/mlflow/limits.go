@@ -1,0 +1,44 @@
+package mlflow
+
+// Limits on names and values, in characters unless said otherwise (source: mlflow/utils/validation.py, MLflow 3.17).
+const (
+	MaxExperimentNameLength  = 500
+	MaxArtifactLocation      = 2048
+	MaxKeyLength             = 250 // params, metrics, tags of runs; tags of experiments, registered models, versions
+	MaxParamValueLength      = 6000
+	MaxTagValueLength        = 8000
+	MaxExperimentTagValue    = 5000
+	MaxModelRegistryTagValue = 100_000
+	MaxDatasetName           = 500
+	MaxDatasetDigest         = 36
+	MaxDatasetSource         = 65_535
+	MaxDatasetSchema         = 1_048_575
+	MaxDatasetProfile        = 16_777_215
+	MaxInputTagKey           = 255
+	MaxInputTagValue         = 500
+	MaxLoggedModelParamKey   = 255
+	MaxLoggedModelParamValue = 6000
+	MaxAliasLength           = 255
+	MaxDescriptionLength     = 5000
+
+	MaxMetricsPerBatch  = 1000
+	MaxParamsPerBatch   = 100
+	MaxTagsPerBatch     = 100
+	MaxEntitiesPerBatch = 1000
+	MaxBatchBytes       = 1_000_000 // request body of log-batch, bytes
+
+	SearchRunsDefault      = 1000
+	SearchRunsMax          = 50_000
+	SearchExperimentsMax   = 50_000
+	SearchModelsDefault    = 100
+	SearchModelsMax        = 1000
+	SearchVersionsDefault  = 10_000
+	SearchVersionsMax      = 200_000
+	SearchLoggedModelsDef  = 100
+	MetricHistoryBulkMax   = 25_000
+	MetricHistoryBulkRuns  = 100
+	MetricIntervalMaxSteps = 2500
+)
+
+// Version is the MLflow release whose surface this server speaks; GET /version answers it and clients decide on features by it.
+const Version = "3.17.2"
