@@ -63,7 +63,7 @@ func (t *Table) Resolve(modelName string, by By, x string) (Decision, error) {
 		return Decision{}, fmt.Errorf("%w: registered model %q, %s %q", ErrNotRouted, modelName, by, x)
 	}
 	e := &t.endpoints[tg.endpoint]
-	return Decision{Endpoint: e, Arm: &e.Arms[tg.arm], Revision: t.revision}, nil
+	return Decision{Endpoint: e, Arm: &e.Arms[tg.arm], Revision: t.revision, Bucket: -1}, nil
 }
 
 // stage finds a stage by its name, in any case of letters as MLflow's clients do.

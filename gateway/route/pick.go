@@ -26,7 +26,8 @@ func (t *Table) Pick(endpoint, stickyKey string, rnd uint64) (Decision, error) {
 	if len(e.spans) == 0 {
 		return Decision{}, e.noArms()
 	}
-	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(e.bucket(stickyKey, rnd))], Revision: t.revision}, nil
+	bucket := e.bucket(stickyKey, rnd)
+	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket)}, nil
 }
 
 func (e *Endpoint) noArms() error {

@@ -97,6 +97,8 @@ type Decision struct {
 	Endpoint *Endpoint
 	Arm      *Arm
 	Revision int64
+	// Bucket is the bucket that chose the arm, 0–9999; −1 where the arm was named (Resolve).
+	Bucket int
 }
 
 // Table is one published revision of all routes.
