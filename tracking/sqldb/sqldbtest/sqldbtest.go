@@ -1,0 +1,71 @@
+// Package sqldbtest gives tests a fresh database, and the real MLflow to compare with.
+//
+// It owns the finding of the repository's Python environment (.venv) and temporary databases. It is called by tests only; it
+// must not know any store.
+package sqldbtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/tracking/sqldb"
+)
+
+// Open returns a fresh database in a temporary folder, closed at the end of the test. opts may be nil.
+func Open(t testing.TB, opts *sqldb.Options) *sqldb.DB {
+	t.Helper()
+	return OpenFile(t, filepath.Join(t.TempDir(), "mlflow.db"), opts)
+}
+
+// OpenFile opens the database file at path, closed at the end of the test.
+func OpenFile(t testing.TB, path string, opts *sqldb.Options) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:///"+path, opts)
+	if err != nil {
+		t.Fatalf("open %s: %v", path, err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close %s: %v", path, err)
+		}
+	})
+	return db
+}
+
+// PythonPath returns the interpreter of the repository's .venv, which has the real MLflow; the test fails without one.
+func PythonPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		python := filepath.Join(dir, ".venv", "bin", "python")
+		if _, err := os.Stat(python); err == nil {
+			return python
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no .venv with MLflow found upwards of the test's folder: run `make setup`")
+		}
+		dir = up
+	}
+}
+
+// Python runs the script with the real MLflow at hand and returns what it printed, without white space at both ends. The
+// script finds args in sys.argv[1:]; a non-zero exit fails the test with its stderr.
+func Python(t testing.TB, script string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), PythonPath(t), append([]string{"-c", script}, args...)...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true", "GIT_PYTHON_REFRESH=quiet")
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("python: %v\n%s%s", err, out.String(), errs.String())
+	}
+	return strings.TrimSpace(out.String())
+}

@@ -1,0 +1,152 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+var errClosed = errors.New("database is closed")
+
+// Tx is one transaction. It is used by one goroutine at a time and ends with the function it was handed to.
+type Tx struct {
+	dialect Dialect
+	conn    *sql.Conn
+	stmts   *stmtCache
+}
+
+var _ Querier = (*Tx)(nil)
+
+// Dialect returns the SQL dialect.
+func (tx *Tx) Dialect() Dialect { return tx.dialect }
+
+// QueryContext runs a query; close the rows before the transaction's next statement.
+func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	// Not cached: a prepared statement of one connection cannot serve two open results.
+	return tx.conn.QueryContext(ctx, tx.dialect.Rebind(query), args...)
+}
+
+// QueryRowContext runs a query of at most one row.
+func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	query = tx.dialect.Rebind(query)
+	if s, release := tx.stmts.acquire(ctx, query); s != nil {
+		defer release()
+		return s.QueryRowContext(ctx, args...)
+	}
+	return tx.conn.QueryRowContext(ctx, query, args...)
+}
+
+// ExecContext runs a statement without rows.
+func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	query = tx.dialect.Rebind(query)
+	if s, release := tx.stmts.acquire(ctx, query); s != nil {
+		defer release()
+		return s.ExecContext(ctx, args...)
+	}
+	return tx.conn.ExecContext(ctx, query, args...)
+}
+
+// WithTx runs fn in one transaction: committed if fn returns nil, rolled back if it returns an error or panics.
+//
+// On SQLite transactions are serialised (BEGIN IMMEDIATE on the one writer connection), so fn may read and then write
+// without surprises; waiting for the turn ends with ctx. fn must be quick, must not call WithTx again, and takes its "now"
+// once. fn's own errors come back as they are, or classified if they carry no code (see Classify).
+func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
+	conn, err := db.writer.lock(ctx)
+	if err != nil {
+		return Classify(err)
+	}
+	defer db.writer.unlock()
+	tx := &Tx{dialect: db.dialect, conn: conn, stmts: db.writer.stmts}
+	return Classify(inTransaction(ctx, conn, "BEGIN IMMEDIATE", func() error { return fn(tx) }))
+}
+
+// ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.
+func (db *DB) ReadTx(ctx context.Context, fn func(q Querier) error) error {
+	conn, err := db.readers.Conn(ctx)
+	if err != nil {
+		return Classify(err)
+	}
+	defer conn.Close()
+	tx := &Tx{dialect: db.dialect, conn: conn, stmts: newStmtCache(0, nil)}
+	return Classify(inTransaction(ctx, conn, "BEGIN", func() error { return fn(tx) }))
+}
+
+// inTransaction frames fn by begin and COMMIT or ROLLBACK. The end is not cancelled by ctx: a connection goes back clean.
+func inTransaction(ctx context.Context, conn *sql.Conn, begin string, fn func() error) (err error) {
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	end := context.WithoutCancel(ctx)
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		// SQLite rolls some failed transactions back by itself; "no transaction is active" is then the answer to this one.
+		_, _ = conn.ExecContext(end, "ROLLBACK")
+	}()
+	if err := fn(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(end, "COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	done = true
+	return nil
+}
+
+// writer is the one connection that writes to SQLite, and the queue of those who want it.
+type writer struct {
+	pool  *sql.DB
+	conn  *sql.Conn
+	stmts *stmtCache
+	turn  chan struct{} // holds one token while the connection is free
+	once  sync.Once
+	quit  chan struct{} // closed by close
+}
+
+func newWriter(pool *sql.DB, conn *sql.Conn) *writer {
+	w := &writer{pool: pool, conn: conn, turn: make(chan struct{}, 1), quit: make(chan struct{})}
+	w.stmts = newStmtCache(stmtCacheSize, conn.PrepareContext)
+	w.turn <- struct{}{}
+	return w
+}
+
+func (w *writer) lock(ctx context.Context) (*sql.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-w.quit:
+		return nil, errClosed
+	default:
+	}
+	select {
+	case <-w.turn:
+		return w.conn, nil
+	case <-w.quit:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the writer: %w", ctx.Err())
+	}
+}
+
+func (w *writer) unlock() { w.turn <- struct{}{} }
+
+// close waits for the running transaction and closes the connection; further transactions fail.
+func (w *writer) close() error {
+	var err error
+	w.once.Do(func() {
+		close(w.quit)
+		<-w.turn
+		w.stmts.close()
+		err = errors.Join(w.conn.Close(), w.pool.Close())
+	})
+	return err
+}
