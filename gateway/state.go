@@ -1,0 +1,52 @@
+package gateway
+
+// Deployment is the state of one arm.
+type Deployment uint8
+
+const (
+	Creating   Deployment = iota // the version that the arm means is being loaded; an earlier one may serve meanwhile
+	Serving                      // the arm serves the version that it means (or its last one, when stale)
+	LoadFailed                   // the version that the arm means could not be loaded; an earlier one may serve meanwhile
+	Empty                        // there is no version to serve
+)
+
+// Update says how far a change of an endpoint is.
+type Update uint8
+
+const (
+	NotUpdating  Update = iota
+	InProgress          // a version is being loaded, or the newest configuration was not looked at yet
+	UpdateFailed        // a version could not be loaded; what served before still serves
+)
+
+// State is what an endpoint does now, as the plan that was published last saw it.
+type State struct {
+	ConfigVersion int64 // of the configuration that the plan looked at
+	// Held says that the configuration's weights are not applied yet: the arms of the previous one still serve.
+	Held   bool
+	Ready  bool // at least one arm answers
+	Update Update
+	Reason string     // why it is not ready or not updated; empty otherwise
+	Arms   []ArmState // in the order of the configuration
+}
+
+// ArmState is what one served entity does now.
+type ArmState struct {
+	Name    string
+	Want    int    // the version that the arm means; 0 when it means none
+	Serving int    // the version that answers; 0 when none does
+	Weight  Weight // the share that it really has, after the weight of empty arms went to the others
+	Stale   bool   // Want is the last version of an empty stage or alias
+	State   Deployment
+	Reason  string // why it is stale, empty, loading or failed; empty otherwise
+}
+
+// Arm returns the state of the served entity of the name.
+func (s State) Arm(name string) (ArmState, bool) {
+	for _, a := range s.Arms {
+		if a.Name == name {
+			return a, true
+		}
+	}
+	return ArmState{}, false
+}
