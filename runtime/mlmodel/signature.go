@@ -1,12 +1,8 @@
-// Package mlmodel reads MLflow's model package: the MLmodel file, its signature, flavors and input example; and checks and coerces
-// a batch as pyfunc does.
-//
-// It owns the parsing of files that anybody may have written: every size and depth is bounded and a damaged file is a clear error.
-// It is called by the backends, servable, gateway/payload and the registry's readers; it must not know HTTP, stores or ONNX Runtime.
-// A Model is immutable after Load and safe for concurrent use.
 package mlmodel
 
-import "sluice/runtime/tensor"
+import (
+	"sluice/runtime/tensor"
+)
 
 // Signature is the input, output and parameter schema of a model; Inputs, Outputs may be nil, Params empty.
 type Signature struct {
@@ -43,6 +39,56 @@ const (
 	SparkVector
 )
 
+var kinds = [...]struct {
+	name  string
+	dtype tensor.DType
+	numpy string // as MLflow's messages print the type
+}{
+	KindInvalid: {"invalid", tensor.Invalid, ""},
+	Boolean:     {"boolean", tensor.Bool, "bool"},
+	Integer:     {"integer", tensor.Int32, "int32"},
+	Long:        {"long", tensor.Int64, "int64"},
+	Float:       {"float", tensor.Float32, "float32"},
+	Double:      {"double", tensor.Float64, "float64"},
+	String:      {"string", tensor.String, "<U0"},
+	Binary:      {"binary", tensor.Binary, "|S0"},
+	Datetime:    {"datetime", tensor.Datetime, "datetime64[ns]"},
+	Array:       {"array", tensor.Invalid, ""},
+	Object:      {"object", tensor.Invalid, ""},
+	Map:         {"map", tensor.Invalid, ""},
+	Any:         {"any", tensor.Invalid, ""},
+	SparkVector: {"sparkml_vector", tensor.Invalid, ""},
+}
+
+// String is the name in the signature's JSON.
+func (k Kind) String() string {
+	if int(k) >= len(kinds) {
+		return "invalid"
+	}
+	return kinds[k].name
+}
+
+// DType is the element type of a column of this kind; Invalid for the nested kinds.
+func (k Kind) DType() tensor.DType {
+	if int(k) >= len(kinds) {
+		return tensor.Invalid
+	}
+	return kinds[k].dtype
+}
+
+// Scalar reports whether a value of this kind is one element, not a nested value.
+func (k Kind) Scalar() bool { return k >= Boolean && k <= Datetime }
+
+// ParseKind reads a name of the signature's JSON; KindInvalid if there is no such type.
+func ParseKind(name string) Kind {
+	for k := Boolean; k <= SparkVector; k++ {
+		if kinds[k].name == name {
+			return k
+		}
+	}
+	return KindInvalid
+}
+
 // ColumnSpec is one column. Name is empty if the schema's columns are unnamed. Elem, Fields serve the nested kinds.
 type ColumnSpec struct {
 	Name     string
@@ -63,6 +109,53 @@ type TensorSpec struct {
 type Param struct {
 	Name    string
 	Kind    Kind
-	Default any
+	Default any // bool, int64, float64, string, map[string]any, []any of these, or nil; a datetime is its ISO text
 	Shape   []int64
+	Fields  []ColumnSpec // of Object, sorted by name
+}
+
+// IsTensor reports whether the schema holds tensors, not columns.
+func (s *Schema) IsTensor() bool { return s != nil && len(s.Tensors) > 0 }
+
+// Named reports whether the schema's inputs have names; a schema names all of them or none.
+func (s *Schema) Named() bool {
+	switch {
+	case s == nil:
+		return false
+	case len(s.Tensors) > 0:
+		return s.Tensors[0].Name != ""
+	}
+	return len(s.Columns) > 0 && s.Columns[0].Name != ""
+}
+
+// Len is the number of columns or tensors.
+func (s *Schema) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.Columns) + len(s.Tensors)
+}
+
+// Column finds a column by name, with its position; nil, -1 if there is none.
+func (s *Schema) Column(name string) (*ColumnSpec, int) {
+	if s != nil {
+		for i := range s.Columns {
+			if s.Columns[i].Name == name {
+				return &s.Columns[i], i
+			}
+		}
+	}
+	return nil, -1
+}
+
+// Tensor finds a tensor by name, with its position; nil, -1 if there is none.
+func (s *Schema) Tensor(name string) (*TensorSpec, int) {
+	if s != nil {
+		for i := range s.Tensors {
+			if s.Tensors[i].Name == name {
+				return &s.Tensors[i], i
+			}
+		}
+	}
+	return nil, -1
 }

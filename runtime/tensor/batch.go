@@ -29,7 +29,10 @@ type Column struct {
 	Name string
 	// Keys makes every row a map: the tensor has shape [rows, len(Keys)] and row i is {Keys[j]: tensor[i, j]}. nil: no maps.
 	// It is what ONNX's ZipMap answers; integer keys are written in decimal. The slice is shared and never written.
-	Keys   []string
+	Keys []string
+	// JSON says that every element of a String tensor is a JSON text, not a text: one value of a nested kind (object, map, ragged
+	// array, any) per row.
+	JSON   bool
 	Tensor Tensor
 }
 
@@ -58,7 +61,7 @@ func (b *Batch) AddColumn(name string) *Tensor {
 		b.Columns = append(b.Columns, Column{})
 	}
 	c := &b.Columns[n]
-	c.Name, c.Keys = name, nil
+	c.Name, c.Keys, c.JSON = name, nil, false
 	return &c.Tensor
 }
 
@@ -121,7 +124,7 @@ func (b *Batch) Joinable(o *Batch) error {
 func (c *Column) alike(o *Column) bool {
 	a, b := &c.Tensor, &o.Tensor
 	return c.Name == o.Name && a.Type == b.Type && len(a.Shape) > 0 && len(a.Shape) == len(b.Shape) &&
-		slices.Equal(a.Shape[1:], b.Shape[1:]) && slices.Equal(c.Keys, o.Keys)
+		slices.Equal(a.Shape[1:], b.Shape[1:]) && slices.Equal(c.Keys, o.Keys) && c.JSON == o.JSON
 }
 
 // AppendRows adds o's rows to b; o is only read. Returns ErrShape, with b unchanged, if the two are not Joinable.
@@ -157,7 +160,7 @@ func (b *Batch) CopyFrom(src *Batch) {
 	for i := range src.Columns {
 		c := &src.Columns[i]
 		b.AddColumn(c.Name).CopyFrom(&c.Tensor)
-		b.Columns[i].Keys = c.Keys
+		b.Columns[i].Keys, b.Columns[i].JSON = c.Keys, c.JSON
 	}
 	b.Rows = src.Rows
 }
@@ -175,7 +178,7 @@ func (b *Batch) CopyRows(src *Batch, from, to int) error {
 		t := b.AddColumn(c.Name)
 		t.copyRows(&c.Tensor, from*w, to*w, c.Tensor.Shape)
 		t.Shape[0] = int64(to - from)
-		b.Columns[i].Keys = c.Keys
+		b.Columns[i].Keys, b.Columns[i].JSON = c.Keys, c.JSON
 	}
 	b.Rows = to - from
 	return nil
@@ -191,7 +194,7 @@ func (b *Batch) View(src *Batch, from, to int) error {
 		c := &src.Columns[i]
 		w := c.Tensor.Width()
 		b.AddColumn(c.Name).viewOf(&c.Tensor, from*w, to*w, int64(to-from))
-		b.Columns[i].Keys = c.Keys
+		b.Columns[i].Keys, b.Columns[i].JSON = c.Keys, c.JSON
 	}
 	b.Rows = to - from
 	return nil
