@@ -1,0 +1,165 @@
+package telemetry
+
+import (
+	"os"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/gateway/breaker"
+	"sluice/gateway/predlog"
+	"sluice/runtime/servable"
+)
+
+// Metric is a set of values that are read whenever somebody collects.
+type Metric struct {
+	Name        string // dotted, lower case
+	Unit        string // UCUM; empty or an annotation like {request} where there is none
+	Description string
+	Counter     bool // true: only rises, since the process started; false: a gauge
+	// Read calls emit for every value with its attributes. It must be quick and safe for concurrent use.
+	Read func(emit Emit)
+}
+
+// Emit takes one value; attributes are of bounded sets.
+type Emit func(value float64, attributes ...Attribute)
+
+// Attribute is one label of a value.
+type Attribute struct{ Key, Value string }
+
+// InFlight is the metric of requests being answered now.
+func InFlight(read func() int64) Metric {
+	return Metric{
+		Name: "sluice.requests.in_flight", Unit: "{request}", Description: "Prediction requests being answered.",
+		Read: func(emit Emit) { emit(float64(read())) },
+	}
+}
+
+// Breakers is the metric of circuit breakers.
+func Breakers(read func() []breaker.Status) Metric {
+	return Metric{
+		Name: "sluice.breaker.state", Description: "Circuit breaker: 0 closed, 1 half-open, 2 open.",
+		Read: func(emit Emit) {
+			for _, s := range read() {
+				emit(float64(s.State), Attribute{"endpoint", s.Endpoint},
+					Attribute{"model", s.Servable.Model}, Attribute{"version", strconv.Itoa(s.Servable.Version)})
+			}
+		},
+	}
+}
+
+// Servables is the metric of loaded versions: 1 for the state that each is in.
+func Servables(read func() map[servable.ID]servable.Status) Metric {
+	return Metric{
+		Name: "sluice.servable.state", Description: "1 for the present state of a model version in memory.",
+		Read: func(emit Emit) {
+			for id, s := range read() {
+				emit(1, Attribute{"model", id.Model}, Attribute{"version", strconv.Itoa(id.Version)},
+					Attribute{"state", stateName(s.State)})
+			}
+		},
+	}
+}
+
+func stateName(s servable.State) string {
+	switch s {
+	case servable.Loading:
+		return "loading"
+	case servable.Ready:
+		return "ready"
+	case servable.Failed:
+		return "failed"
+	case servable.Unloading:
+		return "unloading"
+	default:
+		return "unknown"
+	}
+}
+
+// PredictionLog are the metrics of the prediction log.
+func PredictionLog(read func() predlog.Stats) []Metric {
+	return []Metric{
+		{
+			Name: "sluice.predlog.records", Unit: "{record}", Description: "Prediction records by how far they came.", Counter: true,
+			Read: func(emit Emit) {
+				s := read()
+				for _, v := range []struct {
+					state string
+					n     int64
+				}{
+					{"offered", s.Offered}, {"recorded", s.Recorded}, {"recovered", s.Recovered},
+					{"written", s.Written}, {"delivered", s.Delivered}, {"truncated", s.Truncated},
+				} {
+					emit(float64(v.n), Attribute{"state", v.state})
+				}
+			},
+		},
+		{
+			Name: "sluice.predlog.drops", Unit: "{record}", Description: "Prediction records dropped, by reason.", Counter: true,
+			Read: func(emit Emit) {
+				s := read()
+				for _, r := range predlog.Reasons() {
+					emit(float64(s.Dropped[r]), Attribute{"reason", r.String()})
+				}
+			},
+		},
+		gauge("sluice.predlog.queue", "By", "Prediction records in memory, not yet written.", func() float64 { return float64(read().QueuedBytes) }),
+		gauge("sluice.predlog.disk", "By", "Spools and undelivered segments.", func() float64 { return float64(read().DiskBytes) }),
+		gauge("sluice.predlog.segments", "{segment}", "Segments waiting for delivery.", func() float64 { return float64(read().SegmentsPending) }),
+	}
+}
+
+func gauge(name, unit, description string, read func() float64) Metric {
+	return Metric{Name: name, Unit: unit, Description: description, Read: func(emit Emit) { emit(read()) }}
+}
+
+// processMetrics are the metrics of this process; resident memory is left out where the system has no /proc.
+func processMetrics(now func() time.Time) []Metric {
+	start := now()
+	return []Metric{
+		{
+			Name: "process.memory.usage", Unit: "By", Description: "Resident memory.",
+			Read: func(emit Emit) {
+				if n, ok := residentBytes(); ok {
+					emit(float64(n))
+				}
+			},
+		},
+		gauge("process.uptime", "s", "Time since the gateway started.", func() float64 { return now().Sub(start).Seconds() }),
+		runtimeMetric("go.goroutine.count", "{goroutine}", "Goroutines.", "/sched/goroutines:goroutines", false),
+		runtimeMetric("go.memory.used", "By", "Memory that the Go runtime holds.", "/memory/classes/total:bytes", false),
+		runtimeMetric("go.gc.count", "{gc_cycle}", "Completed garbage collections.", "/gc/cycles/total:gc-cycles", true),
+	}
+}
+
+// runtimeMetric shows one value of the standard library's runtime/metrics.
+func runtimeMetric(name, unit, description, source string, counter bool) Metric {
+	return Metric{
+		Name: name, Unit: unit, Description: description, Counter: counter,
+		Read: func(emit Emit) {
+			s := []metrics.Sample{{Name: source}}
+			metrics.Read(s)
+			if s[0].Value.Kind() == metrics.KindUint64 {
+				emit(float64(s[0].Value.Uint64()))
+			}
+		},
+	}
+}
+
+// residentBytes reads the second field of /proc/self/statm, in pages (source: proc_pid_statm(5)).
+func residentBytes() (int64, bool) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, false
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, false
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return pages * int64(os.Getpagesize()), true
+}

@@ -1,0 +1,204 @@
+// Package telemetry shows what the gateway counts to the outside: Prometheus text, and OTLP push of metrics and traces.
+//
+// It owns the OpenTelemetry SDK (nobody else imports it; others use the API), the Prometheus registry, the exporters, and the names of
+// the metrics. It is called by cmd, which starts and closes it and mounts MetricsHandler, and by invoke through Tracer; it must not know how a
+// prediction is made, and the request path never waits for it: metrics are read from counters that other rooms keep, spans go into a bounded
+// queue. A Telemetry is safe for concurrent use.
+//
+// # Metrics
+//
+//	sluice.request.duration     histogram, s          endpoint model version stage arm code   (buckets: gateway/outcome)
+//	sluice.requests             counter, {request}    endpoint model version stage arm code
+//	sluice.requests.in_flight   gauge, {request}
+//	sluice.breaker.state        gauge                 endpoint model version; 0 closed, 1 half-open, 2 open
+//	sluice.servable.state       gauge                 model version state; 1 for the present state
+//	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated
+//	sluice.predlog.drops        counter, {record}     reason
+//	sluice.predlog.queue        gauge, By
+//	sluice.predlog.disk         gauge, By
+//	sluice.predlog.segments     gauge, {segment}      waiting for delivery
+//	process.memory.usage        gauge, By             resident
+//	process.uptime              gauge, s
+//	go.goroutine.count          gauge, {goroutine}
+//	go.memory.used              gauge, By             memory that the Go runtime holds
+//	go.gc.count                 counter, {gc_cycle}
+//
+// In Prometheus text dots become underscores and units suffixes: sluice_request_duration_seconds_bucket, sluice_requests_total.
+//
+// # Traces
+//
+// The choice whether a request is traced is invoke's, made before the SDK is touched (Ratio of new traces, and every request that
+// comes with a sampled traceparent); the SDK records every span that it is given.
+//
+// # Environment
+//
+// FromEnvironment reads the standard OTEL_* variables that decide what is started, from a function that cmd hands in. The OTLP exporters
+// and the batch span processor, which are the OpenTelemetry project's, read their own details from the process environment: endpoints,
+// headers, certificates, compression, timeouts, queue sizes, intervals, OTEL_RESOURCE_ATTRIBUTES.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"sluice/gateway/outcome"
+)
+
+// ScopeName is the instrumentation scope of every metric and span.
+const ScopeName = "sluice"
+
+// Options of Start. The zero value works: metrics at MetricsHandler, no push, no traces.
+type Options struct {
+	// Version goes into the resource as service.version; may be empty.
+	Version string
+	// ServiceName goes into the resource as service.name; default "sluice".
+	ServiceName string
+	// Book holds the request counts; nil leaves them out.
+	Book *outcome.Book
+	// Metrics are read whenever somebody collects; the constructors of this package make those of the package comment.
+	Metrics []Metric
+	// Push says what is pushed by OTLP; the zero value pushes nothing.
+	Push Push
+	// Logger receives export failures, at most one a minute; nil discards.
+	Logger *slog.Logger
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// Telemetry is the running exporters.
+type Telemetry struct {
+	registry *prometheus.Registry
+	meters   *metric.MeterProvider
+	traces   *sdktrace.TracerProvider // nil when traces are not pushed
+	tracer   trace.Tracer
+	ratio    float64
+	scrapes  chan struct{} // one token per scrape under way
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// maxScrapes bounds how many scrapes run at once; more are answered 503.
+const maxScrapes = 4
+
+// Start makes the exporters. It opens no connection itself and does not fail when a collector is away. ctx bounds the set-up alone.
+func Start(ctx context.Context, opts Options) (*Telemetry, error) {
+	if opts.ServiceName == "" {
+		opts.ServiceName = ScopeName
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if err := opts.Push.check(); err != nil {
+		return nil, err
+	}
+	res, err := newResource(ctx, &opts)
+	if err != nil {
+		return nil, err
+	}
+	t := &Telemetry{
+		registry: prometheus.NewRegistry(),
+		tracer:   noop.NewTracerProvider().Tracer(ScopeName),
+		scrapes:  make(chan struct{}, maxScrapes),
+	}
+	if err := t.startMetrics(ctx, &opts, res); err != nil {
+		return nil, err
+	}
+	if err := t.startTraces(ctx, &opts, res); err != nil {
+		return nil, errors.Join(err, t.meters.Shutdown(ctx))
+	}
+	if opts.Push.Metrics || opts.Push.Traces {
+		// The SDK reports failures of its background exporters nowhere else.
+		otel.SetErrorHandler(newErrorLog(opts.Logger, opts.Now))
+	}
+	return t, nil
+}
+
+// newResource describes this process; OTEL_RESOURCE_ATTRIBUTES adds to it.
+func newResource(ctx context.Context, opts *Options) (*resource.Resource, error) {
+	res, err := resource.New(ctx,
+		resource.WithFromEnv(),
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(resourceAttributes(opts)...),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("telemetry resource: %w", err)
+	}
+	return res, nil
+}
+
+func (t *Telemetry) startMetrics(ctx context.Context, opts *Options, res *resource.Resource) error {
+	p := newProducer(opts)
+	scrape, err := promexporter.New(
+		promexporter.WithRegisterer(t.registry),
+		promexporter.WithProducer(p),
+		promexporter.WithoutScopeInfo(),
+	)
+	if err != nil {
+		return fmt.Errorf("prometheus exporter: %w", err)
+	}
+	readers := []metric.Option{metric.WithResource(res), metric.WithReader(scrape)}
+	if opts.Push.Metrics {
+		exp, err := newMetricExporter(ctx, opts.Push.MetricsProtocol)
+		if err != nil {
+			return fmt.Errorf("OTLP metric exporter: %w", err)
+		}
+		readers = append(readers, metric.WithReader(metric.NewPeriodicReader(exp, metric.WithProducer(p))))
+	}
+	t.meters = metric.NewMeterProvider(readers...)
+	return nil
+}
+
+func (t *Telemetry) startTraces(ctx context.Context, opts *Options, res *resource.Resource) error {
+	if !opts.Push.Traces {
+		return nil
+	}
+	exp, err := newTraceExporter(ctx, opts.Push.TracesProtocol)
+	if err != nil {
+		return fmt.Errorf("OTLP trace exporter: %w", err)
+	}
+	t.traces = sdktrace.NewTracerProvider(
+		sdktrace.WithResource(res),
+		sdktrace.WithSampler(sdktrace.AlwaysSample()), // invoke chose already
+		sdktrace.WithBatcher(exp),
+	)
+	t.tracer = t.traces.Tracer(ScopeName)
+	t.ratio = opts.Push.Ratio
+	return nil
+}
+
+// Tracer makes spans; it records nothing when traces are not pushed.
+func (t *Telemetry) Tracer() trace.Tracer { return t.tracer }
+
+// Ratio is the share of new traces to sample, 0–1; 0 when traces are not pushed.
+func (t *Telemetry) Ratio() float64 { return t.ratio }
+
+// Tracing says whether traces are pushed: whether a sampled traceparent is worth honouring.
+func (t *Telemetry) Tracing() bool { return t.traces != nil }
+
+// Close pushes what is left and stops the exporters, until ctx ends. Later calls return the first one's error.
+func (t *Telemetry) Close(ctx context.Context) error {
+	t.closeOnce.Do(func() {
+		if t.traces != nil {
+			t.closeErr = t.traces.Shutdown(ctx)
+		}
+		t.closeErr = errors.Join(t.closeErr, t.meters.Shutdown(ctx))
+	})
+	return t.closeErr
+}
