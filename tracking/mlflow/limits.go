@@ -7,7 +7,7 @@ const (
 	MaxKeyLength             = 250 // params, metrics, tags of runs; tags of experiments, registered models, versions
 	MaxParamValueLength      = 6000
 	MaxTagValueLength        = 8000
-	MaxExperimentTagValue    = 5000
+	MaxExperimentTagValue    = 20_000
 	MaxModelRegistryTagValue = 100_000
 	MaxDatasetName           = 500
 	MaxDatasetDigest         = 36
@@ -16,6 +16,7 @@ const (
 	MaxDatasetProfile        = 16_777_215
 	MaxInputTagKey           = 255
 	MaxInputTagValue         = 500
+	MaxLoggedModelName       = 500
 	MaxLoggedModelParamKey   = 255
 	MaxLoggedModelParamValue = 6000
 	MaxAliasLength           = 255
@@ -35,8 +36,11 @@ const (
 	SearchVersionsDefault  = 10_000
 	SearchVersionsMax      = 200_000
 	SearchLoggedModelsDef  = 100
+	SearchLoggedModelsMax  = 50_000
 	MetricHistoryBulkMax   = 25_000
 	MetricHistoryBulkRuns  = 100
+	SearchDatasetsMax      = 1000 // summaries in one answer
+	SearchDatasetsExps     = 20   // experiments in one request
 	MetricIntervalMaxSteps = 2500
 )
 

@@ -1,0 +1,337 @@
+package filter
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sluice/tracking/mlflow"
+)
+
+// Bounds of the language. A text beyond one is refused with INVALID_PARAMETER_VALUE before any work is spent on the rest.
+const (
+	MaxLength  = 256 << 10 // of a filter, bytes
+	MaxClauses = 200       // clauses of a filter
+	MaxList    = 10_000    // texts in the lists of a filter, together
+	MaxOrder   = 32        // entries of order_by
+)
+
+// Parse reads a filter; blank text means everything. Returns INVALID_PARAMETER_VALUE, in MLflow's words, for what the grammar
+// does not allow. As in MLflow, AND between clauses may be missing or doubled.
+func (g *Grammar) Parse(text string) (Expr, error) {
+	if len(text) > MaxLength {
+		return Expr{}, mlflow.Invalidf("Invalid filter string: it has %d bytes, at most %d are allowed.", len(text), MaxLength)
+	}
+	p := &parser{grammar: g, lexer: lexer{text: text}}
+	p.advance()
+	for p.tok.kind != endToken {
+		if p.tok.is("AND") {
+			p.advance()
+			continue
+		}
+		if err := p.clause(); err != nil {
+			return Expr{}, err
+		}
+	}
+	return Expr{p.clauses}, nil
+}
+
+type parser struct {
+	grammar *Grammar
+	lexer   lexer
+	tok     token // not yet used
+	clauses []Clause
+	listed  int // texts in lists so far
+}
+
+func (p *parser) advance() { p.tok = p.lexer.next() }
+
+// clause reads one clause and appends it.
+func (p *parser) clause() error {
+	if len(p.clauses) == MaxClauses {
+		return mlflow.Invalidf("Invalid filter string: it has more than %d clauses.", MaxClauses)
+	}
+	start, field := p.tok.start, p.tok
+	if field.kind != wordToken {
+		return p.invalid(start)
+	}
+	p.advance()
+	op, ok := p.operator()
+	if !ok {
+		return p.invalid(start)
+	}
+	c := Clause{Op: op}
+	value := token{}
+	if op != IsNull && op != IsNotNull {
+		if value = p.tok; !isValue(value) || (op == In || op == NotIn) != (value.kind == listToken) && value.kind != listToken {
+			return p.invalid(start)
+		}
+		p.advance()
+	}
+	var err error
+	if c.Entity, c.Key, err = p.grammar.field(field); err != nil {
+		return err
+	}
+	if err := p.finish(&c, value); err != nil {
+		return err
+	}
+	p.clauses = append(p.clauses, c)
+	return nil
+}
+
+// finish checks operator and value against the field, in MLflow's order: the value first.
+func (p *parser) finish(c *Clause, value token) error {
+	if c.Op == IsNull || c.Op == IsNotNull {
+		return p.grammar.checkNull(*c)
+	}
+	var err error
+	if c.Value, err = p.grammar.value(*c, value); err != nil {
+		return err
+	}
+	if p.listed += len(c.Value.List); p.listed > MaxList {
+		return mlflow.Invalidf("Invalid filter string: its lists have more than %d values.", MaxList)
+	}
+	return p.grammar.checkOp(*c)
+}
+
+func isValue(t token) bool {
+	return t.kind == wordToken || t.kind == textToken || t.kind == numberToken || t.kind == listToken
+}
+
+// operator reads a comparison, in symbols or words.
+func (p *parser) operator() (Op, bool) {
+	t := p.tok
+	p.advance()
+	switch {
+	case t.kind == opToken:
+		return Op(t.raw), true
+	case t.is("LIKE"):
+		return Like, true
+	case t.is("ILIKE"):
+		return ILike, true
+	case t.is("RLIKE"):
+		return "RLIKE", true
+	case t.is("IN"):
+		return In, p.tok.kind == listToken
+	case t.is("NOT"):
+		return p.negated()
+	case t.is("IS"):
+		return p.null()
+	}
+	return "", false
+}
+
+func (p *parser) negated() (Op, bool) {
+	t := p.tok
+	p.advance()
+	switch {
+	case t.is("IN"):
+		return NotIn, p.tok.kind == listToken
+	case t.is("LIKE"), t.is("ILIKE"), t.is("RLIKE"):
+		return Op("NOT " + strings.ToUpper(t.raw)), true
+	}
+	return "", false
+}
+
+func (p *parser) null() (Op, bool) {
+	op := IsNull
+	if p.tok.is("NOT") {
+		op = IsNotNull
+		p.advance()
+	}
+	ok := p.tok.is("NULL")
+	p.advance()
+	return op, ok
+}
+
+// invalid is the refusal of the clause that begins at start; it shows the clause up to the next AND.
+func (p *parser) invalid(start int) error {
+	if i := p.semicolon(start); i >= 0 && strings.TrimSpace(p.lexer.text[i+1:]) != "" {
+		return mlflow.Invalidf("Search filter contained multiple expression %s. Provide AND-ed expression list.", mlflow.Repr(shorten(p.lexer.text)))
+	}
+	l := lexer{text: p.lexer.text, pos: start}
+	end := start
+	for t := l.next(); t.kind != endToken && !t.is("AND"); t = l.next() {
+		end = l.pos
+	}
+	bad := shorten(p.lexer.text[start:end])
+	if p.grammar.kind == loggedModels {
+		return mlflow.Invalidf("Invalid filter string: %s. Expected a list of comparisons separated by 'AND' "+
+			"(e.g. 'metrics.loss > 0.1 AND params.lr = 0.01').", mlflow.Repr(bad))
+	}
+	return mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", bad)
+}
+
+// semicolon returns the offset of the first semicolon outside quotes from start on, -1 if there is none.
+func (p *parser) semicolon(start int) int {
+	l := lexer{text: p.lexer.text, pos: start}
+	for t := l.next(); t.kind != endToken; t = l.next() {
+		if t.kind == splitToken {
+			return t.start
+		}
+	}
+	return -1
+}
+
+// field reads entity and key of a clause or order_by entry and checks them against the search attributes.
+func (g *Grammar) field(t token) (Entity, string, error) {
+	entity, key, err := g.split(t)
+	if err != nil {
+		return "", "", err
+	}
+	switch {
+	case entity == Attribute && !slices.Contains(g.text, key) && !slices.Contains(g.numeric, key):
+		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", key, set(append(slices.Clone(g.text), g.numeric...)))
+	case entity == Dataset && !slices.Contains(g.datasets, key):
+		return "", "", mlflow.Invalidf("Invalid dataset key '%s' specified. Valid keys are '%s'", key, set(g.datasets))
+	case key == "":
+		return "", "", mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", t.raw)
+	}
+	return entity, key, nil
+}
+
+// split reads entity and canonical key without checking the key.
+func (g *Grammar) split(t token) (Entity, string, error) {
+	if len(t.parts) == 1 {
+		return Attribute, g.canonical(unquoteKey(t.raw)), nil
+	}
+	entity, ok := g.entity(unquoteKey(t.parts[0]))
+	if !ok {
+		return "", "", g.unknownEntity(unquoteKey(t.parts[0]))
+	}
+	key := t.raw[len(t.parts[0])+1:]
+	if len(t.parts) == 2 {
+		key = unquoteKey(key)
+	}
+	if entity == Attribute {
+		key = g.canonical(key)
+	}
+	return entity, key, nil
+}
+
+func (g *Grammar) entity(word string) (Entity, bool) {
+	for _, e := range g.entities {
+		if e.word == word {
+			return e.entity, true
+		}
+	}
+	return "", false
+}
+
+func (g *Grammar) unknownEntity(word string) error {
+	switch g.kind {
+	case runs:
+		return mlflow.Invalidf("Invalid entity type '%s'. Valid values are %s", word, g.expected)
+	case loggedModels:
+		return mlflow.Invalidf("Invalid entity type: %s. Expected one of %s.", mlflow.Repr(word), g.expected)
+	}
+	return mlflow.Invalidf("Invalid entity type '%s'. Valid entity types are %s", word, g.expected)
+}
+
+// checkNull checks a clause with IS NULL or IS NOT NULL.
+func (g *Grammar) checkNull(c Clause) error {
+	if slices.Contains(g.nulls, c.Entity) {
+		return nil
+	}
+	switch g.kind {
+	case runs:
+		return mlflow.Invalidf("IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' '%s'", c.Entity, c.Key)
+	case experiments:
+		return mlflow.Invalidf("IS NULL / IS NOT NULL is only supported for tags, not for attribute '%s'", c.Key)
+	case loggedModels:
+		return mlflow.Invalidf("Invalid comparison: %s.%s %s. Expected a comparison with 3 tokens.", c.Entity, c.Key, c.Op)
+	}
+	return mlflow.Invalidf("Invalid comparison clause. Expected 3 tokens found 2")
+}
+
+// ops returns the comparisons that a field allows.
+func (g *Grammar) ops(c Clause) []Op {
+	switch {
+	case c.Entity == Metric, c.Entity == Attribute && slices.Contains(g.numeric, c.Key):
+		return numericOps
+	case c.Entity == Dataset, g.anyList:
+		return textInOps
+	case c.Entity == Attribute && g.kind == experiments && c.Key == "experiment_id":
+		return idOps
+	case c.Entity == Attribute && slices.Contains(g.lists, c.Key):
+		return textInOps
+	case slices.Contains(g.nulls, c.Entity):
+		return textNulls
+	}
+	return textOps
+}
+
+// checkOp checks the comparison, and that lists stand with IN and NOT IN alone.
+func (g *Grammar) checkOp(c Clause) error {
+	ops := g.ops(c)
+	lists := c.Op == In || c.Op == NotIn
+	if slices.Contains(ops, c.Op) && lists == (c.Value.Kind == List) {
+		return nil
+	}
+	switch g.kind {
+	case loggedModels:
+		return mlflow.Invalidf("Invalid comparison operator for %s.%s: %s. Expected one of %s.", c.Entity, c.Key, mlflow.Repr(string(c.Op)), opTuple(ops))
+	case registeredModels, modelVersions:
+		return mlflow.Invalidf("Invalid comparator for %s: %s", c.Entity, c.Op)
+	case experiments:
+		if c.Key == "experiment_id" && c.Entity == Attribute {
+			return mlflow.Invalidf("Invalid comparator for experiment_id: %s", c.Op)
+		}
+	}
+	return mlflow.Invalidf("Invalid comparator '%s' not one of '%s'", c.Op, opSet(ops))
+}
+
+// unquoteKey strips one pair of back or double quotes.
+func unquoteKey(s string) string {
+	if len(s) >= 2 && (s[0] == '`' || s[0] == '"') && s[len(s)-1] == s[0] {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// set writes names as Python writes a set, sorted.
+func set(names []string) string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return "{'" + strings.Join(names, "', '") + "'}"
+}
+
+func opSet(ops []Op) string { return "{" + joinOps(ops) + "}" }
+
+func opTuple(ops []Op) string { return "(" + joinOps(ops) + ")" }
+
+func joinOps(ops []Op) string {
+	parts := make([]string, len(ops))
+	for i, o := range ops {
+		parts[i] = "'" + string(o) + "'"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// shorten cuts what an error repeats of a long text.
+func shorten(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return mlflow.Truncate(strings.ToValidUTF8(s[:min(len(s), 4*most)], ""), most) + " …"
+}
+
+// parseNumber reads a number token: Integer if it is written as one and fits, else Float.
+func parseNumber(raw string) Value {
+	if i, err := strconv.ParseInt(raw, 10, 64); err == nil {
+		return Value{Kind: Integer, Int: i, Num: float64(i)}
+	}
+	f, _ := strconv.ParseFloat(raw, 64) // the lexer let only numbers pass; beyond the range it is ±Inf
+	return Value{Kind: Float, Num: f}
+}
+
+func notQuoted(raw string) error {
+	return mlflow.Invalidf("Parameter value is either not quoted or unidentified quote types used for string value %s. "+
+		"Use either single or double quotes.", shorten(raw))
+}
+
+func illTyped(format string, raw string, args ...any) error {
+	return mlflow.Invalidf("%s %s", fmt.Sprintf(format, args...), shorten(raw))
+}
