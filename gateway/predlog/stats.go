@@ -43,7 +43,7 @@ func (d Drops) Total() int64 {
 type Stats struct {
 	// Offered counts calls of Record; Recorded those that entered the queue.
 	Offered, Recorded int64
-	// Recovered counts the rows that Open found in spools of an earlier life.
+	// Recovered counts the rows found in spools of an earlier life; it rises while those are sealed in the background after Open.
 	Recovered int64
 	// Written counts rows appended to the spool, Delivered rows whose segment the Sink took (recovered ones included).
 	Written, Delivered int64

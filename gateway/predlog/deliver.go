@@ -1,0 +1,115 @@
+package predlog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+)
+
+// deliver is the goroutine that hands segments to the Sink. A Series whose oldest segment failed waits for its back-off; the others go on.
+func (l *Log) deliver(ctx context.Context) {
+	for {
+		seg, wait := l.nextSegment()
+		switch {
+		case seg != nil:
+			l.deliverOne(ctx, *seg)
+		case !l.waitForSegments(wait):
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// nextSegment returns the oldest segment that is due and not behind an older one of its Series; if there is none, how long until one is due
+// (0: unknown, wait for a change).
+func (l *Log) nextSegment() (seg *Segment, wait time.Duration) {
+	l.st.mu.Lock()
+	defer l.st.mu.Unlock()
+	now := l.opts.Now()
+	blocked := map[Series]bool{}
+	for _, p := range l.st.segments {
+		if blocked[p.Series] {
+			continue
+		}
+		if !p.due.After(now) {
+			return &p.Segment, 0
+		}
+		blocked[p.Series] = true
+		if d := p.due.Sub(now); wait == 0 || d < wait {
+			wait = d
+		}
+	}
+	return nil, wait
+}
+
+// waitForSegments returns when d has passed (0: never) or the state changed; false means that the Log stops.
+func (l *Log) waitForSegments(d time.Duration) bool {
+	l.st.mu.Lock()
+	changed := l.st.changed
+	l.st.mu.Unlock()
+	var due <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-changed:
+	case <-due:
+	case <-l.stopped:
+		return false
+	}
+	return true
+}
+
+// deliverOne delivers s and removes its file, or sets the time of the next try.
+func (l *Log) deliverOne(ctx context.Context, s Segment) {
+	tryCtx, cancel := context.WithTimeout(ctx, l.opts.DeliverTimeout)
+	err := l.sink.Deliver(tryCtx, s)
+	cancel()
+	if err != nil {
+		if ctx.Err() == nil {
+			l.fail("prediction segment not delivered", fmt.Errorf("deliver %s: %w", s.ID, err),
+				slog.String("endpoint", s.Endpoint), slog.String("model", s.Model), slog.Int("version", s.Version))
+		}
+		l.st.update(func() { l.postpone(s.ID) })
+		return
+	}
+	if err := os.Remove(s.Path); err != nil { // stays on disk until the next Open delivers it again, idempotently
+		l.fail("delivered prediction segment not removed", err)
+	}
+	l.st.update(func() {
+		l.st.segments = slices.DeleteFunc(l.st.segments, func(p pending) bool { return p.ID == s.ID })
+		l.st.segBytes -= s.Bytes
+		l.st.delivered += s.Rows
+	})
+}
+
+// postpone sets the back-off of the segment; the caller holds the state's lock.
+func (l *Log) postpone(id string) {
+	i := slices.IndexFunc(l.st.segments, func(p pending) bool { return p.ID == id })
+	if i < 0 {
+		return
+	}
+	p := &l.st.segments[i]
+	delay := l.opts.RetryMax
+	if p.attempts < 20 {
+		delay = min(l.opts.RetryMin<<p.attempts, l.opts.RetryMax)
+	}
+	p.attempts++
+	p.due = l.opts.Now().Add(delay)
+}
+
+// retryNow makes every segment due.
+func (l *Log) retryNow() {
+	l.st.update(func() {
+		for i := range l.st.segments {
+			l.st.segments[i].due = time.Time{}
+		}
+	})
+}
