@@ -18,8 +18,8 @@ type EndpointStore interface {
 	Endpoint(ctx context.Context, name string) (Endpoint, error)
 	// CreateEndpoint inserts one. Returns RESOURCE_ALREADY_EXISTS if the name is taken.
 	CreateEndpoint(ctx context.Context, e Endpoint) error
-	// UpdateConfig writes the configuration and returns the endpoint as it is then, its ConfigVersion one higher. ifVersion is
-	// compared first, 0 means any. Returns RESOURCE_CONFLICT, with the detail config_version, if it is not the current one, and
+	// UpdateConfig writes the configuration and returns the endpoint as it is then, its ConfigVersion one higher. Records of
+	// arms that it no longer has are removed. ifVersion is compared first, 0 means any. Returns RESOURCE_CONFLICT, with the detail config_version, if it is not the current one, and
 	// RESOURCE_DOES_NOT_EXIST for an unknown name.
 	UpdateConfig(ctx context.Context, name string, c Config, ifVersion, nowMS int64) (Endpoint, error)
 	// UpdateTags sets and then removes tags in one transaction and returns all of them, sorted by key. Removing an absent key is no

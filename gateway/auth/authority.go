@@ -29,7 +29,7 @@ type Options struct {
 }
 
 const (
-	recheckAfter = 250 * time.Millisecond // an unknown credential makes the store be asked at most this often
+	recheckAfter = 20 * time.Millisecond // an unknown credential makes the store be asked at most this often
 	storeTimeout = 5 * time.Second
 	touchEveryMS = 60_000 // coarseness of a key's last use
 )
@@ -41,9 +41,9 @@ type Authority struct {
 	keys     atomic.Pointer[snapshot]
 	failures *throttle
 
-	reload    sync.Mutex   // one reload at a time
-	checkedMS atomic.Int64 // when the revision was asked last
-	failing   bool         // guarded by reload: the last read failed, and the log knows
+	reload    sync.Mutex // one reload at a time
+	checkedMS int64      // guarded by reload: when the revision was asked last
+	failing   bool       // guarded by reload: the last read failed, and the log knows
 
 	quit context.CancelFunc
 	done chan struct{}
@@ -121,7 +121,7 @@ func (a *Authority) Require(r wire.Route) fiber.Handler {
 		cred := set.find(c.Request().Header.Peek(fiber.HeaderAuthorization))
 		if cred == nil {
 			var err error
-			if cred, err = a.second(c); err != nil {
+			if cred, err = a.second(c, set); err != nil {
 				return err
 			}
 			if cred == nil { // the last key was revoked meanwhile
@@ -147,47 +147,50 @@ func Who(c *fiber.Ctx) string {
 	return ""
 }
 
-// second handles a credential that is not among the known keys: it looks once more whether a new key arrived, then counts the failure.
-func (a *Authority) second(c *fiber.Ctx) (*credential, error) {
-	from := addressOf(c)
+// second handles a request whose credential is not in set: it looks once more whether a new key arrived, then counts the failure. A nil
+// credential without an error means that credentials no longer count.
+func (a *Authority) second(c *fiber.Ctx, set *snapshot) (*credential, error) {
 	header := c.Request().Header.Peek(fiber.HeaderAuthorization)
-	if wait, over := a.failures.over(from); over && len(header) > 0 {
+	if len(header) == 0 {
+		return nil, challenge(c, "You are not authenticated. Send a key as a Bearer token, or as the password of Basic authentication.")
+	}
+	from := addressOf(c)
+	if wait, over := a.failures.over(from); over {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
 		return nil, mlflow.Errorf(mlflow.RequestLimitExceeded, "Too many wrong credentials from this address. Try again later.")
 	}
-	if len(header) > 0 && a.recheck(c.UserContext()) {
-		set := a.keys.Load()
-		if len(set.byHash) == 0 {
+	a.recheck(c.UserContext())
+	if now := a.keys.Load(); now != set {
+		if len(now.byHash) == 0 {
 			return nil, nil
 		}
-		if cred := set.find(header); cred != nil {
+		if cred := now.find(header); cred != nil {
 			return cred, nil
 		}
 	}
-	c.Set(fiber.HeaderWWWAuthenticate, `Basic realm="sluice"`)
-	if len(header) == 0 {
-		return nil, mlflow.Errorf(mlflow.Unauthenticated, "You are not authenticated. Send a key as a Bearer token, or as the password of Basic authentication.")
-	}
 	a.failures.count(from)
-	return nil, mlflow.Errorf(mlflow.Unauthenticated, "The credentials are wrong: no valid key matches them.")
+	return nil, challenge(c, "The credentials are wrong: no valid key matches them.")
 }
 
-// recheck asks the store for a newer revision, unless that was done just now or is being done. It says whether the keys are others now.
-func (a *Authority) recheck(ctx context.Context) bool {
-	if a.opts.Now().UnixMilli()-a.checkedMS.Load() < recheckAfter.Milliseconds() || !a.reload.TryLock() {
-		return false
-	}
+func challenge(c *fiber.Ctx, message string) error {
+	c.Set(fiber.HeaderWWWAuthenticate, `Basic realm="sluice"`)
+	return &mlflow.Error{Code: mlflow.Unauthenticated, Message: message}
+}
+
+// recheck asks the store for a newer revision, unless that was done just now.
+func (a *Authority) recheck(ctx context.Context) {
+	a.reload.Lock()
 	defer a.reload.Unlock()
-	before := a.keys.Load()
-	a.refresh(ctx)
-	return a.keys.Load() != before
+	if a.opts.Now().UnixMilli()-a.checkedMS >= recheckAfter.Milliseconds() {
+		a.refresh(ctx)
+	}
 }
 
 // refresh loads the keys if the revision moved. The caller holds reload.
 func (a *Authority) refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	a.checkedMS.Store(a.opts.Now().UnixMilli())
+	a.checkedMS = a.opts.Now().UnixMilli()
 	revision, err := a.store.KeyRevision(ctx)
 	if err == nil && revision != a.keys.Load().revision {
 		err = a.load(ctx)

@@ -19,9 +19,9 @@ type throttle struct {
 	max int
 	now func() time.Time
 
-	mu       sync.Mutex
-	began    time.Time           // guarded by mu: begin of the current window
-	counts   map[netip.Addr]int  // guarded by mu
+	mu     sync.Mutex
+	began  time.Time          // guarded by mu: begin of the current window
+	counts map[netip.Addr]int // guarded by mu
 }
 
 func newThrottle(max int, now func() time.Time) *throttle {

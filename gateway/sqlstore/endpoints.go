@@ -175,9 +175,22 @@ func (s *Store) UpdateConfig(ctx context.Context, name string, c gateway.Config,
 		e.UpdatedMS = nowMS
 		_, err = tx.ExecContext(ctx, `UPDATE sluice_endpoints SET config = ?, config_version = ?, updated_ms = ? WHERE name = ?`,
 			config, e.ConfigVersion, nowMS, name)
-		return err
+		if err != nil {
+			return err
+		}
+		return keepArms(ctx, tx, e)
 	})
 	return e, err
+}
+
+// keepArms removes the records of arms that the configuration no longer has.
+func keepArms(ctx context.Context, tx *sqldb.Tx, e gateway.Endpoint) error {
+	args := []any{e.Name}
+	for _, s := range e.Config.ServedEntities {
+		args = append(args, s.Name)
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM sluice_arm_state WHERE endpoint = ? AND arm NOT IN (`+sqldb.Placeholders(len(args)-1)+`)`, args...)
+	return err
 }
 
 // UpdateTags implements gateway.EndpointStore.
