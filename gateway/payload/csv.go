@@ -1,0 +1,3 @@
+package payload
+
+func (p *Plan) decodeCSV(body []byte, in *Input) error { return nil }
