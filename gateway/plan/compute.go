@@ -1,0 +1,306 @@
+package plan
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"sluice/gateway"
+	"sluice/gateway/route"
+	"sluice/runtime/servable"
+)
+
+// Compute decides what to serve. It is pure: equal inputs give equal plans. It returns an error only if the table that it made breaks
+// a rule of route.NewTable, for example because there are more endpoints than a table holds; the previous table then stays.
+func Compute(in Input) (*Plan, error) {
+	c := &computation{
+		in: in, prev: in.Previous, aspired: map[servable.ID]bool{},
+		records: make(map[armKey]gateway.ArmRecord, len(in.Arms)),
+		plan:    &Plan{States: make(map[string]gateway.State, len(in.Endpoints)), served: make(map[string]served, len(in.Endpoints))},
+	}
+	if c.prev == nil {
+		c.prev = &Plan{}
+	}
+	for _, r := range in.Arms {
+		c.records[armKey{r.Endpoint, r.Arm}] = r
+	}
+	for _, e := range in.Endpoints {
+		c.endpoint(e)
+	}
+	c.addDefault()
+	c.findObsolete()
+	c.collectAspired()
+	slices.Sort(c.plan.Waiting)
+	return c.plan, c.makeTable()
+}
+
+type armKey struct{ endpoint, arm string }
+
+type computation struct {
+	in      Input
+	prev    *Plan // never nil
+	plan    *Plan
+	records map[armKey]gateway.ArmRecord
+	aspired map[servable.ID]bool
+}
+
+// arm is one served entity on its way into the table.
+type arm struct {
+	entity gateway.ServedEntity
+	res    gateway.Resolution
+	serve  int // the version that answers; 0 when none can
+	state  gateway.ArmState
+}
+
+// endpoint plans one endpoint.
+func (c *computation) endpoint(e gateway.Endpoint) {
+	arms := make([]arm, len(e.Config.ServedEntities))
+	for i, entity := range e.Config.ServedEntities {
+		arms[i] = c.arm(e, entity)
+	}
+	state := gateway.State{ConfigVersion: e.ConfigVersion}
+	next := served{config: e.Config, arms: c.routeArms(arms)}
+	if held, ok := c.hold(e, arms, next.arms); ok {
+		next, state.Held = held, true
+		for i := range arms {
+			arms[i].state.Weight, arms[i].state.Serving = 0, 0
+		}
+		for _, a := range held.arms {
+			c.aspired[a.Servable] = true
+		}
+	}
+	for i := range arms {
+		for _, r := range next.arms {
+			if r.Name == arms[i].entity.Name && r.Servable.Model == arms[i].entity.Model {
+				arms[i].state.Weight, arms[i].state.Serving = gateway.Weight(r.Weight), r.Servable.Version
+			}
+		}
+		state.Arms = append(state.Arms, arms[i].state)
+	}
+	c.finish(e, state, next)
+}
+
+// arm decides which version one served entity answers with.
+func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
+	a := arm{entity: entity, state: gateway.ArmState{Name: entity.Name}}
+	record, known := c.records[armKey{e.Name, entity.Name}]
+	if known {
+		a.res = gateway.Resolve(entity, c.in.Registered, &record)
+	} else {
+		a.res = gateway.Resolve(entity, c.in.Registered, nil)
+	}
+	a.state.Want, a.state.Stale, a.state.Reason = a.res.Version, a.res.Stale, a.res.Reason
+	if a.res.Version == 0 {
+		a.state.State = gateway.Empty
+		return a
+	}
+	want := servable.ID{Model: entity.Model, Version: a.res.Version}
+	c.aspired[want] = true
+	status := c.in.Status(want)
+	if status.State == servable.Ready {
+		a.serve, a.state.State = want.Version, gateway.Serving
+		c.remember(e, entity, want.Version)
+		return a
+	}
+	fallback := c.fallback(e.Name, entity, record, want)
+	failed, why := c.failure(e.Name, entity.Name, want, status)
+	if fallback.Version > 0 && c.ready(fallback) {
+		a.serve = fallback.Version
+	}
+	if a.serve > 0 || failed && fallback.Version > 0 {
+		c.aspired[fallback] = true
+	}
+	a.state.State, a.state.Reason = gateway.Creating, fmt.Sprintf("version %d is being loaded", want.Version)
+	if failed {
+		a.state.State, a.state.Reason = gateway.LoadFailed, why
+	}
+	if a.serve > 0 {
+		a.state.Reason += fmt.Sprintf("; version %d keeps serving", a.serve)
+	}
+	return a
+}
+
+// fallback is the version that the arm served before: the one in the table, or after a restart the one on record. Version 0 means none.
+func (c *computation) fallback(endpoint string, entity gateway.ServedEntity, record gateway.ArmRecord, want servable.ID) servable.ID {
+	id := servable.ID{Model: entity.Model}
+	if record.Model == entity.Model && record.Target == entity.Target {
+		id.Version = record.Version
+	}
+	for _, a := range c.prev.served[endpoint].arms {
+		if a.Name == entity.Name && a.Servable.Model == entity.Model {
+			id.Version = a.Servable.Version
+		}
+	}
+	if id == want || !c.in.Registered.Models[id.Model].Has(id.Version) {
+		return servable.ID{}
+	}
+	return id
+}
+
+// failure says whether the version could not be loaded, and why. A retry does not hide an earlier failure until it succeeds.
+func (c *computation) failure(endpoint, armName string, want servable.ID, now servable.Status) (bool, string) {
+	if now.State == servable.Failed {
+		return true, fmt.Sprintf("version %d could not be loaded: %s", want.Version, now.Reason)
+	}
+	before, ok := c.prev.States[endpoint].Arm(armName)
+	if ok && before.State == gateway.LoadFailed && before.Want == want.Version && now.State == servable.Loading {
+		return true, trimKeeps(before)
+	}
+	return false, ""
+}
+
+// trimKeeps returns the reason of a failed arm without what was said about the version that keeps serving.
+func trimKeeps(s gateway.ArmState) string {
+	suffix := fmt.Sprintf("; version %d keeps serving", s.Serving)
+	if n := len(s.Reason) - len(suffix); n > 0 && s.Reason[n:] == suffix {
+		return s.Reason[:n]
+	}
+	return s.Reason
+}
+
+// remember notes what the arm serves, if that is news.
+func (c *computation) remember(e gateway.Endpoint, entity gateway.ServedEntity, version int) {
+	r := gateway.ArmRecord{Endpoint: e.Name, Arm: entity.Name, Model: entity.Model, Target: entity.Target, Version: version}
+	old := c.records[armKey{e.Name, entity.Name}]
+	r.UpdatedMS = old.UpdatedMS
+	if r != old {
+		r.UpdatedMS = c.in.NowMS
+		c.plan.Records = append(c.plan.Records, r)
+	}
+}
+
+func (c *computation) ready(id servable.ID) bool {
+	return c.in.Registered.Models[id.Model].Has(id.Version) && c.in.Status(id).State == servable.Ready
+}
+
+// routeArms returns the arms that can answer, the stable one first, their weights distributed; all weights are 0 if nothing with traffic
+// can answer.
+func (c *computation) routeArms(arms []arm) []route.Arm {
+	var out []route.Arm
+	var weights []gateway.Weight
+	for _, a := range stableFirst(arms) {
+		if a.serve == 0 {
+			continue
+		}
+		r := c.describe(a.entity, a.serve)
+		if a.state.Stale && a.serve == a.res.Version {
+			r.Stale, r.Reason = true, a.res.Reason
+		}
+		out = append(out, r)
+		weights = append(weights, a.entity.Weight)
+	}
+	return withWeights(out, gateway.Distribute(weights))
+}
+
+// stableFirst puts the arm that follows Production first, so that it keeps its place when weights change; else the order stays.
+func stableFirst(arms []arm) []arm {
+	i := slices.IndexFunc(arms, func(a arm) bool { return a.entity.Target.Stage == gateway.Production })
+	if i <= 0 {
+		return arms
+	}
+	return slices.Concat(arms[i:i+1], arms[:i], arms[i+1:])
+}
+
+func withWeights(arms []route.Arm, shares []gateway.Weight) []route.Arm {
+	for i := range arms {
+		arms[i].Weight = 0
+		if shares != nil {
+			arms[i].Weight = int(shares[i])
+		}
+	}
+	return arms
+}
+
+// describe returns the arm of the table for a version that answers. It carries the stage and alias that the entity follows, so that the
+// addresses by stage and alias reach it while a newer version is being loaded.
+func (c *computation) describe(entity gateway.ServedEntity, version int) route.Arm {
+	model := c.in.Registered.Models[entity.Model]
+	r := route.Arm{
+		Name: entity.Name, Servable: servable.ID{Model: entity.Model, Version: version},
+		Stage: model.StageOf(version), Aliases: model.AliasesOf(version),
+	}
+	if entity.Target.Stage != "" {
+		r.Stage = entity.Target.Stage
+	}
+	if a := entity.Target.Alias; a != "" && !slices.Contains(r.Aliases, a) {
+		r.Aliases = append(r.Aliases, a)
+	}
+	return r
+}
+
+// hold decides whether the previous configuration's arms stay in the table. next is what the new configuration could have at once.
+func (c *computation) hold(e gateway.Endpoint, arms []arm, next []route.Arm) (served, bool) {
+	before, ok := c.prev.served[e.Name]
+	if !ok || reflect.DeepEqual(before.config, e.Config) {
+		return served{}, false
+	}
+	waiting := slices.ContainsFunc(arms, func(a arm) bool { return a.entity.Weight > 0 && a.res.Version > 0 && a.serve == 0 })
+	if !waiting {
+		return served{}, false
+	}
+	kept := served{config: before.config}
+	var weights []gateway.Weight
+	lost := false
+	for _, a := range before.arms {
+		if !c.ready(a.Servable) {
+			lost = lost || a.Weight > 0
+			continue
+		}
+		if old, ok := before.config.Entity(a.Name); ok {
+			fresh := c.describe(old, a.Servable.Version)
+			a.Stage, a.Aliases = fresh.Stage, fresh.Aliases
+		}
+		kept.arms = append(kept.arms, a)
+		weights = append(weights, gateway.Weight(a.Weight))
+	}
+	shares := gateway.Distribute(weights)
+	if shares == nil || lost && answers(next) {
+		return served{}, false
+	}
+	kept.arms = withWeights(kept.arms, shares)
+	return kept, true
+}
+
+// answers says whether any arm has traffic.
+func answers(arms []route.Arm) bool {
+	return slices.ContainsFunc(arms, func(a route.Arm) bool { return a.Weight > 0 })
+}
+
+// addDefault puts the default endpoint into the table when it does not exist, so that requests without a name are told so.
+func (c *computation) addDefault() {
+	name := c.in.DefaultEndpoint
+	if _, ok := c.plan.States[name]; ok || name == "" {
+		return
+	}
+	c.plan.endpoints = append(c.plan.endpoints, route.Endpoint{Name: name, Reason: "the default endpoint does not exist yet"})
+}
+
+// findObsolete lists the endpoints of records that no endpoint claims.
+func (c *computation) findObsolete() {
+	for _, r := range c.in.Arms {
+		if _, ok := c.plan.States[r.Endpoint]; !ok && !slices.Contains(c.plan.Obsolete, r.Endpoint) {
+			c.plan.Obsolete = append(c.plan.Obsolete, r.Endpoint)
+		}
+	}
+	slices.Sort(c.plan.Obsolete)
+}
+
+func (c *computation) collectAspired() {
+	for id := range c.aspired {
+		c.plan.Aspired = append(c.plan.Aspired, id)
+	}
+	slices.SortFunc(c.plan.Aspired, compareIDs)
+}
+
+// makeTable compiles the endpoints, or keeps the previous table if they are the same.
+func (c *computation) makeTable() error {
+	c.plan.Revision = c.prev.Revision
+	if c.prev.Table != nil && reflect.DeepEqual(c.prev.endpoints, c.plan.endpoints) {
+		c.plan.Table = c.prev.Table
+		return nil
+	}
+	c.plan.Revision++
+	var err error
+	c.plan.Table, err = route.NewTable(c.plan.Revision, c.plan.endpoints, c.in.DefaultEndpoint)
+	return err
+}

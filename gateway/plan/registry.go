@@ -1,0 +1,42 @@
+package plan
+
+import (
+	"context"
+
+	"sluice/gateway"
+	"sluice/registry"
+)
+
+// Snapshotter is the slice of the registry's service that routing needs.
+type Snapshotter interface {
+	Snapshot(ctx context.Context) ([]registry.ModelSnapshot, error)
+}
+
+// FromRegistry adapts the registry's service to what the gateway reads.
+func FromRegistry(s Snapshotter) gateway.Registry {
+	return func(ctx context.Context) (*gateway.Registered, error) {
+		models, err := s.Snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := &gateway.Registered{Models: make(map[string]gateway.Model, len(models))}
+		for _, m := range models {
+			out.Models[m.Name] = picture(m)
+		}
+		return out, nil
+	}
+}
+
+func picture(m registry.ModelSnapshot) gateway.Model {
+	p := gateway.Model{Versions: make([]gateway.Version, len(m.Versions))}
+	for i, v := range m.Versions {
+		p.Versions[i] = gateway.Version{Number: v.Version, Stage: string(v.Stage)}
+	}
+	if len(m.Aliases) > 0 {
+		p.Aliases = make(map[string]int, len(m.Aliases))
+	}
+	for _, a := range m.Aliases {
+		p.Aliases[a.Name] = a.Version
+	}
+	return p
+}
