@@ -1,13 +1,9 @@
-// Package servable owns loaded model versions: their states, the Manager that makes what is loaded equal to what is aspired, the
-// Handle that keeps a servable alive during a request, warm-up, the memory budget and eviction.
-//
-// It is called by the gateway's data plane (Acquire, Handle) and by plan (Aspire); it must not know routes, HTTP, the registry or which
-// backend runs underneath. A Manager is safe for concurrent use; Acquire reads an immutable snapshot and takes no lock.
 package servable
 
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/tensor"
@@ -19,6 +15,9 @@ type ID struct {
 	Version int
 }
 
+// String is "model/version".
+func (id ID) String() string { return fmt.Sprintf("%s/%d", id.Model, id.Version) }
+
 // Backend executes one loaded version. Predict is called concurrently; Close is called once, after the last Predict returned.
 type Backend interface {
 	// Predict runs one batch: it reads in, and resets and fills out (both stay the caller's). params may be nil.
@@ -29,10 +28,27 @@ type Backend interface {
 	Close() error
 }
 
+// Sampler is an optional power of a Backend: it knows what it eats. It is asked when a model has neither input example nor signature.
+type Sampler interface {
+	// Sample fills b with a valid input of the given number of rows. guessed says that dimensions which the model leaves free
+	// (other than rows) were made up, so that a failure on this input proves nothing.
+	Sample(b *tensor.Batch, rows int) (guessed bool, err error)
+}
+
+// RowWise is an optional power of a Backend. One that lacks it, or answers false, is never joined into batches.
+type RowWise interface {
+	// RowWise reports whether inputs of several callers may be stacked on axis 0 at all; whether that pays, and keeps the answers, is
+	// measured.
+	RowWise() bool
+}
+
 // Loaded is what a Loader returns: the parsed model package and the backend, warmed by nobody yet.
 type Loaded struct {
 	Model   *mlmodel.Model
 	Backend Backend
+	// Sample is the model's input example as the backend takes it, for warm-up; nil: zeros by the signature, or by the Sampler.
+	Sample *tensor.Batch
+	Params map[string]any // of Sample
 }
 
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.
@@ -49,11 +65,26 @@ const (
 	Unloading
 )
 
+// String is the state in lower case.
+func (s State) String() string {
+	switch s {
+	case Loading:
+		return "loading"
+	case Ready:
+		return "ready"
+	case Failed:
+		return "failed"
+	case Unloading:
+		return "unloading"
+	}
+	return "unknown"
+}
+
 // Status is a servable's state with the reason of the last failure.
 type Status struct {
 	State  State
-	Reason string // of Failed; empty otherwise
-	// Since is when the state was entered, ms since the epoch.
+	Reason string // of Failed, and of Loading when it is a retry; empty otherwise
+	// SinceMS is when the state was entered, ms since the epoch.
 	SinceMS int64
 }
 

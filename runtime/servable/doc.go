@@ -1,0 +1,17 @@
+// Package servable owns loaded model versions: their states, the Manager that makes what is loaded equal to what is aspired, the
+// Handle that keeps a servable alive during a request, and warm-up.
+//
+// It is called by the gateway's data plane (Acquire, Handle) and by plan (Aspire); it must not know routes, HTTP, the registry or which
+// backend runs underneath. A Manager is safe for concurrent use; Acquire reads an immutable snapshot, takes no lock and allocates
+// nothing.
+//
+// # Life of a version
+//
+//	          aspired                     no longer aspired, or Close
+//	(gone) ───────────► Loading ──► Ready ───────────────────────────► Unloading ──► (gone)
+//	                     ▲   │                                          waits for its handles
+//	         back-off    │   ▼
+//	                     Failed ──► (gone) when no longer aspired
+//
+// Make before break is the caller's: it aspires to A₁ ∪ A₂, waits until A₂ is Ready, routes to A₂, and then aspires to A₂ alone.
+package servable

@@ -1,0 +1,91 @@
+package servable
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"sluice/runtime/batch"
+	"sluice/runtime/mlmodel"
+	"sluice/runtime/tensor"
+)
+
+// retired is taken off a Handle's count when the manager lets go of it: the count then reads negative, and nobody acquires any more.
+const retired = int64(1) << 40
+
+// Handle is a loaded version, kept alive until Release. It is shared by all who acquired it: each calls Release once.
+type Handle struct {
+	id      ID
+	loaded  *Loaded
+	batcher *batch.Batcher
+	refs    atomic.Int64  // handles out; minus retired once the manager let go
+	drained chan struct{} // closed when the manager let go and the last handle was released
+}
+
+func newHandle(id ID, l *Loaded, b *batch.Batcher) *Handle {
+	return &Handle{id: id, loaded: l, batcher: b, drained: make(chan struct{})}
+}
+
+// ID names the version.
+func (h *Handle) ID() ID { return h.id }
+
+// Model is the parsed model package; nil if the loader had none.
+func (h *Handle) Model() *mlmodel.Model { return h.loaded.Model }
+
+// Bytes is the resident memory that the version costs, estimated.
+func (h *Handle) Bytes() int64 { return h.loaded.Backend.Bytes() }
+
+// Joins reports whether predictions are joined into batches.
+func (h *Handle) Joins() bool { return h.batcher.Joins() }
+
+// Waiting is how many predictions wait for their execution.
+func (h *Handle) Waiting() int { return h.batcher.Waiting() }
+
+// Predict runs one batch, joined with others where that pays. in is read, out is reset and filled; both stay the caller's and must not
+// be touched until Predict returns. t may be nil.
+// Errors: ErrBadInput, batch.ErrQueueFull, batch.ErrPanic, context errors (dropped before execution, or interrupted); anything else is
+// the model's failure.
+func (h *Handle) Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *batch.Timing) error {
+	return h.batcher.Predict(ctx, in, params, out, t)
+}
+
+// Release gives the handle back. The caller must not use it, or anything that aliases the model's memory, afterwards.
+func (h *Handle) Release() {
+	if h.refs.Add(-1) == -retired {
+		close(h.drained)
+	}
+}
+
+// acquire adds a user, unless the manager let go.
+func (h *Handle) acquire() bool {
+	if h.refs.Add(1) > 0 {
+		return true
+	}
+	h.Release()
+	return false
+}
+
+// retire lets go of the handle: from now on acquire fails, and drained closes with the last Release.
+func (h *Handle) retire() {
+	if h.refs.Add(-retired) == -retired {
+		close(h.drained)
+	}
+}
+
+// close waits for the calls in the batcher, which are none once drained, and frees the backend.
+func (h *Handle) close(ctx context.Context) error {
+	if err := h.batcher.Close(ctx); err != nil {
+		return err
+	}
+	return safely(h.loaded.Backend.Close)
+}
+
+// safely turns a panic of foreign code into an error.
+func safely(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f()
+}

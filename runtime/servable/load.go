@@ -1,0 +1,171 @@
+package servable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"sluice/runtime/batch"
+	"sluice/runtime/tensor"
+)
+
+// calibrationBudget is what the measurement of one version may take.
+const calibrationBudget = 300 * time.Millisecond
+
+// bring loads a version, again and again until it is Ready or no longer aspired.
+func (m *Manager) bring(ctx context.Context, e *entry) {
+	defer e.cancel()
+	pause := m.opts.MinBackoff
+	for {
+		h, err := m.attempt(ctx, e)
+		if err == nil && m.accept(e, h) {
+			return
+		}
+		if ctx.Err() != nil || err == nil {
+			return
+		}
+		m.fail(e, err)
+		if !sleep(ctx, pause) {
+			return
+		}
+		m.retry(e, err)
+		pause = min(2*pause, m.opts.MaxBackoff)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt loads and warms a version once, within the bound on concurrent loads.
+func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
+	select {
+	case m.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-m.slots }()
+	ctx, cancel := context.WithTimeout(ctx, m.opts.LoadTimeout)
+	defer cancel()
+	var l *Loaded
+	err := safely(func() (err error) {
+		if l, err = m.load(ctx, e.id); err == nil && (l == nil || l.Backend == nil) {
+			err = errors.New("the loader returned no backend")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	join, err := m.warm(ctx, e.id, l)
+	if err != nil {
+		return nil, errors.Join(err, safely(l.Backend.Close))
+	}
+	opts := m.opts.Batch
+	opts.Join = join
+	return newHandle(e.id, l, batch.New(l.Backend, &opts)), nil
+}
+
+// accept makes a version Ready. If it is no longer aspired it is closed instead.
+func (m *Manager) accept(e *entry, h *Handle) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries[e.id] != e {
+		m.drain(h)
+		return false
+	}
+	e.handle = h
+	m.publish()
+	m.set(e, Ready, "")
+	m.opts.Logger.Info("servable ready", slog.String("servable", e.id.String()), slog.Bool("joins", h.Joins()))
+	return true
+}
+
+func (m *Manager) fail(e *entry, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries[e.id] != e {
+		return
+	}
+	m.set(e, Failed, err.Error())
+	m.opts.Logger.Warn("servable failed to load", slog.String("servable", e.id.String()), slog.Any("error", err))
+}
+
+func (m *Manager) retry(e *entry, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries[e.id] == e {
+		m.set(e, Loading, err.Error())
+	}
+}
+
+// warm runs a version's input example, or zeros, and measures whether joining pays. A failing run is an error, except on a sample
+// whose free dimensions had to be guessed.
+func (m *Manager) warm(ctx context.Context, id ID, l *Loaded) (join bool, err error) {
+	sample, guessed, err := sampleOf(l)
+	if err != nil {
+		return false, fmt.Errorf("warm-up: %w", err)
+	}
+	if sample == nil {
+		return false, nil
+	}
+	var out tensor.Batch
+	err = safely(func() error { return l.Backend.Predict(ctx, sample, l.Params, &out) })
+	switch {
+	case err != nil && guessed && ctx.Err() == nil:
+		m.opts.Logger.Info("warm-up with made-up dimensions failed", slog.String("servable", id.String()), slog.Any("error", err))
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("warm-up: %w", err)
+	}
+	return m.joins(ctx, id, l, sample)
+}
+
+// joins decides whether predictions of a version are joined.
+func (m *Manager) joins(ctx context.Context, id ID, l *Loaded, sample *tensor.Batch) (bool, error) {
+	r, ok := l.Backend.(RowWise)
+	if !ok || !r.RowWise() || m.opts.Joining == JoinNever || sample.Rows < 1 {
+		return false, nil
+	}
+	if m.opts.Joining == JoinAlways {
+		return true, nil
+	}
+	c, err := batch.Calibrate(ctx, l.Backend, sample, calibrationBudget)
+	if err != nil {
+		return false, fmt.Errorf("warm-up: %w", err)
+	}
+	m.opts.Logger.Debug("servable measured", slog.String("servable", id.String()), slog.Bool("join", c.Join), slog.String("reason", c.Reason),
+		slog.Duration("one", c.One), slog.Duration("eight", c.Eight), slog.Duration("many", c.Many))
+	return c.Join, nil
+}
+
+// sampleOf is the input that warms a version: its example, zeros by the signature, or what the backend makes up; nil if nobody knows.
+// A signature says nothing about free dimensions, so its zeros are a guess where it has some.
+func sampleOf(l *Loaded) (sample *tensor.Batch, guessed bool, err error) {
+	if l.Sample != nil {
+		return l.Sample, false, nil
+	}
+	b := new(tensor.Batch)
+	if s, ok := l.Backend.(Sampler); ok {
+		guessed, err = s.Sample(b, 1)
+		return b, guessed, err
+	}
+	if l.Model == nil || l.Model.Signature == nil || l.Model.Signature.Inputs.Len() == 0 {
+		return nil, false, nil
+	}
+	for _, t := range l.Model.Signature.Inputs.Tensors {
+		for i, d := range t.Shape {
+			guessed = guessed || (i > 0 && d == -1)
+		}
+	}
+	return b, guessed, l.Model.Signature.Inputs.Zeros(b, 1)
+}
