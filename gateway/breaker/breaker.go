@@ -20,6 +20,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
+	"sluice/runtime/batch"
 	"sluice/runtime/servable"
 )
 
@@ -111,7 +112,8 @@ func Judge(err error) Verdict {
 	switch {
 	case err == nil, errors.Is(err, servable.ErrBadInput):
 		return Success
-	case errors.Is(err, ErrNotExecuted), errors.Is(err, servable.ErrNotAvailable), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrNotExecuted), errors.Is(err, batch.ErrQueueFull), errors.Is(err, batch.ErrClosed),
+		errors.Is(err, servable.ErrNotAvailable), errors.Is(err, context.Canceled):
 		return Ignored
 	default:
 		return Failure

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/runtime/batch"
 	"sluice/runtime/servable"
 )
 
@@ -63,6 +64,8 @@ func TestWhatDoesNotCount(t *testing.T) {
 		"not loaded":     fmt.Errorf("wine 1: %w", servable.ErrNotAvailable),
 		"never executed": fmt.Errorf("%w: %w", ErrNotExecuted, context.DeadlineExceeded),
 		"cancelled":      context.Canceled,
+		"queue full":     fmt.Errorf("wine 1: %w", batch.ErrQueueFull),
+		"unloading":      batch.ErrClosed,
 	}
 	for name, err := range cases {
 		t.Run(name, func(t *testing.T) {

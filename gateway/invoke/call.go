@@ -1,0 +1,116 @@
+package invoke
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"sluice/gateway/payload"
+	"sluice/gateway/predlog"
+	"sluice/gateway/route"
+	"sluice/runtime/batch"
+	"sluice/runtime/tensor"
+	"sluice/tracking/mlflow"
+)
+
+// maxKept is the largest buffer that a pooled call keeps, in bytes: one huge request must not pin its memory for ever.
+const maxKept = 1 << 20
+
+// work is the memory that one version's requests are decoded into and answered from.
+type work struct {
+	in  payload.Input
+	out tensor.Batch
+}
+
+// reset empties the work for the next request.
+func (w *work) reset() {
+	w.in.Reset()
+	if w.out.Bytes() > maxKept {
+		w.out = tensor.Batch{}
+	}
+}
+
+// call is one request on its way. It is pooled and belongs to one goroutine; fields that alias the HTTP engine's memory are
+// cleared when it goes back.
+type call struct {
+	h *Handler
+	// exec is run as a function value, kept so that the breaker costs no allocation.
+	exec func() (struct{}, error)
+
+	// What the request says. The byte slices alias the engine's memory.
+	requestID       []byte
+	contentType     []byte
+	contentEncoding []byte
+	body            []byte // as it was sent
+	content         []byte // decompressed
+
+	// What was decided.
+	random     [3]uint64 // bucket, identifier, sampling
+	prediction [16]byte
+	trace      traceContext
+	traced     bool // trace is set
+	span       trace.Span
+	decision   route.Decision
+	arm        *armState
+	timeout    time.Duration
+	compiled   *compiled
+	work       *work
+	handle     Handle
+	ctx        context.Context // of the execution; set for the time of breaker.Do
+
+	// What happened, and when: one reading of the clock per step.
+	start, received, decoded, executed, encoded time.Time
+	timing                                      batch.Timing
+	rows                                        int
+	status                                      int
+	err                                         *mlflow.Error // nil on success
+
+	// Memory that is kept.
+	read    []byte // for streamed bodies
+	inflate []byte // for compressed bodies
+	answer  []byte
+	text    []byte // for header values
+	record  predlog.Record
+}
+
+func newCall(h *Handler) *call {
+	c := &call{h: h}
+	c.exec = c.execute
+	return c
+}
+
+// begin starts a call: the first clock reading and the random numbers.
+func (h *Handler) begin() *call {
+	c := h.calls.Get().(*call)
+	c.start = h.opts.Now()
+	for i := range c.random {
+		c.random[i] = h.opts.Random()
+	}
+	c.prediction = uuid7(c.start, c.random[0]>>32, c.random[1])
+	return c
+}
+
+// release gives back what the call holds and the call itself. It is called exactly once, also when a step panicked.
+func (h *Handler) release(c *call) {
+	if c.handle != nil {
+		c.handle.Release()
+	}
+	if c.work != nil {
+		c.work.reset()
+		c.compiled.work.Put(c.work)
+	}
+	*c = call{
+		h: c.h, exec: c.exec,
+		read: kept(c.read), inflate: kept(c.inflate), answer: kept(c.answer), text: c.text[:0],
+	}
+	h.calls.Put(c)
+}
+
+// kept returns the buffer emptied, or nil when it grew too large to keep.
+func kept(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
+}

@@ -1,0 +1,86 @@
+package invoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sluice/gateway/breaker"
+	"sluice/gateway/route"
+	"sluice/runtime/batch"
+	"sluice/runtime/servable"
+	"sluice/tracking/mlflow"
+)
+
+// errPanicked marks an execution that panicked.
+var errPanicked = errors.New("the backend panicked")
+
+// errTooMany: Options.MaxInFlight requests are under way.
+var errTooMany = errors.New("too many requests are under way")
+
+// refusal is what the client is told: an error with a code, and when it is worth asking again (0: it is not).
+type refusal struct {
+	*mlflow.Error
+	retryAfter time.Duration
+}
+
+// classify is the one door from an error of any room to MLflow's code and the HTTP status:
+//
+//	already an *mlflow.Error (payload, wire)                     as it is
+//	unknown endpoint or model, version not routed               404 RESOURCE_DOES_NOT_EXIST
+//	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
+//	input that the model refuses                                400 BAD_REQUEST
+//	queue full, too many requests                               429 RESOURCE_EXHAUSTED       Retry-After
+//	breaker open, nothing ready, version not loaded             503 TEMPORARILY_UNAVAILABLE  Retry-After
+//	deadline passed                                             504 DEADLINE_EXCEEDED
+//	cancelled                                                   499 CANCELLED
+//	anything else is the model's failure                        500 INTERNAL_ERROR; the cause goes to the log alone
+//
+// MLflow's scoring server answers the last 400 BAD_REQUEST with a stack trace. Here a request that no caller could have put better is
+// not the caller's error: retries, breakers and alerts depend on the difference.
+func (h *Handler) classify(c *call, err error) refusal {
+	var known *mlflow.Error
+	say := func(code mlflow.Code, message string) refusal {
+		return refusal{Error: &mlflow.Error{Code: code, Message: message, Cause: err}}
+	}
+	switch {
+	case errors.As(err, &known):
+		return refusal{Error: known}
+	case errors.Is(err, route.ErrUnknownEndpoint), errors.Is(err, route.ErrUnknownModel), errors.Is(err, route.ErrNotRouted):
+		return say(mlflow.ResourceDoesNotExist, err.Error())
+	case errors.Is(err, route.ErrNoEndpointNamed):
+		return say(mlflow.InvalidParameterValue, err.Error()+"; name one in the header "+HeaderEndpoint)
+	case errors.Is(err, servable.ErrBadInput):
+		return say(mlflow.BadRequest, "Invalid input. "+err.Error())
+	case errors.Is(err, batch.ErrQueueFull), errors.Is(err, errTooMany):
+		r := say(mlflow.ResourceExhausted, c.target()+" has too many requests waiting")
+		r.retryAfter = time.Second
+		return r
+	case errors.Is(err, breaker.ErrOpen):
+		r := say(mlflow.TemporarilyUnavailable, c.target()+" failed too often and is left alone for a while")
+		r.retryAfter = h.deps.Breakers.RetryAfter()
+		return r
+	case errors.Is(err, route.ErrNoArms):
+		r := say(mlflow.TemporarilyUnavailable, err.Error())
+		r.retryAfter = time.Second
+		return r
+	case errors.Is(err, servable.ErrNotAvailable), errors.Is(err, batch.ErrClosed):
+		r := say(mlflow.TemporarilyUnavailable, c.target()+" is not loaded")
+		r.retryAfter = time.Second
+		return r
+	case errors.Is(err, context.DeadlineExceeded):
+		return say(mlflow.DeadlineExceeded, fmt.Sprintf("%s did not answer within %v", c.target(), c.timeout))
+	case errors.Is(err, context.Canceled):
+		return say(mlflow.Cancelled, "the request was cancelled")
+	}
+	return say(mlflow.InternalError, c.target()+" failed; the server's log says more under request id "+string(c.requestID))
+}
+
+// target names, for a message, what the request was routed to.
+func (c *call) target() string {
+	if a := c.decision.Arm; a != nil {
+		return fmt.Sprintf("model %q version %d", a.Servable.Model, a.Servable.Version)
+	}
+	return "the gateway"
+}

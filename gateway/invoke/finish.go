@@ -1,0 +1,129 @@
+package invoke
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/gateway/outcome"
+	"sluice/gateway/predlog"
+	"sluice/runtime/batch"
+)
+
+// UnknownEndpoint is the endpoint under which requests are counted that name none that there is: names that clients make up must not
+// become series.
+const UnknownEndpoint = "(unknown)"
+
+// finish writes the answer and the books. It returns what the engine's error handler is to answer, or nil.
+func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) error {
+	k.status = fiber.StatusOK
+	if err != nil {
+		r := h.classify(k, err)
+		k.err, k.status = r.Error, r.HTTPStatus()
+		if r.retryAfter > 0 {
+			k.text = strconv.AppendInt(k.text[:0], wholeSeconds(r.retryAfter), 10)
+			c.Response().Header.SetBytesV(fiber.HeaderRetryAfter, k.text)
+		}
+	}
+	h.writeHeaders(c, k)
+	if k.err == nil {
+		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
+	}
+	end := k.encoded
+	if end.IsZero() {
+		end = h.opts.Now()
+	}
+	h.count(k, end.Sub(k.start))
+	h.log(k, end.Sub(k.start))
+	h.endTrace(ctx, k, end)
+	if k.err != nil {
+		return k.err
+	}
+	return nil
+}
+
+// wholeSeconds rounds up, to 1 at least.
+func wholeSeconds(d time.Duration) int64 { return max(int64((d+time.Second-1)/time.Second), 1) }
+
+func (h *Handler) writeHeaders(c *fiber.Ctx, k *call) {
+	answer := &c.Response().Header
+	if k.arm != nil {
+		answer.SetBytesV(HeaderEndpoint, k.arm.endpoint)
+		answer.SetBytesV(HeaderVersion, k.arm.version)
+		answer.SetBytesV(HeaderArm, k.arm.arm)
+	}
+	if k.timing != (batch.Timing{}) {
+		k.text = appendTiming(k.text[:0], &k.timing)
+		answer.SetBytesV(HeaderServerTiming, k.text)
+	}
+	if k.traced {
+		k.text = appendTraceparent(k.text[:0], &k.trace)
+		answer.SetBytesV(HeaderTraceparent, k.text)
+	}
+}
+
+// count records the outcome under the arm, or under the endpoint where no arm was picked.
+func (h *Handler) count(k *call, latency time.Duration) {
+	if k.arm != nil {
+		k.arm.outcomes.record(k.status, latency)
+		return
+	}
+	key := outcome.Key{Endpoint: UnknownEndpoint, Code: k.status}
+	if e := k.decision.Endpoint; e != nil {
+		key.Endpoint = e.Name
+	}
+	h.deps.Outcomes.Series(key).Record(latency)
+}
+
+// log offers the request to the prediction log, whatever became of it. Requests to an endpoint that there is not are left out: there is
+// no place where they would belong.
+func (h *Handler) log(k *call, latency time.Duration) {
+	if h.deps.Log == nil || k.decision.Endpoint == nil {
+		return
+	}
+	r := &k.record
+	*r = predlog.Record{
+		PredictionID: k.prediction,
+		RequestID:    view8(k.requestID),
+		Time:         k.start,
+		Endpoint:     k.decision.Endpoint.Name,
+		Bucket:       -1,
+		Status:       k.status,
+		LatencyNS:    int64(latency),
+		QueueNS:      int64(k.timing.Queue),
+		ExecuteNS:    int64(k.timing.Execute),
+		Rows:         k.rows,
+		ContentType:  view8(k.contentType),
+		Request:      k.content,
+	}
+	if k.traced {
+		r.TraceID = k.trace.trace
+	}
+	if a := k.decision.Arm; a != nil {
+		r.Model, r.Version, r.Stage, r.Arm, r.Bucket = a.Servable.Model, a.Servable.Version, a.Stage, a.Name, k.decision.Bucket
+	}
+	if k.err == nil {
+		r.Response = k.answer
+	} else {
+		r.ErrorCode = string(k.err.Code)
+		r.Response = errorBody(k)
+	}
+	h.deps.Log.Record(r)
+	*r = predlog.Record{} // nothing of the request outlives it
+}
+
+// errorBody is what a failed request's record shows as its answer.
+func errorBody(k *call) []byte {
+	body, err := json.Marshal(struct {
+		Code    string `json:"error_code"`
+		Message string `json:"message"`
+	}{string(k.err.Code), k.err.Message})
+	if err != nil {
+		return nil // not reached: two strings always marshal
+	}
+	return body
+}

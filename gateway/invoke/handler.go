@@ -1,0 +1,154 @@
+// Package invoke is the data plane: it answers prediction requests.
+//
+// It owns the way of one request from its headers to its answer: the deadline, the choice of the arm, the order of the steps, the one function that
+// turns an error into a code (classify), the answer's headers, and what is counted and logged about it. It is called by the HTTP
+// engine through Routes, and by plan through Publish; it must not know the registry, a database, or how a table is made. No request
+// takes a lock of this package, and none waits for the log, the metrics or a registry.
+//
+// # One request
+//
+//	request id → deadline → pick → acquire → body → decode → breaker → predict → encode → headers → counted → logged
+//
+// predict.go holds the steps that have no HTTP in them, http.go the others. Everything that a request needs is kept in a pooled call; what the arm
+// decides (header texts, series, breaker, compiled signature) is made when a table is published.
+//
+// # Answers
+//
+// Every answer has X-Request-Id (the client's, if it is printable, else ours) and X-Sluice-Prediction-Id (UUIDv7). Where an arm was picked it has X-Sluice-Endpoint,
+// X-Sluice-Model-Version and X-Sluice-Arm; after an execution Server-Timing (queue, batch, execute, in ms). Names in headers are
+// percent-encoded where they are not printable ASCII. A request that is turned away but may come again (429, 503) gets Retry-After.
+//
+// # Memory
+//
+// The steady state allocates one small context per request. Bytes and strings from the HTTP engine are read in place and never kept:
+// the prediction log copies what it keeps.
+package invoke
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"sluice/gateway/breaker"
+	"sluice/gateway/outcome"
+	"sluice/gateway/payload"
+	"sluice/gateway/predlog"
+	"sluice/gateway/route"
+	"sluice/runtime/batch"
+	"sluice/runtime/mlmodel"
+	"sluice/runtime/servable"
+	"sluice/runtime/tensor"
+)
+
+// Handle keeps a version loaded while a request uses it; *servable.Handle does.
+type Handle interface {
+	// Model is the version's parsed package; its signature is what bodies are decoded by.
+	Model() *mlmodel.Model
+	// Predict runs in through the version and fills out and t, as batch.Batcher does.
+	Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *batch.Timing) error
+	// Release is called once, after the last Predict returned.
+	Release()
+}
+
+// Recorder takes prediction records; *predlog.Log does. It must not block and must not keep the record or what it points to.
+type Recorder interface {
+	Record(*predlog.Record)
+}
+
+// Deps are the rooms that a Handler stands on; all but Log are required.
+type Deps struct {
+	// Acquire returns a handle on a loaded version, or servable.ErrNotAvailable; cmd hands in servable.Manager's.
+	Acquire  func(id servable.ID) (Handle, error)
+	Outcomes *outcome.Book
+	Breakers *breaker.Group
+	Log      Recorder // nil: predictions are not logged
+}
+
+// Options of New. Nil and the zero value work.
+type Options struct {
+	// MaxBodyBytes bounds a request's body, as it came and after decompression; default 64 MiB. Beyond: 413.
+	MaxBodyBytes int64
+	// Timeout is the deadline of endpoints that set none; default 60 s, as in MLflow's scoring server.
+	Timeout time.Duration
+	// MaxInFlight bounds the requests that are answered at once; default 4096. Beyond: 429.
+	MaxInFlight int64
+	// Payload bounds what a body may unfold to.
+	Payload payload.Options
+	// Tracer makes the spans of sampled requests; nil records none.
+	Tracer trace.Tracer
+	// Tracing says whether anybody listens to Tracer: without it a sampled traceparent is passed through and nothing is recorded.
+	Tracing bool
+	// SampleRatio is the share of requests without a traceparent that are traced, 0–1; default 0.
+	SampleRatio float64
+	// Logger receives what nobody else reports; nil discards.
+	Logger *slog.Logger
+	// Now is the clock of latencies and identifiers; default time.Now. Deadlines run on the real one.
+	Now func() time.Time
+	// Random returns uniformly random bits, from many goroutines at once; default math/rand/v2's, which cannot be predicted from outside.
+	Random func() uint64
+}
+
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.MaxBodyBytes <= 0 {
+		out.MaxBodyBytes = 64 << 20
+	}
+	if out.Timeout <= 0 {
+		out.Timeout = 60 * time.Second
+	}
+	if out.MaxInFlight <= 0 {
+		out.MaxInFlight = 4096
+	}
+	if out.Tracer == nil {
+		out.Tracer = noop.NewTracerProvider().Tracer("")
+		out.Tracing = false
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.Now == nil {
+		out.Now = time.Now
+	}
+	if out.Random == nil {
+		out.Random = rand.Uint64
+	}
+	return out
+}
+
+// Handler answers prediction requests from the table published last. It is safe for concurrent use.
+type Handler struct {
+	deps     Deps
+	opts     Options
+	sampleAt uint64 // a request is sampled when its random bits are below
+
+	view     atomic.Pointer[view]
+	inFlight atomic.Int64
+	calls    sync.Pool // of *call
+
+	mu    sync.Mutex                  // serializes Publish
+	plans map[servable.ID]*planHolder // of the published table; guarded by mu
+}
+
+// New returns a handler with an empty table: until Publish every request is answered 404. opts may be nil.
+func New(deps Deps, opts *Options) *Handler {
+	h := &Handler{deps: deps, opts: opts.withDefaults()}
+	h.sampleAt = ratioThreshold(h.opts.SampleRatio)
+	h.calls.New = func() any { return newCall(h) }
+	h.view.Store(&view{table: &route.Table{}})
+	return h
+}
+
+// InFlight is the number of requests being answered now.
+func (h *Handler) InFlight() int64 { return h.inFlight.Load() }
+
+// Table is the table published last; one without endpoints before the first.
+func (h *Handler) Table() *route.Table { return h.view.Load().table }

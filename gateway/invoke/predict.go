@@ -1,0 +1,119 @@
+package invoke
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+	"unsafe"
+
+	"sluice/gateway/breaker"
+	"sluice/gateway/payload"
+	"sluice/gateway/route"
+)
+
+// target is what the URL asks for: an endpoint by name, or one version of a registered model.
+type target struct {
+	endpoint string // "" means the header's, the default or the only one
+	model    string // not "": by and version say which one
+	by       route.By
+	version  string
+}
+
+// pick chooses the arm.
+func (h *Handler) pick(c *call, v *view, t *target, stickyKey string) (err error) {
+	if t.model != "" {
+		c.decision, err = v.table.Resolve(t.model, t.by, t.version)
+	} else {
+		c.decision, err = v.table.Pick(t.endpoint, stickyKey, c.random[0])
+	}
+	if err != nil {
+		if t.model == "" { // for the books: the endpoint, where there is one
+			c.decision.Endpoint = v.table.Endpoint(t.endpoint)
+		}
+		return err
+	}
+	c.arm = v.arms[c.decision.Arm.Ordinal()]
+	return nil
+}
+
+// limit sets the call's timeout: the endpoint's, lowered by what the request asks for (0: nothing).
+func (h *Handler) limit(c *call, asked time.Duration) {
+	c.timeout = h.opts.Timeout
+	if e := c.decision.Endpoint; e.Timeout > 0 {
+		c.timeout = e.Timeout
+	}
+	if asked > 0 {
+		c.timeout = min(c.timeout, asked)
+	}
+}
+
+// acquire takes the handle that keeps the version loaded until release.
+func (h *Handler) acquire(c *call) (err error) {
+	c.handle, err = h.deps.Acquire(c.decision.Arm.Servable)
+	return err
+}
+
+// predict decodes the body, executes it and encodes the answer into c.answer. ctx carries the deadline.
+func (h *Handler) predict(ctx context.Context, c *call) error {
+	c.received = h.opts.Now()
+	if err := h.decode(c); err != nil {
+		return err
+	}
+	c.decoded = h.opts.Now()
+	c.ctx = ctx
+	err := c.arm.breaker.Do(c.exec)
+	c.ctx = nil
+	if err != nil {
+		return err
+	}
+	c.executed = h.opts.Now()
+	if c.answer, err = payload.Encode(c.answer[:0], &c.work.out); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	c.encoded = h.opts.Now()
+	return nil
+}
+
+func (h *Handler) decode(c *call) (err error) {
+	c.content = c.body
+	if len(c.contentEncoding) > 0 {
+		c.content, err = payload.Decompress(view8(c.contentEncoding), c.body, h.opts.MaxBodyBytes, c.inflate[:0])
+		if err != nil {
+			return err
+		}
+		if unsafe.SliceData(c.content) != unsafe.SliceData(c.body) {
+			c.inflate = c.content
+		}
+	}
+	c.compiled = c.arm.plans.get(c.handle.Model(), &h.opts.Payload)
+	c.work = c.compiled.work.Get().(*work)
+	if err := c.compiled.plan.Decode(view8(c.contentType), c.content, &c.work.in); err != nil {
+		return err
+	}
+	c.rows = max(c.work.in.Batch.Rows, 0)
+	return nil
+}
+
+// execute is what the breaker runs. A panic of a backend becomes an error that counts as the model's failure.
+func (c *call) execute() (_ struct{}, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", errPanicked, r, debug.Stack())
+		}
+	}()
+	if err := c.ctx.Err(); err != nil {
+		return struct{}{}, notExecuted(err)
+	}
+	err = c.handle.Predict(c.ctx, &c.work.in.Batch, c.work.in.Params, &c.work.out, &c.timing)
+	if err != nil && c.timing.Execute == 0 && c.ctx.Err() != nil {
+		err = notExecuted(err) // its time ran out in the queue
+	}
+	return struct{}{}, err
+}
+
+// notExecuted tells the breaker that the model is not to blame.
+func notExecuted(err error) error { return fmt.Errorf("%w: %w", breaker.ErrNotExecuted, err) }
+
+// view8 is the text of b without a copy: valid, and unchanged, until the request ends.
+func view8(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

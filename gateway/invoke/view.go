@@ -1,0 +1,174 @@
+package invoke
+
+import (
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway/breaker"
+	"sluice/gateway/outcome"
+	"sluice/gateway/payload"
+	"sluice/gateway/route"
+	"sluice/runtime/mlmodel"
+	"sluice/runtime/servable"
+)
+
+// view is a published table with what this package keeps per arm beside it. It never changes.
+type view struct {
+	table *route.Table
+	arms  []*armState // by route.Arm.Ordinal
+}
+
+// armState is what every request to an arm needs, made once.
+type armState struct {
+	breaker  *breaker.Breaker
+	plans    *planHolder
+	endpoint []byte // the answer's header values
+	version  []byte
+	arm      []byte
+	outcomes recorder
+}
+
+// recorder finds the series of one arm (or of none) by code; the common codes without a look-up.
+type recorder struct {
+	book  *outcome.Book
+	key   outcome.Key // without the code
+	known [len(commonCodes)]atomic.Pointer[outcome.Series]
+}
+
+// commonCodes are the statuses that this package gives in normal operation.
+var commonCodes = [...]int{200, 400, 429, 500, 503, 504}
+
+func (r *recorder) record(code int, latency time.Duration) {
+	for i, c := range commonCodes {
+		if c != code {
+			continue
+		}
+		s := r.known[i].Load()
+		if s == nil {
+			s = r.lookup(code)
+			r.known[i].Store(s)
+		}
+		s.Record(latency)
+		return
+	}
+	r.lookup(code).Record(latency)
+}
+
+func (r *recorder) lookup(code int) *outcome.Series {
+	k := r.key
+	k.Code = code
+	return r.book.Series(k)
+}
+
+// planHolder keeps the compiled signature of one version, shared by its arms and by later tables.
+type planHolder struct{ compiled atomic.Pointer[compiled] }
+
+// compiled is a signature made ready for decoding, and the memory that its requests are decoded into.
+type compiled struct {
+	model *mlmodel.Model // what it was made from: a version that is loaded again brings a new one
+	plan  *payload.Plan
+	work  sync.Pool // of *work
+}
+
+// get returns the compiled signature of the model.
+func (p *planHolder) get(m *mlmodel.Model, opts *payload.Options) *compiled {
+	if c := p.compiled.Load(); c != nil && c.model == m {
+		return c
+	}
+	c := &compiled{model: m, plan: payload.Compile(signatureOf(m), opts)}
+	c.work.New = func() any { return new(work) }
+	p.compiled.Store(c)
+	return c
+}
+
+func signatureOf(m *mlmodel.Model) *mlmodel.Signature {
+	if m == nil {
+		return nil
+	}
+	return m.Signature
+}
+
+// Publish makes the table the one that requests are answered from, at once and for all of them; those under way end with the one they began with.
+// Breakers and compiled signatures of versions that stay are kept. The caller has loaded and warmed every version that the table names.
+func (h *Handler) Publish(t *route.Table) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	arms := make([]*armState, len(t.Arms()))
+	keys := make([]breaker.Key, len(arms))
+	plans := make(map[servable.ID]*planHolder, len(arms))
+	for i := range t.Endpoints() {
+		e := &t.Endpoints()[i]
+		for j := range e.Arms {
+			a := &e.Arms[j]
+			keys[a.Ordinal()] = breaker.Key{Endpoint: e.Name, Servable: a.Servable}
+			arms[a.Ordinal()] = h.newArm(e, a, h.planFor(plans, a.Servable))
+		}
+	}
+	for i, b := range h.deps.Breakers.Keep(keys) {
+		arms[i].breaker = b
+	}
+	h.plans = plans
+	h.view.Store(&view{table: t, arms: arms})
+	h.deps.Outcomes.Keep(routedIn(t))
+}
+
+// planFor finds the holder of a version in next, in the published table, or makes one. The caller holds h.mu.
+func (h *Handler) planFor(next map[servable.ID]*planHolder, id servable.ID) *planHolder {
+	if p := next[id]; p != nil {
+		return p
+	}
+	p := h.plans[id]
+	if p == nil {
+		p = new(planHolder)
+	}
+	next[id] = p
+	return p
+}
+
+func (h *Handler) newArm(e *route.Endpoint, a *route.Arm, plans *planHolder) *armState {
+	s := &armState{
+		plans:    plans,
+		endpoint: headerValue(e.Name),
+		version:  strconv.AppendInt(nil, int64(a.Servable.Version), 10),
+		arm:      headerValue(a.Name),
+	}
+	s.outcomes.book = h.deps.Outcomes
+	s.outcomes.key = outcome.Key{
+		Endpoint: e.Name, Model: a.Servable.Model, Version: a.Servable.Version, Stage: a.Stage, Arm: a.Name,
+	}
+	return s
+}
+
+// routedIn says of a series' key whether requests under the table may still be counted there.
+func routedIn(t *route.Table) func(outcome.Key) bool {
+	type target struct {
+		endpoint string
+		id       servable.ID
+	}
+	routed := make(map[target]bool)
+	for i := range t.Endpoints() {
+		e := &t.Endpoints()[i]
+		for j := range e.Arms {
+			routed[target{e.Name, e.Arms[j].Servable}] = true
+		}
+	}
+	return func(k outcome.Key) bool {
+		if k.Model == "" {
+			return k.Endpoint == UnknownEndpoint || t.Endpoint(k.Endpoint) != nil
+		}
+		return routed[target{k.Endpoint, servable.ID{Model: k.Model, Version: k.Version}}]
+	}
+}
+
+// headerValue percent-encodes a name unless it is printable ASCII, so that no name can end a header line.
+func headerValue(name string) []byte {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' || name[i] == '%' {
+			return []byte(url.PathEscape(name))
+		}
+	}
+	return []byte(name)
+}
