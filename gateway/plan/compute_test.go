@@ -78,7 +78,9 @@ func (w *world) compute() *Plan {
 	for _, r := range w.records {
 		records = append(records, r)
 	}
-	slices.SortFunc(records, func(a, b gateway.ArmRecord) int { return strings.Compare(a.Endpoint+"\x00"+a.Arm, b.Endpoint+"\x00"+b.Arm) })
+	slices.SortFunc(records, func(a, b gateway.ArmRecord) int {
+		return strings.Compare(a.Endpoint+"\x00"+a.Arm, b.Endpoint+"\x00"+b.Arm)
+	})
 	p, err := Compute(Input{
 		Endpoints: gateway.Effective(w.explicit, w.reg, records), Registered: w.reg, Arms: records,
 		Status:   func(id servable.ID) servable.Status { return w.status[id] },

@@ -1,0 +1,321 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sluice/gateway"
+	"sluice/gateway/route"
+	"sluice/runtime/servable"
+)
+
+// Store is the slice of gateway.Store that the loop needs.
+type Store interface {
+	Endpoints(ctx context.Context) ([]gateway.Endpoint, error)
+	gateway.ArmStore
+	AddEvents(ctx context.Context, events []gateway.Event) error
+}
+
+// Servables is the slice of servable.Manager that the loop needs.
+type Servables interface {
+	// Aspire gives the complete list of versions to have loaded; what is not in it is unloaded once nobody uses it.
+	Aspire(ids []servable.ID)
+	// Status answers at once, from memory.
+	Status(id servable.ID) servable.Status
+}
+
+// Deps are what a Syncer works with; all are required.
+type Deps struct {
+	Store     Store
+	Registry  gateway.Registry
+	Servables Servables
+	// Publish takes every new table, in order; it must not block.
+	Publish func(*route.Table)
+}
+
+// Options of NewSyncer; nil and the zero value work.
+type Options struct {
+	// DefaultEndpoint answers requests that name no endpoint; empty means the only one there is.
+	DefaultEndpoint string
+	// Resync is how often everything is read without being poked, to see what other processes wrote; 0 means 5 s.
+	Resync time.Duration
+	// Linger is how long a version that left the table stays loaded, for requests that picked it before the swap; 0 means 2 s.
+	Linger time.Duration
+	// Now is the clock of events and records; nil means time.Now.
+	Now func() time.Time
+	// Log hears about a database that cannot be read; nil means silence.
+	Log *slog.Logger
+}
+
+const (
+	readTimeout = 10 * time.Second
+	minBackoff  = 100 * time.Millisecond
+	maxBackoff  = 10 * time.Second
+)
+
+// Syncer is the loop that keeps what is served equal to what is desired. Make it with NewSyncer, drive it with Run, wake it with Poke
+// and PokeStatus, end it with Close.
+type Syncer struct {
+	deps Deps
+	opts Options
+
+	wake    chan struct{} // holds one token
+	stale   atomic.Bool   // the desired state must be read again
+	current atomic.Pointer[Plan]
+	wasOnce atomic.Bool // every routed version was ready once
+
+	mu      sync.Mutex
+	quit    context.CancelFunc // guarded by mu; nil until Run
+	closed  bool               // guarded by mu
+	running sync.WaitGroup
+
+	ledger *ledger
+
+	// The rest belongs to Run's goroutine.
+	input   *Input // what was read last; nil until the first success
+	leaving map[servable.ID]time.Time
+	backoff time.Duration // 0 while reading succeeds
+}
+
+// NewSyncer returns a Syncer that does nothing until Run.
+func NewSyncer(deps Deps, opts *Options) *Syncer {
+	s := &Syncer{deps: deps, wake: make(chan struct{}, 1), leaving: map[servable.ID]time.Time{}}
+	if opts != nil {
+		s.opts = *opts
+	}
+	if s.opts.Resync <= 0 {
+		s.opts.Resync = 5 * time.Second
+	}
+	if s.opts.Linger <= 0 {
+		s.opts.Linger = 2 * time.Second
+	}
+	if s.opts.Now == nil {
+		s.opts.Now = time.Now
+	}
+	if s.opts.Log == nil {
+		s.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	s.ledger = newLedger(deps.Store, s.opts.Log)
+	s.Poke()
+	return s
+}
+
+// Poke tells the loop that the registry or a configuration changed. It returns at once; many pokes may become one turn.
+func (s *Syncer) Poke() {
+	s.stale.Store(true)
+	s.PokeStatus()
+}
+
+// PokeStatus tells the loop that a servable changed its state. It returns at once and causes no read of the database.
+func (s *Syncer) PokeStatus() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run loops until ctx ends or Close is called. The first turn happens at once: it reads the database, publishes a table and asks for the
+// versions. It returns nil, or an error if it was called twice or after Close.
+func (s *Syncer) Run(ctx context.Context) error {
+	ctx, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.running.Done()
+	defer s.ledger.close()
+	resync := time.NewTicker(s.opts.Resync)
+	defer resync.Stop()
+	again := time.NewTimer(0) // the next turn that the loop owes itself
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+		case <-again.C:
+		case <-resync.C:
+			s.stale.Store(true)
+		}
+		if next := s.turn(ctx); next > 0 {
+			again.Reset(next)
+		}
+	}
+}
+
+func (s *Syncer) begin(ctx context.Context) (context.Context, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.quit != nil {
+		return nil, errors.New("the syncer runs once")
+	}
+	ctx, s.quit = context.WithCancel(ctx)
+	s.running.Add(1)
+	s.ledger.start()
+	return ctx, nil
+}
+
+// Close ends Run, waits for it, and gives pending records and events a last chance to be written.
+func (s *Syncer) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	if s.quit != nil {
+		s.quit()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+// turn reads if it must, computes, publishes and aspires. It returns when the loop must turn again by itself; 0 means not.
+func (s *Syncer) turn(ctx context.Context) time.Duration {
+	if s.stale.Swap(false) {
+		s.read(ctx)
+	}
+	if s.input != nil {
+		s.apply()
+	}
+	return s.nextTurn()
+}
+
+// read refreshes the input; on failure the old one stays and another read is owed.
+func (s *Syncer) read(ctx context.Context) {
+	in, err := s.desired(ctx)
+	if err == nil {
+		if s.backoff > 0 {
+			s.opts.Log.Info("desired state can be read again")
+		}
+		s.input, s.backoff = in, 0
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if s.backoff == 0 {
+		s.opts.Log.Error("desired state cannot be read; the last table keeps serving", slog.Any("error", err))
+	}
+	s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
+}
+
+func (s *Syncer) desired(ctx context.Context) (*Input, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	explicit, err := s.deps.Store.Endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unsaved := s.ledger.unsaved() // before the read: what is saved meanwhile is in both
+	arms, err := s.deps.Store.Arms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := s.deps.Registry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	arms = overlay(arms, unsaved)
+	return &Input{Endpoints: gateway.Effective(explicit, reg, arms), Registered: reg, Arms: arms}, nil
+}
+
+// overlay replaces and adds records.
+func overlay(arms, newer []gateway.ArmRecord) []gateway.ArmRecord {
+	for _, r := range newer {
+		i := slices.IndexFunc(arms, func(a gateway.ArmRecord) bool { return a.Endpoint == r.Endpoint && a.Arm == r.Arm })
+		if i < 0 {
+			arms = append(arms, r)
+		} else {
+			arms[i] = r
+		}
+	}
+	return arms
+}
+
+// apply computes a plan from the last input and makes it real: the table first, so that nothing is let go that it still names.
+func (s *Syncer) apply() {
+	in := *s.input
+	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
+	in.DefaultEndpoint, in.NowMS = s.opts.DefaultEndpoint, s.opts.Now().UnixMilli()
+	p, err := Compute(in)
+	if err != nil {
+		s.opts.Log.Error("no table can be made of the desired state; the last one keeps serving", slog.Any("error", err))
+		return
+	}
+	s.current.Store(p)
+	if in.Previous == nil || p.Table != in.Previous.Table {
+		s.deps.Publish(p.Table)
+	}
+	if len(p.Waiting) == 0 {
+		s.wasOnce.Store(true)
+	}
+	s.deps.Servables.Aspire(s.withLeaving(in.Previous, p))
+	s.input.Arms = slices.DeleteFunc(overlay(s.input.Arms, p.Records), func(r gateway.ArmRecord) bool {
+		return slices.Contains(p.Obsolete, r.Endpoint)
+	})
+	s.ledger.add(p)
+}
+
+// withLeaving returns the plan's versions and those that left it less than Linger ago.
+func (s *Syncer) withLeaving(before, now *Plan) []servable.ID {
+	at := time.Now()
+	if before != nil {
+		for _, id := range before.Aspired {
+			if _, already := s.leaving[id]; !already && !now.serves(id) {
+				s.leaving[id] = at.Add(s.opts.Linger)
+			}
+		}
+	}
+	ids := slices.Clone(now.Aspired)
+	for id, until := range s.leaving {
+		if now.serves(id) || !at.Before(until) {
+			delete(s.leaving, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, compareIDs)
+	return ids
+}
+
+// nextTurn is when the loop must look again although nobody pokes it: to read again, or to let versions go.
+func (s *Syncer) nextTurn() time.Duration {
+	next := s.backoff
+	if next > 0 {
+		s.stale.Store(true)
+	}
+	for _, until := range s.leaving {
+		if wait := max(time.Until(until), time.Millisecond); next == 0 || wait < next {
+			next = wait
+		}
+	}
+	return next
+}
+
+// State returns what the endpoint does now; false if the plan does not know it (yet).
+func (s *Syncer) State(endpoint string) (gateway.State, bool) {
+	p := s.current.Load()
+	if p == nil {
+		return gateway.State{}, false
+	}
+	st, ok := p.States[endpoint]
+	return st, ok
+}
+
+// RoutedVersion says whether the table routes to the version, or it is on its way into the table. The registry asks before it deletes.
+func (s *Syncer) RoutedVersion(name string, version int) bool {
+	p := s.current.Load()
+	return p != nil && p.serves(servable.ID{Model: name, Version: version})
+}
+
+// Ready says whether every version that is routed was loaded and warmed. Once it was, it stays true: an endpoint that is made later, or
+// fails later, answers for itself and does not take the server out of its load balancer. reasons tell what is waited for in either case.
+func (s *Syncer) Ready() (ok bool, reasons []string) {
+	p := s.current.Load()
+	if p == nil {
+		return false, []string{"the desired state was not read yet"}
+	}
+	return s.wasOnce.Load(), p.Waiting
+}
