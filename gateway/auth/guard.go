@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -33,8 +34,8 @@ const (
 	originRefused = "Cross-origin request blocked. Name the origin with --cors-allowed-origins."
 )
 
-// Guard returns the handler that goes before all routes. It sets X-Frame-Options and X-Content-Type-Options, refuses requests for hosts
-// that are not ours (DNS rebinding), refuses changes that a browser sends from another origin (CSRF), refuses the three content types
+// Guard returns the handler that goes before all routes. It sets X-Frame-Options and X-Content-Type-Options, refuses requests whose end is
+// declared twice (smuggling, BAD_REQUEST), refuses requests for hosts that are not ours (DNS rebinding), refuses changes that a browser sends from another origin (CSRF), refuses the three content types
 // that a form can send where JSON is expected, and answers CORS preflights. Refusals are PERMISSION_DENIED (403), and
 // INVALID_PARAMETER_VALUE (400) for the content types.
 //
@@ -63,6 +64,10 @@ func (g *guard) handle(c *fiber.Ctx) error {
 	h := &c.Response().Header
 	h.SetCanonical([]byte(fiber.HeaderXFrameOptions), []byte("SAMEORIGIN"))
 	h.SetCanonical([]byte(fiber.HeaderXContentTypeOptions), []byte("nosniff"))
+	if smuggled(c) {
+		c.Context().SetConnectionClose()
+		return mlflow.Errorf(mlflow.BadRequest, "The request has both a Content-Length and a Transfer-Encoding.")
+	}
 	if !g.hostOK(c) {
 		return refuse(hostRefused)
 	}
@@ -101,6 +106,20 @@ func (g *guard) withOrigin(c *fiber.Ctx, origin string) error {
 		return refuse(originRefused)
 	}
 	return c.Next()
+}
+
+// smuggled says whether the request declares its end twice: a proxy in front may have seen it elsewhere than we do (RFC 9112, 6.1).
+func smuggled(c *fiber.Ctx) bool {
+	h := &c.Request().Header
+	if h.ContentLength() != -1 { // not chunked
+		return false
+	}
+	for line := range bytes.Lines(h.RawHeaders()) {
+		if name, _, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte(fiber.HeaderContentLength)) {
+			return true
+		}
+	}
+	return false
 }
 
 // preflight answers what a browser asks before a request that a form could not send.

@@ -162,11 +162,11 @@ func newBench(t *testing.T, opts *Options) *bench {
 }
 
 func (b *bench) registry(context.Context) (*gateway.Registered, error) {
+	if err := b.store.do(func() {}); err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.store.broken {
-		return nil, errBroken
-	}
 	return b.reg, nil
 }
 
