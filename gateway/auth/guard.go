@@ -110,16 +110,22 @@ func (g *guard) withOrigin(c *fiber.Ctx, origin string) error {
 
 // smuggled says whether the request declares its end twice: a proxy in front may have seen it elsewhere than we do (RFC 9112, 6.1).
 func smuggled(c *fiber.Ctx) bool {
-	h := &c.Request().Header
-	if h.ContentLength() != -1 { // not chunked
-		return false
-	}
-	for line := range bytes.Lines(h.RawHeaders()) {
-		if name, _, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte(fiber.HeaderContentLength)) {
-			return true
+	var length, encoding bool
+	for rest := c.Request().Header.RawHeaders(); len(rest) > 0; {
+		line := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		switch colon := bytes.IndexByte(line, ':'); colon {
+		case len(fiber.HeaderContentLength):
+			length = length || asciiFold(line[:colon], "content-length")
+		case len(fiber.HeaderTransferEncoding):
+			encoding = encoding || asciiFold(line[:colon], "transfer-encoding")
 		}
 	}
-	return false
+	return length && encoding
 }
 
 // preflight answers what a browser asks before a request that a form could not send.
