@@ -271,6 +271,7 @@ func (p *Plan) storeColumns(t *text, members []named, arrays []array, in *Input)
 			return err
 		}
 	}
+	in.dropEmpty()
 	return nil
 }
 
@@ -298,7 +299,7 @@ func (p *Plan) acceptBare(t *text, n uint32, field string, in *Input) error {
 	in.Batch.Reset(tensor.Bare)
 	switch {
 	case p.byName != nil:
-		return p.unnamedError(field)
+		return p.acceptNameless(field, in)
 	case len(p.tensors) > 0:
 		err = p.storeTensor(t, &p.tensors[0], &a, in)
 	case p.typed:
@@ -316,8 +317,8 @@ func (p *Plan) acceptBare(t *text, n uint32, field string, in *Input) error {
 	return err
 }
 
-// unnamedError says which names an array without names lacks.
-func (p *Plan) unnamedError(field string) error {
+// acceptNameless names the inputs that an array without names lacks; with optional columns only, none is, and the table is empty.
+func (p *Plan) acceptNameless(field string, in *Input) error {
 	var names []string
 	for i := range p.columns {
 		if p.columns[i].required {
@@ -326,6 +327,10 @@ func (p *Plan) unnamedError(field string) error {
 	}
 	for i := range p.tensors {
 		names = append(names, p.tensors[i].name)
+	}
+	if names == nil {
+		in.Batch.Reset(tensor.Table)
+		return nil
 	}
 	return schemaf("Model is missing inputs %s: field '%s' has values without names.", quoteNames(names), field)
 }

@@ -14,7 +14,8 @@ import (
 //
 // A Table is a list of records keyed by column name in the batch's order; a column of more dimensions than one gives each record its
 // slice as nested lists, except that a slice of a single element is written as the element, as MLflow's ONNX flavor does. Named is an
-// object of nested lists; Bare is a nested list. A column with Keys gives a map a row. NaN, infinities and NaT are null; times are
+// object of nested lists; Bare is a nested list. A column with Keys gives a map a row; a JSON column of a Table is copied as it
+// is. NaN, infinities and NaT are null; times are
 // ISO 8601 in a Table and nanoseconds elsewhere; bytes are Base64 in lines of 76 characters.
 //
 // On error (a Table column with another row count than the batch; a value with an impossible shape) dst is returned as it was given.
@@ -79,6 +80,8 @@ func appendCell(dst []byte, c *tensor.Column, row int) []byte {
 	switch {
 	case c.Keys != nil:
 		return appendMap(dst, c, row)
+	case c.JSON && t.Type == tensor.String && width == 1:
+		return append(dst, t.Strings()[row]...)
 	case width == 1:
 		return appendElement(dst, t, row, true)
 	}
@@ -125,7 +128,11 @@ func appendBare(dst []byte, out *tensor.Batch) ([]byte, error) {
 
 func appendTensor(dst []byte, c *tensor.Column) ([]byte, error) {
 	t := &c.Tensor
-	if !tensor.Fits(t.Len(), t.Shape) {
+	want := 1
+	for _, d := range t.Shape {
+		want *= int(d)
+	}
+	if want != t.Len() {
 		return dst, fmt.Errorf("output %q has the shape %v but %d elements", c.Name, t.Shape, t.Len())
 	}
 	if c.Keys == nil {
@@ -186,9 +193,9 @@ func appendElement(dst []byte, t *tensor.Tensor, i int, table bool) []byte {
 	case tensor.Bool:
 		return strconv.AppendBool(dst, tensor.Of[bool](t)[i])
 	case tensor.Float16:
-		return appendFloat(dst, float16Value(tensor.Of[uint16](t)[i]))
+		return appendFloat(dst, float64(tensor.Float16Value(tensor.Of[uint16](t)[i])))
 	case tensor.BFloat16:
-		return appendFloat(dst, bfloat16Value(tensor.Of[uint16](t)[i]))
+		return appendFloat(dst, float64(math.Float32frombits(uint32(tensor.Of[uint16](t)[i])<<16)))
 	case tensor.Datetime:
 		return appendDatetime(dst, tensor.Of[int64](t)[i], table)
 	case tensor.String:

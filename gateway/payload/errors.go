@@ -41,9 +41,9 @@ func convertError(column string, row int, want, got string) error {
 		quoteName(column), want, row, got)
 }
 
-// nestedError refuses a column type that a batch of tensors cannot hold.
+// nestedError refuses a column of a nested type where a body of its form cannot hold it.
 func nestedError(column, kind string) error {
-	return mlflow.Errorf(mlflow.NotImplemented, "column %s has the nested type %q, which this server cannot pass to a model",
+	return mlflow.Errorf(mlflow.NotImplemented, "column %s has the nested type '%s', which this server takes in dataframe_split, dataframe_records and lists of objects only",
 		quoteName(column), kind)
 }
 

@@ -15,6 +15,7 @@ type frame struct {
 	named bool // names are the client's; else they are the columns' numbers, which match no name of a schema
 	cells [][]uint32
 	rows  int
+	bare  bool // the rows of the body are bare cells of one column
 	// array: values become their types by NumPy's rules instead of pandas' (rows of "inputs" and "instances").
 	array bool
 }
@@ -118,15 +119,16 @@ func (f *frame) readRow(field string, row uint32) error {
 	if t.first(row) == '{' {
 		return badf("Row %d of %s is an object where the others are lists.", f.rows, field)
 	}
-	if t.first(row) != '[' {
-		if f.cells == nil {
-			f.cells = make([][]uint32, 1)
-		}
-		if len(f.cells) != 1 {
-			return badf("Row %d of %s is %s, not a list of %d values.", f.rows, field, t.describe(row), len(f.cells))
-		}
+	f.bare = f.bare || (f.rows == 0 && t.first(row) != '[')
+	if f.bare && f.cells == nil {
+		f.cells = make([][]uint32, 1)
+	}
+	switch {
+	case f.bare && len(f.cells) == 1:
 		f.cells[0] = append(f.cells[0], row)
 		return nil
+	case t.first(row) != '[':
+		return badf("Row %d of %s is %s, not a list of %d values.", f.rows, field, t.describe(row), len(f.cells))
 	}
 	if f.cells == nil {
 		f.cells = make([][]uint32, t.count(row))

@@ -21,10 +21,10 @@ const (
 
 // Plan is a signature compiled for decoding. It is immutable and safe for concurrent use; the zero value is not useful, see Compile.
 type Plan struct {
-	columns []column       // of a column schema
-	tensors []tensorInput  // of a tensor schema
-	byName  map[string]int // index in columns or tensors; nil where the schema is unnamed
-	params  []mlmodel.Param
+	sig     *mlmodel.Signature // nil, or as it was given to Compile
+	columns []column           // of a column schema
+	tensors []tensorInput      // of a tensor schema
+	byName  map[string]int     // index in columns or tensors; nil where the schema is unnamed
 	// defaults is what Input.Params is for a body without params; shared by all, never written. nil where the model has no params.
 	defaults map[string]any
 	typed    bool // the model has an input schema
@@ -37,8 +37,9 @@ type Plan struct {
 type column struct {
 	name     string
 	kind     mlmodel.Kind
-	dtype    tensor.DType // Invalid for nested kinds
+	dtype    tensor.DType // Invalid for nested kinds, whose values travel as JSON text
 	required bool
+	spec     *mlmodel.ColumnSpec
 }
 
 // tensorInput is one tensor of a tensor schema.
@@ -48,21 +49,8 @@ type tensorInput struct {
 	shape []int64
 }
 
-// kindTypes maps MLflow's column types to element types (source: mlflow/types/schema.py, DataType).
-var kindTypes = map[mlmodel.Kind]tensor.DType{
-	mlmodel.Boolean: tensor.Bool, mlmodel.Integer: tensor.Int32, mlmodel.Long: tensor.Int64, mlmodel.Float: tensor.Float32,
-	mlmodel.Double: tensor.Float64, mlmodel.String: tensor.String, mlmodel.Binary: tensor.Binary, mlmodel.Datetime: tensor.Datetime,
-}
-
-// kindNames are MLflow's words for the column types.
-var kindNames = map[mlmodel.Kind]string{
-	mlmodel.Boolean: "boolean", mlmodel.Integer: "integer", mlmodel.Long: "long", mlmodel.Float: "float", mlmodel.Double: "double",
-	mlmodel.String: "string", mlmodel.Binary: "binary", mlmodel.Datetime: "datetime", mlmodel.Array: "array",
-	mlmodel.Object: "object", mlmodel.Map: "map", mlmodel.Any: "any", mlmodel.SparkVector: "sparkml_vector",
-}
-
 // Compile prepares a signature. nil, or a signature without inputs, gives a plan that infers types as pandas and NumPy do.
-// The signature is read, not kept, except for the defaults of its params, which must not be changed afterwards.
+// The signature is kept and must not be changed afterwards.
 func Compile(sig *mlmodel.Signature, opts *Options) *Plan {
 	p := &Plan{maxCells: defaultMaxCells, maxDepth: defaultMaxDepth}
 	if opts != nil && opts.MaxCells > 0 {
@@ -74,7 +62,8 @@ func Compile(sig *mlmodel.Signature, opts *Options) *Plan {
 	if sig == nil {
 		return p
 	}
-	p.compileParams(sig.Params)
+	p.sig = sig
+	p.defaults, _, _ = sig.EnforceParams(nil) // no value, so no wrong one
 	if sig.Inputs == nil {
 		return p
 	}
@@ -87,24 +76,13 @@ func Compile(sig *mlmodel.Signature, opts *Options) *Plan {
 	return p
 }
 
-func (p *Plan) compileParams(params []mlmodel.Param) {
-	if len(params) == 0 {
-		return
-	}
-	p.params = params
-	p.defaults = make(map[string]any, len(params))
-	for i := range params {
-		p.defaults[params[i].Name] = params[i].Default
-	}
-}
-
 func (p *Plan) compileColumns(specs []mlmodel.ColumnSpec) {
 	p.quick = true
 	p.columns = make([]column, len(specs))
 	named := len(specs) > 0
 	for i := range specs {
 		s := &specs[i]
-		p.columns[i] = column{name: s.Name, kind: s.Kind, dtype: kindTypes[s.Kind], required: s.Required}
+		p.columns[i] = column{name: s.Name, kind: s.Kind, dtype: s.Kind.DType(), required: s.Required, spec: s}
 		named = named && s.Name != ""
 		p.quick = p.quick && quickColumn(p.columns[i].dtype) && plainText(s.Name)
 	}
@@ -146,4 +124,4 @@ func (p *Plan) index(name string) int {
 }
 
 // want is MLflow's word for the column's type.
-func (c *column) want() string { return kindNames[c.kind] }
+func (c *column) want() string { return c.kind.String() }

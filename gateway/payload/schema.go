@@ -28,14 +28,26 @@ func (p *Plan) acceptFrame(f *frame, in *Input) error {
 			continue
 		}
 		c, name := &p.columns[i], f.names[at[i]]
+		out := in.Batch.AddColumn(name)
 		if c.dtype == tensor.Invalid {
-			return nestedError(name, c.want())
+			in.Batch.Columns[len(in.Batch.Columns)-1].JSON = true
+			err = f.convertNested(out, c, name, f.cells[at[i]])
+		} else {
+			err = f.convert(out, c.dtype, name, c.want(), f.cells[at[i]], in)
 		}
-		if err := f.convert(in.Batch.AddColumn(name), c.dtype, name, c.want(), f.cells[at[i]], in); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+	in.dropEmpty()
 	return nil
+}
+
+// dropEmpty makes a table without columns one without rows, as pyfunc does when every column is optional and none was sent.
+func (in *Input) dropEmpty() {
+	if len(in.Batch.Columns) == 0 {
+		in.Batch.Rows = 0
+	}
 }
 
 func checkCells(rows, columns, limit int) error {
@@ -48,6 +60,11 @@ func checkCells(rows, columns, limit int) error {
 // matchColumns finds where each column of the schema stands among the given names: −1 for an optional one that is not there.
 // Columns that the schema lacks are dropped. An unnamed schema takes columns by position.
 func (p *Plan) matchColumns(names []string, named bool) ([]int, error) {
+	if named {
+		if err := checkTwice(names); err != nil {
+			return nil, err
+		}
+	}
 	at := make([]int, len(p.columns))
 	if p.byName == nil {
 		if len(names) < len(p.columns) {
@@ -63,16 +80,24 @@ func (p *Plan) matchColumns(names []string, named bool) ([]int, error) {
 	}
 	if named {
 		for j, name := range names {
-			i := p.index(name)
-			if i >= 0 && at[i] >= 0 {
-				return nil, schemaf("column %s stands twice in the input.", quoteName(name))
-			}
-			if i >= 0 {
+			if i := p.index(name); i >= 0 {
 				at[i] = j
 			}
 		}
 	}
 	return at, p.checkMissing(at, names)
+}
+
+// checkTwice refuses a frame with two columns of one name.
+func checkTwice(names []string) error {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
+			return schemaf("column %s stands twice in the input.", quoteName(name))
+		}
+		seen[name] = true
+	}
+	return nil
 }
 
 // checkMissing names the required columns for which at is negative.
@@ -95,6 +120,9 @@ func (p *Plan) checkMissing(at []int, names []string) error {
 
 // inferFrame gives every column the type that pandas would infer.
 func (p *Plan) inferFrame(f *frame, in *Input) error {
+	if err := checkTwice(f.names); err != nil {
+		return err
+	}
 	for j, name := range f.names {
 		d := tensor.Float64
 		if f.rows > 0 {

@@ -28,7 +28,7 @@ func store(t *tensor.Tensor, d tensor.DType, shape []int64, words []uint64, from
 	case tensor.BFloat16:
 		out := tensor.Of[uint16](t)
 		for i := range out {
-			out[i] = bfloat16Bits(float32(math.Float64frombits(words[from+i*stride])))
+			out[i] = tensor.BFloat16Bits(float32(math.Float64frombits(words[from+i*stride])))
 		}
 	case tensor.Int64, tensor.Datetime:
 		storeWords(tensor.Of[int64](t), words, from, stride)
@@ -77,36 +77,3 @@ func float16Bits(f float64) uint16 {
 	steps := math.RoundToEven(math.Ldexp(abs, 10-exp)) // 1024 to 2048 steps of 2^(exp-10)
 	return sign | uint16(int(steps)-1024+(exp+15)<<10)
 }
-
-// float16Value is the number that binary16 bits stand for.
-func float16Value(h uint16) float64 {
-	exp, frac := int(h>>10&0x1f), float64(h&0x3ff)
-	var f float64
-	switch exp {
-	case 0:
-		f = frac * 0x1p-24
-	case 0x1f:
-		f = math.Inf(1)
-		if frac != 0 {
-			f = math.NaN()
-		}
-	default:
-		f = math.Ldexp(1024+frac, exp-25)
-	}
-	if h&0x8000 != 0 {
-		return -f
-	}
-	return f
-}
-
-// bfloat16Bits rounds a float32 to its upper half, to nearest, ties to even.
-func bfloat16Bits(f float32) uint16 {
-	b := math.Float32bits(f)
-	if f != f {
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}
-
-// bfloat16Value is the number that bfloat16 bits stand for.
-func bfloat16Value(h uint16) float64 { return float64(math.Float32frombits(uint32(h) << 16)) }

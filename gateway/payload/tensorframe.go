@@ -12,6 +12,9 @@ func (p *Plan) acceptTensorFrame(f *frame, in *Input) error {
 	if p.byName == nil {
 		return p.acceptUnnamedFrame(f, in)
 	}
+	if err := checkTwice(f.names); err != nil {
+		return err
+	}
 	in.Batch.Reset(tensor.Named)
 	var lacking []string
 	at := make([]int, len(p.tensors))
