@@ -56,13 +56,17 @@ func (h *Handle) Release() {
 	}
 }
 
-// acquire adds a user, unless the manager let go.
+// acquire adds a user, unless the manager let go. It never touches the count of a retired handle: drained must close once.
 func (h *Handle) acquire() bool {
-	if h.refs.Add(1) > 0 {
-		return true
+	for {
+		n := h.refs.Load()
+		if n < 0 {
+			return false
+		}
+		if h.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	h.Release()
-	return false
 }
 
 // retire lets go of the handle: from now on acquire fails, and drained closes with the last Release.

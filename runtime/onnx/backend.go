@@ -1,0 +1,224 @@
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"sluice/runtime/servable"
+	"sluice/runtime/tensor"
+)
+
+var (
+	_ servable.Backend = (*Backend)(nil)
+	_ servable.Sampler = (*Backend)(nil)
+	_ servable.RowWise = (*Backend)(nil)
+)
+
+// ErrClosed: the backend was closed.
+var ErrClosed = errors.New("ONNX backend closed")
+
+// longRun is the expected duration from which a run is made interruptible; shorter ones are over before it would pay.
+const longRun = 5 * time.Millisecond
+
+// Backend is one loaded ONNX model.
+type Backend struct {
+	rt      *Runtime
+	session *ort.DynamicAdvancedSession
+	inputs  []value
+	outputs []output
+	notes   []string
+	bytes   int64
+
+	bindable bool // inputs are tensors fixed but for the rows, outputs are tensors
+	// shapes are the outputs' shapes, −1 for the rows: declared, or learned from the first run. nil until then.
+	shapes  atomic.Pointer[[][]int64]
+	unbound atomic.Bool // a bound run failed where the general way did not: stay general
+	runners chan *runner
+	runs    atomic.Uint64
+	rowCost atomic.Int64 // ns per row of recent runs; 0: unknown
+
+	mu     sync.RWMutex // held for reading during a run: a session destroyed under a run is a use after free
+	closed bool
+}
+
+// prepare derives what the inputs and outputs allow.
+func (b *Backend) prepare() {
+	b.runners = make(chan *runner, b.rt.runners)
+	b.bindable = true
+	for i := range b.inputs {
+		b.bindable = b.bindable && fixedInner(&b.inputs[i])
+	}
+	declared := make([][]int64, len(b.outputs))
+	known := true
+	for i := range b.outputs {
+		o := &b.outputs[i]
+		b.bindable = b.bindable && !o.maps
+		declared[i] = o.shape
+		known = known && fixedInner(&o.value)
+	}
+	if known {
+		b.shapes.Store(&declared)
+	}
+}
+
+// Notes are things about the model that its owner should know: execution providers that are missing, a slow way taken.
+func (b *Backend) Notes() []string { return slices.Clone(b.notes) }
+
+// Inputs are the names of the model's inputs, in order.
+func (b *Backend) Inputs() []string {
+	names := make([]string, len(b.inputs))
+	for i := range b.inputs {
+		names[i] = b.inputs[i].name
+	}
+	return names
+}
+
+// Bytes is the size of the model's files: about what ONNX Runtime holds of it.
+func (b *Backend) Bytes() int64 { return b.bytes }
+
+// RowWise reports whether all inputs and outputs have a free first axis.
+func (b *Backend) RowWise() bool {
+	for i := range b.inputs {
+		if v := &b.inputs[i]; !v.rank || v.shape[0] != -1 {
+			return false
+		}
+	}
+	for i := range b.outputs {
+		o := &b.outputs[i]
+		if !o.maps && o.rank && o.shape[0] != -1 {
+			return false
+		}
+	}
+	return true
+}
+
+// Sample fills batch with zeros for the model's inputs; free inner dimensions are guessed as 1.
+func (b *Backend) Sample(batch *tensor.Batch, rows int) (guessed bool, err error) {
+	batch.Reset(tensor.Named)
+	for i := range b.inputs {
+		v := &b.inputs[i]
+		shape := slices.Clone(v.shape)
+		if !v.rank {
+			shape, guessed = []int64{-1}, true
+		}
+		n := 1
+		for j, d := range shape {
+			if d == -1 {
+				shape[j] = 1
+				if j == 0 {
+					shape[j] = int64(rows)
+				}
+				guessed = guessed || j > 0
+			}
+			if n *= int(shape[j]); n > 1<<24 {
+				return guessed, fmt.Errorf("input %q is too large for a warm-up: %v", v.name, v.shape)
+			}
+		}
+		batch.AddColumn(v.name).Reset(v.dtype, shape...)
+	}
+	return guessed, batch.CountRows()
+}
+
+// Predict runs one batch. params are not known to MLflow's onnx flavor and are ignored. If ctx can end and the run is expected to last
+// over 5 ms, it is interrupted when ctx ends; shorter runs are only refused when ctx has ended already.
+// Errors: servable.ErrBadInput, ErrClosed, ctx's error; others are the model's.
+func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, _ map[string]any, out *tensor.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return ErrClosed
+	}
+	if err := checkForm(in, len(b.inputs)); err != nil {
+		return err
+	}
+	if isEmpty(in) {
+		return b.answerEmpty(in, out)
+	}
+	if rows, ok := b.boundRows(in); ok {
+		return b.predictBound(ctx, in, rows, out)
+	}
+	return b.predictGeneral(ctx, in, out)
+}
+
+// Close frees the session; it waits for running predictions.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	for {
+		select {
+		case r := <-b.runners:
+			r.destroy()
+		default:
+			return b.session.Destroy()
+		}
+	}
+}
+
+// interruptible reports whether a run of so many rows should be able to end with ctx.
+func (b *Backend) interruptible(ctx context.Context, rows int) bool {
+	if ctx.Done() == nil {
+		return false
+	}
+	cost := b.rowCost.Load()
+	return cost == 0 || cost*int64(max(rows, 1)) > int64(longRun)
+}
+
+// measured reports whether this run's duration should be noted: the clock costs as much as a small model does, so that is done for the
+// first runs, then for one in 64, and for all of an expensive model.
+func (b *Backend) measured() bool {
+	n := b.runs.Add(1)
+	return n < 8 || n%64 == 0 || b.rowCost.Load() > int64(longRun)/8
+}
+
+// note remembers a run's cost: up at once, down slowly.
+func (b *Backend) note(rows int, took time.Duration) {
+	cost := max(1, int64(took)/int64(max(rows, 1)))
+	if old := b.rowCost.Load(); cost < old {
+		cost = old - (old-cost)/8
+	}
+	b.rowCost.Store(cost)
+}
+
+// run calls f, interrupting it with ctx if interruptible; f gets the options to run with, or nil.
+func (b *Backend) run(ctx context.Context, rows int, f func(*ort.RunOptions) error) error {
+	if !b.interruptible(ctx, rows) {
+		return f(nil)
+	}
+	opts, err := ort.NewRunOptions()
+	if err != nil {
+		return err
+	}
+	defer opts.Destroy()
+	var terminated sync.WaitGroup
+	terminated.Add(1)
+	stop := context.AfterFunc(ctx, func() {
+		defer terminated.Done()
+		_ = opts.Terminate() // fails only on a nil pointer
+	})
+	err = f(opts)
+	if !stop() {
+		terminated.Wait()
+		if err != nil {
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func badInput(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", servable.ErrBadInput, fmt.Sprintf(format, args...))
+}

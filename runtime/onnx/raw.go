@@ -1,0 +1,87 @@
+package onnx
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"sluice/runtime/mlmodel"
+	"sluice/runtime/tensor"
+)
+
+// RawLoop measures ONNX Runtime itself: it opens the model package in dir, binds zeros of the given number of rows, runs the session n
+// times on the calling goroutine with nothing else, and returns the process's CPU time per run. It is the yardstick of load tests: run
+// it in a process that does nothing else. Models that cannot be bound are refused.
+func (r *Runtime) RawLoop(dir string, rows, n int) (cpuPerRun time.Duration, err error) {
+	m, err := mlmodel.Load(dir)
+	if err != nil {
+		return 0, err
+	}
+	b, err := r.Load(context.Background(), dir, m)
+	if err != nil {
+		return 0, err
+	}
+	defer b.Close()
+	run, err := b.Raw(rows)
+	if err != nil {
+		return 0, err
+	}
+	defer run.Close()
+	for range n/10 + 1 {
+		if err := run.Once(); err != nil {
+			return 0, err
+		}
+	}
+	start := cpuTime()
+	for range n {
+		if err := run.Once(); err != nil {
+			return 0, err
+		}
+	}
+	return (cpuTime() - start) / time.Duration(max(n, 1)), nil
+}
+
+// cpuTime is the user and system time of the process so far.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// RawRun is one bound run of a model on zeros; for benchmarks. It is single-user and must be closed before its Backend.
+type RawRun struct {
+	session *ort.DynamicAdvancedSession
+	bound   *binding
+}
+
+// Raw binds zeros of the given number of rows.
+func (b *Backend) Raw(rows int) (*RawRun, error) {
+	if b.bindable && b.shapes.Load() == nil {
+		var in, out tensor.Batch
+		if _, err := b.Sample(&in, 2); err != nil {
+			return nil, err
+		}
+		if err := b.Predict(context.Background(), &in, nil, &out); err != nil {
+			return nil, err
+		}
+	}
+	if !b.bindable || b.shapes.Load() == nil {
+		return nil, fmt.Errorf("the model's inputs or outputs cannot be bound")
+	}
+	bound, err := b.bind(rows)
+	if err != nil {
+		return nil, err
+	}
+	return &RawRun{b.session, bound}, nil
+}
+
+// Once runs the session once.
+func (r *RawRun) Once() error { return r.session.RunWithBinding(r.bound.io) }
+
+// Close frees the binding.
+func (r *RawRun) Close() { r.bound.destroy() }

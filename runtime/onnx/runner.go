@@ -1,0 +1,313 @@
+package onnx
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"sluice/runtime/tensor"
+)
+
+// Bounds of what a runner keeps bound.
+const (
+	maxBoundRows  = 64
+	maxBoundBytes = 1 << 20 // of one binding
+)
+
+// runner is a set of bindings, one a row count, used by one prediction at a time.
+type runner struct {
+	at [maxBoundRows + 1]*binding
+}
+
+// binding is tensors bound to the session. Their memory is Go's and is held by ONNX Runtime until destroy: a binding must stay
+// reachable as long as it lives, which being in a runner sees to.
+type binding struct {
+	io      *ort.IoBinding
+	ins     []tensor.Tensor
+	outs    []tensor.Tensor
+	inVals  []ort.Value
+	outVals []ort.Value
+}
+
+// boundRows is the row count to bind for, and whether the batch can run bound.
+func (b *Backend) boundRows(in *tensor.Batch) (rows int, ok bool) {
+	if !b.bindable || b.unbound.Load() || b.shapes.Load() == nil {
+		return 0, false
+	}
+	for i := range b.inputs {
+		src := b.source(in, i)
+		if src == nil && in.Form != tensor.Table {
+			return 0, false // missing: the general way says so
+		}
+		n := in.Rows
+		if src != nil {
+			n = src.Tensor.Rows()
+		}
+		if i > 0 && n != rows {
+			return 0, false
+		}
+		rows = n
+	}
+	return rows, rows > 0
+}
+
+func (b *Backend) predictBound(ctx context.Context, in *tensor.Batch, rows int, out *tensor.Batch) error {
+	if err := b.checkNames(in); err != nil {
+		return err
+	}
+	r := b.takeRunner()
+	bound, kept, err := b.bindingFor(r, rows)
+	if err == nil {
+		err = b.predictOn(ctx, bound, in, rows, out)
+	}
+	if bound != nil && !kept {
+		bound.destroy()
+	}
+	b.giveRunner(r)
+	return err
+}
+
+// predictOn fills a binding, runs it and copies the outputs. If the run fails, the general way is tried: outputs whose shapes depend
+// on the values cannot be bound. If that succeeds the model is never bound again.
+func (b *Backend) predictOn(ctx context.Context, bound *binding, in *tensor.Batch, rows int, out *tensor.Batch) error {
+	if err := b.fill(bound, in, rows); err != nil {
+		return err
+	}
+	err := b.runBound(ctx, bound, rows)
+	if err == nil {
+		return b.answer(in, bound.outs, bound.outVals, out)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if b.predictGeneral(ctx, in, out) != nil {
+		return err
+	}
+	b.unbound.Store(true)
+	return nil
+}
+
+func (b *Backend) runBound(ctx context.Context, bound *binding, rows int) error {
+	if !b.measured() {
+		return b.runOn(ctx, bound, rows)
+	}
+	start := time.Now()
+	err := b.runOn(ctx, bound, rows)
+	if err == nil {
+		b.note(rows, time.Since(start))
+	}
+	return err
+}
+
+func (b *Backend) runOn(ctx context.Context, bound *binding, rows int) error {
+	if !b.interruptible(ctx, rows) {
+		return b.session.RunWithBinding(bound.io)
+	}
+	return b.run(ctx, rows, func(opts *ort.RunOptions) error {
+		return b.session.RunWithOptions(bound.inVals, bound.outVals, opts)
+	})
+}
+
+func (b *Backend) takeRunner() *runner {
+	select {
+	case r := <-b.runners:
+		return r
+	default:
+		return new(runner)
+	}
+}
+
+func (b *Backend) giveRunner(r *runner) {
+	select {
+	case b.runners <- r:
+	default:
+		r.destroy()
+	}
+}
+
+func (r *runner) destroy() {
+	for i, bound := range r.at {
+		if bound != nil {
+			bound.destroy()
+			r.at[i] = nil
+		}
+	}
+}
+
+// bindingFor finds or makes the binding for a row count; kept says that the runner holds it.
+func (b *Backend) bindingFor(r *runner, rows int) (bound *binding, kept bool, err error) {
+	if rows <= maxBoundRows && r.at[rows] != nil {
+		return r.at[rows], true, nil
+	}
+	bound, err = b.bind(rows)
+	if err != nil || rows > maxBoundRows || bound.bytes() > maxBoundBytes {
+		return bound, false, err
+	}
+	r.at[rows] = bound
+	return bound, true, nil
+}
+
+func (c *binding) bytes() int {
+	n := 0
+	for i := range c.ins {
+		n += c.ins[i].Bytes()
+	}
+	for i := range c.outs {
+		n += c.outs[i].Bytes()
+	}
+	return n
+}
+
+func (b *Backend) bind(rows int) (*binding, error) {
+	c := &binding{ins: make([]tensor.Tensor, len(b.inputs)), outs: make([]tensor.Tensor, len(b.outputs))}
+	var err error
+	if c.io, err = b.session.CreateIoBinding(); err != nil {
+		return nil, err
+	}
+	for i := range b.inputs {
+		v, err := newValue(&c.ins[i], b.inputs[i].dtype, withRows(b.inputs[i].shape, rows))
+		if err == nil {
+			c.inVals = append(c.inVals, v)
+			err = c.io.BindInput(b.inputs[i].name, v)
+		}
+		if err != nil {
+			c.destroy()
+			return nil, err
+		}
+	}
+	shapes := *b.shapes.Load()
+	for i := range b.outputs {
+		v, err := newValue(&c.outs[i], b.outputs[i].dtype, withRows(shapes[i], rows))
+		if err == nil {
+			c.outVals = append(c.outVals, v)
+			err = c.io.BindOutput(b.outputs[i].session, v)
+		}
+		if err != nil {
+			c.destroy()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func withRows(shape []int64, rows int) []int64 {
+	out := slices.Clone(shape)
+	if out[0] == -1 {
+		out[0] = int64(rows)
+	}
+	return out
+}
+
+// newValue makes t a tensor and an ONNX Runtime value over its memory; text has no shared memory.
+func newValue(t *tensor.Tensor, d tensor.DType, shape []int64) (ort.Value, error) {
+	t.Reset(d, shape...)
+	return wrap(t)
+}
+
+// wrap makes an ONNX Runtime value over the memory of t. The caller keeps t reachable and unchanged in size until it destroys the value.
+func wrap(t *tensor.Tensor) (ort.Value, error) {
+	if t.Type == tensor.String {
+		return ort.NewStringTensor(t.Shape)
+	}
+	return ort.NewCustomDataTensor(ort.NewShape(t.Shape...), t.Raw(), ort.TensorElementDataType(onnxType(t.Type)))
+}
+
+func (c *binding) destroy() {
+	if c.io != nil {
+		_ = c.io.Destroy() // always nil
+	}
+	destroyAll(c.inVals)
+	destroyAll(c.outVals)
+}
+
+func destroyAll(values []ort.Value) {
+	for _, v := range values {
+		if v != nil {
+			_ = v.Destroy() // always nil
+		}
+	}
+}
+
+// fill copies the batch into the bound inputs.
+func (b *Backend) fill(c *binding, in *tensor.Batch, rows int) error {
+	for i := range b.inputs {
+		dst := &c.ins[i]
+		if done, err := b.fillFast(in, i, dst, rows); done || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		var t tensor.Tensor
+		if err := b.gather(in, i, &t); err != nil {
+			return err
+		}
+		if !slices.Equal(t.Shape, dst.Shape) {
+			return badInput("input %q has shape %v, the model expects %s", b.inputs[i].name, t.Shape, dims(b.inputs[i].shape))
+		}
+		if t.Type == tensor.String {
+			if err := c.inVals[i].(*ort.StringTensor).SetContents(t.Strings()); err != nil {
+				return err
+			}
+			continue
+		}
+		copy(dst.Raw(), t.Raw())
+	}
+	return nil
+}
+
+// fillFast copies the usual cases without a temporary: float columns into a float32 matrix, and a tensor of the model's own type and
+// shape. done is false for everything else, errors included: gather words them.
+func (b *Backend) fillFast(in *tensor.Batch, i int, dst *tensor.Tensor, rows int) (done bool, err error) {
+	src := b.source(in, i)
+	if src == nil {
+		return dst.Type == tensor.Float32 && fillMatrix(tensor.Of[float32](dst), in.Columns, rows), nil
+	}
+	t := &src.Tensor
+	if src.JSON || t.Len() != dst.Len() || (in.Form != tensor.Table && !slices.Equal(t.Shape, dst.Shape)) || t.Rows() != dst.Rows() {
+		return false, nil
+	}
+	switch {
+	case dst.Type == tensor.String:
+		return false, nil
+	case t.Type == dst.Type:
+		copy(dst.Raw(), t.Raw())
+		return true, nil
+	case t.Type == tensor.Float64 && dst.Type == tensor.Float32:
+		out := tensor.Of[float32](dst)
+		for j, v := range tensor.Of[float64](t) {
+			out[j] = float32(v)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// fillMatrix writes columns of float64 or float32, one element a row, side by side; false if some column is anything else.
+func fillMatrix(out []float32, columns []tensor.Column, rows int) bool {
+	width := len(columns)
+	if len(out) != rows*width {
+		return false
+	}
+	for j := range columns {
+		t := &columns[j].Tensor
+		if len(t.Shape) != 1 || int(t.Shape[0]) != rows || columns[j].JSON {
+			return false
+		}
+		switch t.Type {
+		case tensor.Float64:
+			for r, v := range tensor.Of[float64](t) {
+				out[r*width+j] = float32(v)
+			}
+		case tensor.Float32:
+			for r, v := range tensor.Of[float32](t) {
+				out[r*width+j] = v
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}

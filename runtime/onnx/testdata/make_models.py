@@ -1,0 +1,206 @@
+"""Writes the small model packages that the tests of runtime/onnx, servable and backendtest load.
+
+Run it with the Python environment that `make setup` builds: python make_models.py
+Every package is a folder here with an MLmodel file written by MLflow itself; environment files are left out.
+"""
+import json
+import pathlib
+import shutil
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+import onnx
+import pandas as pd
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, Schema, TensorSpec
+from onnx import TensorProto, helper, numpy_helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+HERE = pathlib.Path(__file__).parent
+OPSET = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+KEEP = {"MLmodel", "model.onnx", "input_example.json", "serving_input_example.json", "weights.bin"}
+
+
+def save(name, model, signature=None, example=None, **kwargs):
+    path = HERE / name
+    shutil.rmtree(path, ignore_errors=True)
+    mlflow.onnx.save_model(
+        model, str(path), signature=signature, input_example=example, pip_requirements=["onnxruntime"], **kwargs
+    )
+    for file in path.iterdir():
+        if file.name not in KEEP:
+            file.unlink()
+
+
+def graph(name, nodes, inputs, outputs, initializers=()):
+    g = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
+    model = helper.make_model(g, opset_imports=OPSET, ir_version=9)
+    onnx.checker.check_model(model)
+    return model
+
+
+def value(name, kind, shape):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def tensors(inputs, outputs):
+    def schema(specs):
+        return Schema([TensorSpec(np.dtype(d), s, n) for n, d, s in specs])
+
+    return ModelSignature(inputs=schema(inputs), outputs=schema(outputs))
+
+
+def sklearn_models():
+    frame, y = load_wine(as_frame=True, return_X_y=True)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(frame.values, y)
+    kinds = [("float_input", FloatTensorType([None, frame.shape[1]]))]
+    signature = infer_signature(frame, pd.DataFrame({"label": [0]}))
+    example = frame.head(2)
+    options = {id(classifier): {"zipmap": False}}
+    save("wine", to_onnx(classifier, initial_types=kinds, options=options), signature, example)
+    save("zipmap", to_onnx(classifier, initial_types=kinds), signature, example)
+    named = LogisticRegression(max_iter=500).fit(frame.values, np.array(["a", "b", "c"])[y])
+    save("zipmap_text", to_onnx(named, initial_types=kinds), signature, example)
+    regressor = LinearRegression().fit(frame.values, y)
+    save("regression", to_onnx(regressor, initial_types=kinds), signature, example)
+    expected = {
+        "label": classifier.predict(frame.values).tolist(),
+        "probabilities": classifier.predict_proba(frame.values).round(6).tolist(),
+        "rows": frame.values.tolist(),
+        "columns": list(frame.columns),
+    }
+    (HERE / "wine_expected.json").write_text(json.dumps({k: v[::10] if k != "columns" else v for k, v in expected.items()}) + "\n")
+
+    people = pd.DataFrame({"colour": ["red", "green", "red", "blue"], "size": ["s", "m", "l", "s"]})
+    text = make_pipeline(
+        ColumnTransformer([("one", OneHotEncoder(handle_unknown="ignore"), ["colour", "size"])]), LogisticRegression()
+    ).fit(people, ["warm", "cold", "warm", "cold"])
+    kinds = [(c, StringTensorType([None, 1])) for c in people.columns]
+    save("text", to_onnx(text, initial_types=kinds, options={id(text): {"zipmap": False}}), infer_signature(people), people.head(2))
+
+
+def small_models():
+    f32, f16, i64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
+    save(
+        "multi",
+        graph("multi", [helper.make_node("Sub", ["a", "b"], ["difference"])],
+              [value("a", f32, ["N"]), value("b", f32, ["N"])], [value("difference", f32, ["N"])]),
+        ModelSignature(inputs=Schema([ColSpec("double", "b"), ColSpec("double", "a")])),
+    )
+    weights = numpy_helper.from_array(np.array([[1, 0, 0.5], [0, 1, 0.5]], dtype=np.float16), "w")
+    save(
+        "half",
+        graph("half", [helper.make_node("MatMul", ["x", "w"], ["y"])], [value("x", f16, ["N", 2])], [value("y", f16, ["N", 3])], [weights]),
+        tensors([("x", "float16", (-1, 2))], [("y", "float16", (-1, 3))]),
+    )
+    save(
+        "half_dynamic",
+        graph("half_dynamic", [helper.make_node("Identity", ["x"], ["y"])], [value("x", f16, ["N", "T"])], [value("y", f16, ["N", "T"])]),
+        tensors([("x", "float16", (-1, -1))], [("y", "float16", (-1, -1))]),
+    )
+    one = numpy_helper.from_array(np.array([1], dtype=np.int64), "one")
+    save(
+        "int64",
+        graph("int64", [helper.make_node("Add", ["x", "one"], ["y"])], [value("x", i64, ["N"])], [value("y", i64, ["N"])], [one]),
+        ModelSignature(inputs=Schema([ColSpec("long", "x")])),
+    )
+    save(
+        "fixed",
+        graph("fixed", [helper.make_node("Neg", ["x"], ["y"])], [value("x", f32, [1, 2])], [value("y", f32, [1, 2])]),
+        tensors([("x", "float32", (1, 2))], [("y", "float32", (1, 2))]),
+    )
+    axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "axes")
+    save(
+        "dynamic",
+        graph("dynamic", [helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=0), helper.make_node("Neg", ["x"], ["minus"])],
+              [value("x", f32, ["N", "T"])], [value("total", f32, ["N"]), value("minus", f32, ["N", "T"])], [axes]),
+        tensors([("x", "float32", (-1, -1))], [("total", "float32", (-1,)), ("minus", "float32", (-1, -1))]),
+    )
+    save(
+        "nonzero",  # how many outputs there are depends on the values
+        graph("nonzero", [helper.make_node("NonZero", ["x"], ["at"])], [value("x", f32, ["N"])], [value("at", i64, [1, "K"])]),
+        tensors([("x", "float32", (-1,))], [("at", "int64", (1, -1))]),
+    )
+    table = numpy_helper.from_array(np.array([10, 20, 30, 40], dtype=np.float32), "table")
+    save(
+        "lookup",  # an index outside 0..3 makes the run fail
+        graph("lookup", [helper.make_node("Gather", ["table", "i"], ["y"])], [value("i", i64, ["N"])], [value("y", f32, ["N"])], [table]),
+        ModelSignature(inputs=Schema([ColSpec("long", "i")])),
+    )
+    mean = [helper.make_node("ReduceMean", ["x"], ["m"], keepdims=1), helper.make_node("Sub", ["x", "m"], ["y"])]
+    save(
+        "centred",  # a row's answer depends on its neighbours: must not be batched
+        graph("centred", mean, [value("x", f32, ["N"])], [value("y", f32, ["N"])]),
+        ModelSignature(inputs=Schema([ColSpec("float", "x")])),
+    )
+
+
+def types_model():
+    kinds = {"b": TensorProto.BOOL, "i1": TensorProto.INT8, "i2": TensorProto.INT16, "i4": TensorProto.INT32, "i8": TensorProto.INT64,
+             "u1": TensorProto.UINT8, "u2": TensorProto.UINT16, "u4": TensorProto.UINT32, "u8": TensorProto.UINT64,
+             "f2": TensorProto.FLOAT16, "bf2": TensorProto.BFLOAT16, "f4": TensorProto.FLOAT, "f8": TensorProto.DOUBLE,
+             "s": TensorProto.STRING}
+    nodes = [helper.make_node("Identity", [n], [n + "_out"]) for n in kinds]
+    save("types", graph("types", nodes, [value(n, k, ["N", 2]) for n, k in kinds.items()],
+                        [value(n + "_out", k, ["N", 2]) for n, k in kinds.items()]))
+
+
+def slow_model():
+    """y = x after `times` rounds of sin: as long as one wishes."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Sin", ["v"], ["v_next"])], "body",
+        [value("round", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, [1])],
+        [value("go_on", TensorProto.BOOL, []), value("v_next", TensorProto.FLOAT, [1])])
+    true = numpy_helper.from_array(np.array(True), "true")
+    squeeze = numpy_helper.from_array(np.array([0], dtype=np.int64), "zero")
+    nodes = [helper.make_node("Squeeze", ["times", "zero"], ["n"]), helper.make_node("Loop", ["n", "true", "x"], ["y"], body=body)]
+    save("slow", graph("slow", nodes, [value("times", TensorProto.INT64, [1]), value("x", TensorProto.FLOAT, [1])],
+                       [value("y", TensorProto.FLOAT, [1])], [true, squeeze]),
+         tensors([("times", "int64", (1,)), ("x", "float32", (1,))], [("y", "float32", (1,))]))
+
+
+def external_models():
+    """weights beside the model: one honest, one that points out of its folder."""
+    for name, location in (("external", "weights.bin"), ("external_escape", "../wine/model.onnx")):
+        tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[256], data_location=TensorProto.EXTERNAL)
+        for key, val in (("location", location), ("offset", "0"), ("length", "1024")):
+            tensor.external_data.add(key=key, value=val)
+        g = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], name, [value("x", TensorProto.FLOAT, ["N", 256])],
+                              [value("y", TensorProto.FLOAT, ["N", 256])], [tensor])
+        path = HERE / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        (path / "model.onnx").write_bytes(helper.make_model(g, opset_imports=OPSET, ir_version=9).SerializeToString())
+        if location == "weights.bin":
+            (path / location).write_bytes(np.arange(256, dtype=np.float32).tobytes())
+        shutil.copy(HERE / "fixed" / "MLmodel", path / "MLmodel")
+        text = (path / "MLmodel").read_text()
+        lines = text.splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("signature:"))
+        end = next((i for i in range(start + 1, len(lines)) if not lines[i].startswith(" ")), len(lines))
+        (path / "MLmodel").write_text("\n".join(lines[:start] + lines[end:]) + "\n")
+
+
+def broken_models():
+    for name, content in (("not_onnx", b"this is a text, not a model\n"), ("truncated", (HERE / "wine" / "model.onnx").read_bytes()[:700])):
+        path = HERE / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        shutil.copy(HERE / "wine" / "MLmodel", path / "MLmodel")
+        (path / "model.onnx").write_bytes(content)
+
+
+if __name__ == "__main__":
+    small_models()
+    types_model()
+    slow_model()
+    external_models()
+    sklearn_models()
+    broken_models()
