@@ -1,0 +1,59 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
+)
+
+// emptyRoutes are reads that the web UI makes on every page for things that this server does not keep. They answer what MLflow
+// answers when there is nothing, and only then: with a Presence that finds records they are refused like the rest.
+func (a *API) emptyRoutes() []wire.Route {
+	none := func(audit string, there func(Presence, context.Context) (bool, error)) fiber.Handler {
+		return call(a, func(ctx context.Context, _ *struct{}) (any, error) { return done(a.nothing(ctx, audit, there)) })
+	}
+	traces, datasets := none("traces", Presence.HasTraces), none("evaluation datasets", Presence.HasDatasets)
+	return rows(
+		wire.API("3.0", fiber.MethodPost, "/traces/search", wire.Read, "tracking.trace.search", traces),
+		wire.API("3.0", fiber.MethodPost, "/traces/metrics", wire.Read, "tracking.trace.search", traces),
+		wire.API("2.0", fiber.MethodGet, "/traces", wire.Read, "tracking.trace.search", traces),
+		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
+		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
+		[]wire.Route{
+			{Method: fiber.MethodGet, Path: "/ajax-api/2.0/mlflow/gateway-proxy", Permission: wire.Read, Audit: "tracking.server.proxy", Handler: noProxy},
+			{Method: fiber.MethodPost, Path: "/ajax-api/2.0/mlflow/gateway-proxy", Permission: wire.Read, Audit: "tracking.server.proxy", Handler: noProxy},
+			{Method: fiber.MethodGet, Path: "/ajax-api/3.0/mlflow/ui-telemetry", Permission: wire.Read, Audit: "tracking.server.telemetry", Handler: telemetryOff},
+		},
+	)
+}
+
+func (a *API) nothing(ctx context.Context, what string, there func(Presence, context.Context) (bool, error)) error {
+	refused := mlflow.Errorf(mlflow.NotImplemented, "This server does not serve %s yet.", what)
+	if a.opts.Presence == nil {
+		return refused
+	}
+	found, err := there(a.opts.Presence, ctx)
+	if err == nil && found {
+		err = refused
+	}
+	return err
+}
+
+// noProxy says that no deployments server stands behind this one, as MLflow does without MLFLOW_DEPLOYMENTS_TARGET.
+func noProxy(c *fiber.Ctx) error {
+	return wire.Send(c, struct {
+		Endpoints []string `json:"endpoints"`
+	}{[]string{}})
+}
+
+// telemetryOff keeps the web UI from sending usage data anywhere.
+func telemetryOff(c *fiber.Ctx) error {
+	return wire.Send(c, struct {
+		Events   []string `json:"disable_ui_events"`
+		Disabled bool     `json:"disable_ui_telemetry"`
+		Rollout  int      `json:"ui_rollout_percentage"`
+	}{[]string{}, true, 0})
+}

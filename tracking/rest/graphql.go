@@ -1,0 +1,190 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/tracking"
+	"sluice/tracking/mlflow"
+	"sluice/tracking/rest/graphql"
+	"sluice/tracking/wire"
+)
+
+// ModelVersion is what the web UI shows of a model version on the page of the run that it came from.
+type ModelVersion struct {
+	RunID, Name, Version, Status, Source string
+	CreatedMS                            int64 // Unix time, milliseconds
+}
+
+// graphqlRoutes serve the queries that MLflow 3.17.2's web UI sends: one run, a search for runs, a sampled metric, an experiment.
+func (a *API) graphqlRoutes() []wire.Route {
+	return []wire.Route{
+		{Method: fiber.MethodPost, Path: "/graphql", Permission: wire.Read, Audit: "tracking.graphql.query", Handler: a.graphql},
+		{Method: fiber.MethodGet, Path: "/graphql", Permission: wire.Read, Audit: "tracking.graphql.query", Handler: a.graphql},
+	}
+}
+
+type graphqlRequest struct {
+	Query     string                     `json:"query" wire:"required"`
+	Variables map[string]json.RawMessage `json:"variables"`
+	Operation string                     `json:"operationName"`
+}
+
+// graphqlAnswer has both fields always; errors are plain sentences, as MLflow sends them.
+type graphqlAnswer struct {
+	Data   map[string]any `json:"data"`
+	Errors []string       `json:"errors"`
+}
+
+func (a *API) graphql(c *fiber.Ctx) error {
+	var q graphqlRequest
+	if err := wire.Bind(c, &q); err != nil {
+		return err
+	}
+	return a.answer(c, func(ctx context.Context) (any, error) { return a.runGraphQL(ctx, &q) })
+}
+
+// runGraphQL answers mistakes and refusals inside the answer, as GraphQL wants it; failures of the server leave as errors.
+func (a *API) runGraphQL(ctx context.Context, q *graphqlRequest) (any, error) {
+	op, err := graphql.Parse(q.Query, q.Operation)
+	if err != nil {
+		return graphqlAnswer{Errors: []string{err.Error()}}, nil
+	}
+	answer := graphqlAnswer{Data: map[string]any{}}
+	for _, f := range op.Select {
+		value, err := a.rootField(ctx, f, q.Variables)
+		var known *mlflow.Error
+		switch {
+		case err == nil:
+		case errors.As(err, &known) && known.HTTPStatus() < 500:
+			answer.Errors = append(answer.Errors, known.Message)
+		case errors.As(err, new(queryError)):
+			answer.Errors = append(answer.Errors, err.Error())
+		default:
+			return nil, err
+		}
+		answer.Data[f.Key] = value
+	}
+	return answer, nil
+}
+
+// queryError is a mistake in a query.
+type queryError struct{ error }
+
+func (a *API) rootField(ctx context.Context, f graphql.Field, variables map[string]json.RawMessage) (any, error) {
+	input, err := f.Argument("input", variables)
+	if err != nil {
+		return nil, queryError{err}
+	}
+	var found graphql.Object
+	switch f.Name {
+	case "__typename":
+		return "Query", nil
+	case "mlflowGetRun":
+		found, err = resolve(ctx, input, a.graphRun)
+	case "mlflowSearchRuns":
+		found, err = resolve(ctx, input, a.graphSearchRuns)
+	case "mlflowGetMetricHistoryBulkInterval":
+		found, err = resolve(ctx, input, a.graphHistory)
+	case "mlflowGetExperiment":
+		found, err = resolve(ctx, input, a.graphExperiment)
+	default:
+		return nil, queryError{fmt.Errorf("Cannot query field '%s' on type 'Query'.", f.Name)} //nolint:staticcheck // GraphQL's own sentence
+	}
+	if err != nil {
+		return nil, err
+	}
+	value, err := graphql.Project(ctx, found, f.Select)
+	if err != nil && mlflow.CodeOf(err) == mlflow.InternalError && !errors.As(err, new(*mlflow.Error)) {
+		err = queryError{err}
+	}
+	return value, err
+}
+
+func resolve[Q any](ctx context.Context, input []byte, f func(context.Context, *Q) (graphql.Object, error)) (graphql.Object, error) {
+	var q Q
+	if err := wire.Decode(input, &q); err != nil {
+		return nil, err
+	}
+	return f(ctx, &q)
+}
+
+func (a *API) graphRun(ctx context.Context, q *runID) (graphql.Object, error) {
+	run, err := a.tracking.Run(ctx, q.RunID)
+	if err != nil {
+		return nil, err
+	}
+	return graphql.Object{"__typename": "MlflowGetRunResponse", "apiError": nil, "run": a.graphRuns([]tracking.Run{run})[0]}, nil
+}
+
+func (a *API) graphSearchRuns(ctx context.Context, q *searchRunsRequest) (graphql.Object, error) {
+	page, err := a.runPage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return graphql.Object{
+		"__typename": "MlflowSearchRunsResponse", "apiError": nil, "runs": a.graphRuns(page.Runs), "nextPageToken": orNull(page.NextPageToken),
+	}, nil
+}
+
+func (a *API) graphHistory(ctx context.Context, q *metricIntervalRequest) (graphql.Object, error) {
+	found, err := a.sampledHistory(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]graphql.Object, len(found))
+	for i, m := range found {
+		list[i] = graphMetric(m.Key, float64(m.Value), m.TimestampMS, m.Step)
+		list[i]["runId"] = m.RunID
+	}
+	return graphql.Object{"__typename": "MlflowGetMetricHistoryBulkIntervalResponse", "apiError": nil, "metrics": list}, nil
+}
+
+func (a *API) graphExperiment(ctx context.Context, q *experimentID) (graphql.Object, error) {
+	e, err := a.tracking.Experiment(ctx, q.ID)
+	if err != nil {
+		return nil, err
+	}
+	return graphql.Object{"__typename": "MlflowGetExperimentResponse", "apiError": nil, "experiment": graphExperimentOf(e)}, nil
+}
+
+func graphExperimentOf(e tracking.Experiment) graphql.Object {
+	return graphql.Object{
+		"__typename": "MlflowExperiment", "experimentId": e.ID, "name": e.Name, "artifactLocation": e.ArtifactLocation,
+		"lifecycleStage": e.Lifecycle, "lastUpdateTime": long(e.UpdatedMS), "creationTime": long(e.CreatedMS),
+		"effectiveTraceArchivalRetention": nil, "workspace": "default", "tags": graphTags(e.Tags),
+	}
+}
+
+// long is GraphQL's LongString: a 64-bit integer as text, which JavaScript can't round.
+func long(n int64) string { return fmt.Sprint(n) }
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func graphTags[T ~struct{ Key, Value string }](tags []T) []graphql.Object {
+	list := make([]graphql.Object, len(tags))
+	for i, t := range tags {
+		kv := struct{ Key, Value string }(t)
+		list[i] = graphql.Object{"key": kv.Key, "value": kv.Value}
+	}
+	return list
+}
+
+// graphMetric has null for values that GraphQL's Float can't hold.
+func graphMetric(key string, value float64, timestampMS, step int64) graphql.Object {
+	o := graphql.Object{"key": key, "value": value, "timestamp": long(timestampMS), "step": long(step)}
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		o["value"] = nil
+	}
+	return o
+}
