@@ -103,6 +103,31 @@ func (s *Service) records(ctx context.Context, endpoint string) ([]ArmRecord, er
 	return slices.DeleteFunc(all, func(r ArmRecord) bool { return r.Endpoint != endpoint }), err
 }
 
+// Resolve says what each served entity of the endpoints means now, by endpoint name and in the order of the configuration.
+func (s *Service) Resolve(ctx context.Context, endpoints ...Endpoint) (map[string][]Resolution, error) {
+	reg, err := s.registry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	arms, err := s.store.Arms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]Resolution, len(endpoints))
+	for _, e := range endpoints {
+		var own []ArmRecord
+		for _, r := range arms {
+			if r.Endpoint == e.Name {
+				own = append(own, r)
+			}
+		}
+		for _, entity := range e.Config.ServedEntities {
+			out[e.Name] = append(out[e.Name], Resolve(entity, reg, findRecord(own, entity.Name)))
+		}
+	}
+	return out, nil
+}
+
 // Create makes an explicit endpoint from e's Name, Description, Tags, Config and Creator. A name that is an implicit endpoint may be
 // taken: it becomes explicit. Returns INVALID_PARAMETER_VALUE for a broken rule, RESOURCE_DOES_NOT_EXIST for an unknown registered
 // model, version or alias, and RESOURCE_ALREADY_EXISTS for an explicit endpoint's name.

@@ -21,7 +21,8 @@ const (
 
 // State is what an endpoint does now, as the plan that was published last saw it.
 type State struct {
-	ConfigVersion int64 // of the configuration that the plan looked at
+	// ConfigVersion and CreatedMS are those of the endpoint that the plan looked at: others mean that it is behind.
+	ConfigVersion, CreatedMS int64
 	// Held says that the configuration's weights are not applied yet: the arms of the previous one still serve.
 	Held   bool
 	Ready  bool // at least one arm answers

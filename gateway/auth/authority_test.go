@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,8 +210,10 @@ func until(t *testing.T, ok func() bool) {
 func TestThrottle(t *testing.T) {
 	store := openStore(t, filepath.Join(t.TempDir(), "s.db"))
 	key := createKey(t, store, "ann", wire.Read)
-	now := time.Now()
-	app := newApp(newAuthority(t, store, &auth.Options{MaxFailures: 3, Poll: time.Hour, Now: func() time.Time { return now }}))
+	var later atomic.Int64 // a duration
+	start := time.Now()
+	clock := func() time.Time { return start.Add(time.Duration(later.Load())) }
+	app := newApp(newAuthority(t, store, &auth.Options{MaxFailures: 3, Poll: time.Hour, Now: clock}))
 	for i, want := range []int{401, 401, 401, 429, 429} {
 		if resp, body := get(t, app, "/read", "Bearer guess"); resp.StatusCode != want || want == 429 && (resp.Header.Get("Retry-After") == "" || errorCode(body) != "REQUEST_LIMIT_EXCEEDED") {
 			t.Errorf("guess %d: got %d %s, Retry-After %q, want %d", i, resp.StatusCode, body, resp.Header.Get("Retry-After"), want)
@@ -219,7 +222,7 @@ func TestThrottle(t *testing.T) {
 	if resp, _ := get(t, app, "/read", "Bearer "+key); resp.StatusCode != 200 {
 		t.Errorf("a right key is throttled: %d", resp.StatusCode)
 	}
-	now = now.Add(time.Minute)
+	later.Store(int64(time.Minute))
 	if resp, _ := get(t, app, "/read", "Bearer guess"); resp.StatusCode != 401 {
 		t.Errorf("a minute later: got %d", resp.StatusCode)
 	}

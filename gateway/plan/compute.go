@@ -58,7 +58,7 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 	for i, entity := range e.Config.ServedEntities {
 		arms[i] = c.arm(e, entity)
 	}
-	state := gateway.State{ConfigVersion: e.ConfigVersion}
+	state := gateway.State{ConfigVersion: e.ConfigVersion, CreatedMS: e.CreatedMS}
 	next := served{config: e.Config, arms: c.routeArms(arms)}
 	if held, ok := c.hold(e, arms, next.arms); ok {
 		next, state.Held = held, true

@@ -44,6 +44,14 @@ func progress(s gateway.State) (gateway.Update, string) {
 	return update, strings.Join(reasons, "; ")
 }
 
+// waitingFor leaves out why a version failed: readiness is public, and the reason may name paths.
+func waitingFor(a gateway.ArmState) string {
+	if a.State == gateway.LoadFailed {
+		return "could not be loaded"
+	}
+	return "is being loaded"
+}
+
 // wait notes arms with traffic that mean a version and have none to answer with.
 func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
 	if s.Held {
@@ -51,7 +59,7 @@ func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
 	}
 	for i, a := range s.Arms {
 		if a.Want > 0 && a.Serving == 0 && e.Config.ServedEntities[i].Weight > 0 {
-			c.plan.Waiting = append(c.plan.Waiting, fmt.Sprintf("endpoint %s, %s: %s", e.Name, a.Name, a.Reason))
+			c.plan.Waiting = append(c.plan.Waiting, fmt.Sprintf("endpoint %s, %s: version %d %s", e.Name, a.Name, a.Want, waitingFor(a)))
 		}
 	}
 }
