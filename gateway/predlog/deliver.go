@@ -12,11 +12,11 @@ import (
 // deliver is the goroutine that hands segments to the Sink. A Series whose oldest segment failed waits for its back-off; the others go on.
 func (l *Log) deliver(ctx context.Context) {
 	for {
-		seg, wait := l.nextSegment()
+		seg, wait, changed := l.nextSegment()
 		switch {
 		case seg != nil:
 			l.deliverOne(ctx, *seg)
-		case !l.waitForSegments(wait):
+		case !waitForSegments(ctx, changed, wait):
 			return
 		}
 		if ctx.Err() != nil {
@@ -26,8 +26,8 @@ func (l *Log) deliver(ctx context.Context) {
 }
 
 // nextSegment returns the oldest segment that is due and not behind an older one of its Series; if there is none, how long until one is due
-// (0: unknown, wait for a change).
-func (l *Log) nextSegment() (seg *Segment, wait time.Duration) {
+// (0: none is) and the channel that the next change after this look closes.
+func (l *Log) nextSegment() (seg *Segment, wait time.Duration, changed <-chan struct{}) {
 	l.st.mu.Lock()
 	defer l.st.mu.Unlock()
 	now := l.opts.Now()
@@ -37,21 +37,18 @@ func (l *Log) nextSegment() (seg *Segment, wait time.Duration) {
 			continue
 		}
 		if !p.due.After(now) {
-			return &p.Segment, 0
+			return &p.Segment, 0, nil
 		}
 		blocked[p.Series] = true
 		if d := p.due.Sub(now); wait == 0 || d < wait {
 			wait = d
 		}
 	}
-	return nil, wait
+	return nil, wait, l.st.changed
 }
 
-// waitForSegments returns when d has passed (0: never) or the state changed; false means that the Log stops.
-func (l *Log) waitForSegments(d time.Duration) bool {
-	l.st.mu.Lock()
-	changed := l.st.changed
-	l.st.mu.Unlock()
+// waitForSegments returns when d has passed (0: never) or changed is closed; false means that ctx ended.
+func waitForSegments(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
 	var due <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -61,7 +58,7 @@ func (l *Log) waitForSegments(d time.Duration) bool {
 	select {
 	case <-changed:
 	case <-due:
-	case <-l.stopped:
+	case <-ctx.Done():
 		return false
 	}
 	return true

@@ -109,7 +109,11 @@ func open(t testing.TB, dir string, sink Sink, opts *Options) *Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close(context.Background()) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		l.Close(ctx)
+	})
 	return l
 }
 
@@ -333,6 +337,21 @@ func TestSegmentsOfOneSeriesComeInOrder(t *testing.T) {
 	if len(got) != 2 {
 		t.Errorf("series: %v", got)
 	}
+}
+
+// Every hand-over between the goroutines happens many times, so that a lost wake-up would show.
+func TestFlushOverAndOver(t *testing.T) {
+	t.Parallel()
+	dir, sink := t.TempDir(), newMemorySink(t)
+	disk := &smallDisk{root: dir, capacity: 1 << 40}
+	l := open(t, dir, sink, &Options{files: disk.files()})
+	for i := range 300 {
+		l.Record(sample(t, i))
+		if err := l.Flush(soon(t)); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	checkSum(t, l, len(sink.rows(t)))
 }
 
 func TestAgeEndsASpool(t *testing.T) {

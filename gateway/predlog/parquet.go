@@ -256,8 +256,11 @@ func splitBody(b []byte, cut bool) (text, binary []byte) {
 	return nil, b
 }
 
-// validText returns b as UTF-8; bytes that are none become U+FFFD.
+// validText returns b as UTF-8, nil if it is empty; bytes that are none become U+FFFD.
 func validText(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
 	if utf8.Valid(b) {
 		return b
 	}
