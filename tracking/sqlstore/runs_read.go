@@ -1,0 +1,170 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"math"
+	"strconv"
+
+	"sluice/tracking"
+	"sluice/tracking/sqldb"
+)
+
+const runColumns = "r.run_uuid, COALESCE(r.name, ''), r.experiment_id, COALESCE(r.user_id, ''), COALESCE(r.status, ''), " +
+	"COALESCE(r.start_time, 0), COALESCE(r.end_time, 0), COALESCE(r.artifact_uri, ''), COALESCE(r.lifecycle_stage, 'active')"
+
+func scanRun(rows interface{ Scan(...any) error }) (tracking.RunInfo, error) {
+	var r tracking.RunInfo
+	var experiment int64
+	err := rows.Scan(&r.ID, &r.Name, &experiment, &r.UserID, &r.Status, &r.StartTimeMS, &r.EndTimeMS, &r.ArtifactURI, &r.Lifecycle)
+	r.ExperimentID = strconv.FormatInt(experiment, 10)
+	return r, err
+}
+
+// runInfo returns the head of a run.
+func runInfo(ctx context.Context, q sqldb.Querier, id string) (tracking.RunInfo, error) {
+	r, err := scanRun(q.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs r WHERE r.run_uuid = ?", id))
+	if ok, err := found(err); err != nil {
+		return r, err
+	} else if !ok {
+		return r, tracking.UnknownRun(id)
+	}
+	return r, nil
+}
+
+// Run implements tracking.RunReader.
+func (s *Store) Run(ctx context.Context, id string) (tracking.Run, error) {
+	var out tracking.Run
+	err := s.db.ReadTx(ctx, func(q sqldb.Querier) error {
+		info, err := runInfo(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		list := []tracking.Run{{Info: info}}
+		if err := s.loadRuns(ctx, q, list); err != nil {
+			return err
+		}
+		out = list[0]
+		out.Inputs.Models, err = modelInputs(ctx, q, id)
+		return err
+	})
+	return out, err
+}
+
+// SearchRuns implements tracking.RunReader.
+func (s *Store) SearchRuns(ctx context.Context, search tracking.RunSearch) ([]tracking.Run, error) {
+	in, err := experimentIDs(search.ExperimentIDs)
+	if err != nil {
+		return nil, err
+	}
+	w := s.newWhere()
+	w.add("r.experiment_id IN (" + in + ")")
+	w.stages("r.lifecycle_stage", search.View)
+	if err := w.runFilter(search.Filter); err != nil {
+		return nil, err
+	}
+	joins, args, order, err := s.runOrder(search.Order)
+	if err != nil {
+		return nil, err
+	}
+	query := "SELECT " + runColumns + " FROM runs r" + joins + " WHERE " + w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
+	args = append(append(args, w.args...), search.Limit, search.Offset)
+	var out []tracking.Run
+	err = s.db.ReadTx(ctx, func(q sqldb.Querier) error {
+		err := each(ctx, q, query, args, func(rows *sql.Rows) error {
+			info, err := scanRun(rows)
+			out = append(out, tracking.Run{Info: info})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return s.loadRuns(ctx, q, out)
+	})
+	return out, err
+}
+
+// loadRuns fills data, dataset inputs and outputs of runs: five queries for every chunk of runs.
+func (s *Store) loadRuns(ctx context.Context, q sqldb.Querier, runs []tracking.Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	index := make(map[string]*tracking.Run, len(runs))
+	ids := make([]string, len(runs))
+	for i := range runs {
+		index[runs[i].Info.ID], ids[i] = &runs[i], runs[i].Info.ID
+	}
+	for _, load := range []func(context.Context, sqldb.Querier, []string, map[string]*tracking.Run) error{
+		s.loadLatestMetrics, s.loadParams, s.loadTags, s.loadDatasets, s.loadOutputs,
+	} {
+		if err := load(ctx, q, ids, index); err != nil {
+			return err
+		}
+	}
+	for i := range runs {
+		nameFromTag(&runs[i])
+	}
+	return nil
+}
+
+// nameFromTag names a run of MLflow 1.29 or older, whose name stands in the tag alone.
+func nameFromTag(r *tracking.Run) {
+	if r.Info.Name != "" {
+		return
+	}
+	for _, t := range r.Data.Tags {
+		if t.Key == tracking.RunNameTag {
+			r.Info.Name = t.Value
+		}
+	}
+}
+
+func (s *Store) loadLatestMetrics(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
+	key := s.q("key")
+	query := "SELECT run_uuid, " + key + ", value, COALESCE(timestamp, 0), step, is_nan FROM latest_metrics WHERE run_uuid IN (%s) ORDER BY run_uuid, " + key
+	return eachOf(ctx, q, query, nil, ids, func(rows *sql.Rows) error {
+		var id string
+		m, err := scanMetric(rows, &id)
+		if err != nil {
+			return err
+		}
+		index[id].Data.Metrics = append(index[id].Data.Metrics, m)
+		return nil
+	})
+}
+
+// scanMetric scans run id, key, value, timestamp, step and the mark of NaN.
+func scanMetric(rows *sql.Rows, runID *string) (tracking.Metric, error) {
+	var m tracking.Metric
+	var nan bool
+	err := rows.Scan(runID, &m.Key, &m.Value, &m.TimestampMS, &m.Step, &nan)
+	if nan {
+		m.Value = math.NaN()
+	}
+	return m, err
+}
+
+func (s *Store) loadParams(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
+	return s.loadPairs(ctx, q, "params", ids, func(id, key, value string) {
+		index[id].Data.Params = append(index[id].Data.Params, tracking.Param{Key: key, Value: value})
+	})
+}
+
+func (s *Store) loadTags(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
+	return s.loadPairs(ctx, q, "tags", ids, func(id, key, value string) {
+		index[id].Data.Tags = append(index[id].Data.Tags, tracking.Tag{Key: key, Value: value})
+	})
+}
+
+func (s *Store) loadPairs(ctx context.Context, q sqldb.Querier, table string, ids []string, take func(id, key, value string)) error {
+	key := s.q("key")
+	query := "SELECT run_uuid, " + key + ", COALESCE(value, '') FROM " + table + " WHERE run_uuid IN (%s) ORDER BY run_uuid, " + key
+	return eachOf(ctx, q, query, nil, ids, func(rows *sql.Rows) error {
+		var id, k, v string
+		if err := rows.Scan(&id, &k, &v); err != nil {
+			return err
+		}
+		take(id, k, v)
+		return nil
+	})
+}

@@ -1,0 +1,24 @@
+package sqlstore_test
+
+import (
+	"testing"
+
+	"sluice/tracking"
+	"sluice/tracking/sqldb"
+	"sluice/tracking/sqldb/sqldbtest"
+	"sluice/tracking/sqlstore"
+	"sluice/tracking/storetest"
+)
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) tracking.Store {
+		return sqlstore.New(sqldbtest.Open(t, &sqldb.Options{RelaxedSync: true}), nil)
+	})
+}
+
+func BenchmarkStore(b *testing.B) {
+	storetest.RunBenchmarks(b, func(b *testing.B) tracking.Store {
+		return sqlstore.New(sqldbtest.Open(b, nil), nil)
+	})
+}

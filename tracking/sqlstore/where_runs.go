@@ -1,0 +1,115 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+
+	"sluice/tracking"
+	"sluice/tracking/filter"
+)
+
+// runColumn leads from the attributes of runs to columns of "runs r".
+var runColumn = map[string]string{
+	"run_id": "r.run_uuid", "run_name": "r.name", "status": "r.status", "user_id": "r.user_id", "artifact_uri": "r.artifact_uri",
+	"start_time": "r.start_time", "end_time": "r.end_time",
+}
+
+// runFilter adds a filter on "runs r".
+func (w *where) runFilter(e filter.Expr) error {
+	for _, c := range e.Clauses {
+		if err := w.runClause(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *where) runClause(c filter.Clause) error {
+	switch c.Entity {
+	case filter.Metric:
+		return w.metric(c)
+	case filter.Param:
+		return w.keyed("params p", "p", "p.run_uuid = r.run_uuid", c)
+	case filter.Tag:
+		return w.keyed("tags t", "t", "t.run_uuid = r.run_uuid", c)
+	case filter.Dataset:
+		return w.dataset(c)
+	}
+	if c.Key == "run_name" { // the column is empty for runs of MLflow 1.29 and older, the tag is not
+		return w.keyed("tags t", "t", "t.run_uuid = r.run_uuid", filter.Clause{Key: tracking.RunNameTag, Op: c.Op, Value: c.Value})
+	}
+	column, ok := runColumn[c.Key]
+	if !ok {
+		return fmt.Errorf("filter attribute %q reached the store", c.Key)
+	}
+	return w.compare(column, c.Op, c.Value)
+}
+
+// metric adds a comparison of the latest value. NaN is stored as 0 with a mark: it differs from everything and compares with
+// nothing else.
+func (w *where) metric(c filter.Clause) error {
+	term, args, err := compareValue(w.d, "m.value", c.Op, c.Value)
+	if err != nil {
+		return err
+	}
+	if c.Op == filter.NotEqual {
+		term = "(" + term + " OR m.is_nan = TRUE)"
+	} else {
+		term += " AND m.is_nan = FALSE"
+	}
+	from := "latest_metrics m WHERE m.run_uuid = r.run_uuid AND m." + w.d.Quote("key") + " = ?"
+	w.exists(false, from, []any{c.Key}, " AND "+term, args)
+	return nil
+}
+
+// datasetColumn leads from the keys of datasets to columns of the joined tables below.
+var datasetColumn = map[string]string{"name": "ds.name", "digest": "ds.digest", "context": "it.value"}
+
+func (w *where) dataset(c filter.Clause) error {
+	from, args := "inputs i JOIN datasets ds ON ds.dataset_uuid = i.source_id", []any{}
+	if c.Key == "context" {
+		from += " JOIN input_tags it ON it.input_uuid = i.input_uuid AND it.name = ?"
+		args = append(args, tracking.DatasetContextTag)
+	}
+	from += " WHERE i.destination_type = 'RUN' AND i.destination_id = r.run_uuid AND i.source_type = 'DATASET'"
+	term, more, err := compareValue(w.d, datasetColumn[c.Key], c.Op, c.Value)
+	if err == nil {
+		w.exists(false, from, args, " AND "+term, more)
+	}
+	return err
+}
+
+// runOrder compiles order_by of "runs r": the joins that bring the values, their parameters, and the ORDER BY terms. Rows
+// without a value come last both ways, NaN right before them; start_time DESC and run_uuid break ties.
+func (s *Store) runOrder(order []filter.Order) (joins string, args []any, terms string, err error) {
+	var parts []string
+	byStart := false
+	for i, o := range order {
+		if o.Entity == filter.Attribute {
+			column, ok := runColumn[o.Key]
+			if !ok {
+				return "", nil, "", fmt.Errorf("order attribute %q reached the store", o.Key)
+			}
+			byStart = byStart || o.Key == "start_time"
+			parts = append(parts, s.db.Dialect().NullsLast(column, o.Descending))
+			continue
+		}
+		alias := fmt.Sprintf("o%d", i)
+		table := map[filter.Entity]string{filter.Metric: "latest_metrics", filter.Param: "params", filter.Tag: "tags"}[o.Entity]
+		if table == "" {
+			return "", nil, "", fmt.Errorf("order entity %q reached the store", o.Entity)
+		}
+		joins += fmt.Sprintf(" LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s.%s = ?", table, alias, alias, alias, s.q("key"))
+		args = append(args, o.Key)
+		if o.Entity == filter.Metric {
+			parts = append(parts, fmt.Sprintf("CASE WHEN %s.is_nan = TRUE THEN 1 WHEN %s.value IS NULL THEN 2 ELSE 0 END", alias, alias),
+				alias+".value"+direction(o.Descending))
+			continue
+		}
+		parts = append(parts, s.db.Dialect().NullsLast(alias+".value", o.Descending))
+	}
+	if !byStart {
+		parts = append(parts, "r.start_time DESC")
+	}
+	return joins, args, strings.Join(append(parts, "r.run_uuid"), ", "), nil
+}
