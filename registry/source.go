@@ -42,6 +42,11 @@ func (s *Service) resolveSource(ctx context.Context, spec VersionSpec, prompt bo
 	if err := s.checkHost(source); err != nil {
 		return origin{}, err
 	}
+	if isLocal(source) { // before the other checks, so that the refusal names the rule that was broken first
+		if err := s.checkLocalOwner(ctx, spec); err != nil {
+			return origin{}, err
+		}
+	}
 	if err := checkPlainSource(source); err != nil {
 		return origin{}, err
 	}
@@ -77,6 +82,9 @@ func (s *Service) fromLoggedModel(ctx context.Context, spec VersionSpec, modelID
 		return origin{}, notInSource(spec.Source, "model_id")
 	}
 	m, err := s.loggedModel(ctx, modelID)
+	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
+		return origin{}, mlflow.Missingf("Unable to fetch model from model URI source artifact location '%s'.Error: Logged model with ID '%s' not found.", spec.Source, modelID)
+	}
 	if err != nil {
 		return origin{}, err
 	}
@@ -160,62 +168,73 @@ func (s *Service) loggedModel(ctx context.Context, id string) (LoggedModelSource
 	return s.opts.Sources.LoggedModel(ctx, id)
 }
 
-// checkOwner refuses sources that must belong to a run or logged model and do not: local paths, runs:/ URIs, and this server's
-// own artifact proxy.
-func (s *Service) checkOwner(ctx context.Context, spec VersionSpec, scheme string) error {
+// checkLocalOwner refuses a local path outside the artifacts of the logged model or run that the caller names.
+func (s *Service) checkLocalOwner(ctx context.Context, spec VersionSpec) error {
 	runID, modelID := deref(spec.RunID), deref(spec.ModelID)
-	param := "run_id"
-	if modelID != "" {
-		param = "model_id"
+	param := ownerParam(modelID)
+	local, ok := localPath(spec.Source)
+	if runID == "" && modelID == "" || !ok {
+		return localSource(spec.Source, param)
 	}
-	switch {
-	case isLocal(spec.Source):
-		local, ok := localPath(spec.Source)
-		if runID == "" && modelID == "" || !ok {
-			return localSource(spec.Source, param)
-		}
-		root, err := s.root(ctx, spec.Source, runID, modelID)
-		if err != nil {
-			return err
-		}
-		if rootPath, ok := localPath(root); !ok || !isBelow(local, rootPath) {
-			return localSource(local, param)
-		}
-	case scheme == "runs":
-		if owner, ok := runOf(spec.Source); !ok || modelID != "" || owner != runID {
-			return notInSource(spec.Source, param)
-		}
-	case isProxied(spec.Source):
-		if runID == "" && modelID == "" {
-			return notInSource(spec.Source, param)
-		}
-		root, err := s.root(ctx, spec.Source, runID, modelID)
-		if err != nil {
-			return err
-		}
-		if !isWithin(spec.Source, root) {
-			return notInSource(spec.Source, param)
-		}
+	root, err := s.root(ctx, spec.Source, runID, modelID)
+	if err != nil {
+		return err
+	}
+	if rootPath, ok := localPath(root); !ok || !isBelow(local, rootPath) {
+		return localSource(local, param)
 	}
 	return nil
 }
 
+// checkOwner refuses a runs:/ URI, or an artifact of this server's own proxy, that does not belong to the run or logged model
+// that the caller names.
+func (s *Service) checkOwner(ctx context.Context, spec VersionSpec, scheme string) error {
+	runID, modelID := deref(spec.RunID), deref(spec.ModelID)
+	param := ownerParam(modelID)
+	if scheme == "runs" {
+		if owner, ok := runOf(spec.Source); !ok || modelID != "" || owner != runID {
+			return notInSource(spec.Source, param)
+		}
+		return nil
+	}
+	if !isProxied(spec.Source) {
+		return nil
+	}
+	if runID == "" && modelID == "" {
+		return notInSource(spec.Source, param)
+	}
+	root, err := s.root(ctx, spec.Source, runID, modelID)
+	if err != nil {
+		return err
+	}
+	if !isWithin(spec.Source, root) {
+		return notInSource(spec.Source, param)
+	}
+	return nil
+}
+
+// ownerParam names the parameter that says whose files the source is.
+func ownerParam(modelID string) string {
+	if modelID != "" {
+		return "model_id"
+	}
+	return "run_id"
+}
+
 // root returns the artifact root that the source must lie in: the logged model's if there is one, else the run's.
 func (s *Service) root(ctx context.Context, source, runID, modelID string) (root string, err error) {
-	param := "run_id"
 	switch {
 	case s.opts.Sources == nil:
 		err = mlflow.Missingf("no runs known")
 	case modelID != "":
 		var m LoggedModelSource
-		param = "model_id"
 		m, err = s.opts.Sources.LoggedModel(ctx, modelID)
 		root = m.ArtifactLocation
 	default:
 		root, err = s.opts.Sources.RunArtifactRoot(ctx, runID)
 	}
 	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
-		return "", notInSource(source, param)
+		return "", notInSource(source, ownerParam(modelID))
 	}
 	return root, err
 }
