@@ -51,6 +51,7 @@ type call struct {
 	trace      traceContext
 	traced     bool // trace is set
 	span       trace.Span
+	aim        target
 	decision   route.Decision
 	arm        *armState
 	timeout    time.Duration
@@ -59,12 +60,14 @@ type call struct {
 	handle     Handle
 	ctx        context.Context // of the execution; set for the time of breaker.Do
 
-	// What happened, and when: one reading of the clock per step.
-	start, received, decoded, executed, encoded time.Time
-	timing                                      batch.Timing
-	rows                                        int
-	status                                      int
-	err                                         *mlflow.Error // nil on success
+	// What happened.
+	start  time.Time
+	timing batch.Timing
+	rows   int
+	status int
+	err    *mlflow.Error // nil on success
+	// When the steps ended: zero unless the request is traced.
+	received, decoded, executed, encoded time.Time
 
 	// Memory that is kept.
 	read    []byte // for streamed bodies
@@ -105,6 +108,14 @@ func (h *Handler) release(c *call) {
 		read: kept(c.read), inflate: kept(c.inflate), answer: kept(c.answer), text: c.text[:0],
 	}
 	h.calls.Put(c)
+}
+
+// stamp is the time where the request is traced, and zero where nobody will ask: a reading of the clock costs up to 100 ns.
+func (c *call) stamp() time.Time {
+	if c.span == nil {
+		return time.Time{}
+	}
+	return c.h.opts.Now()
 }
 
 // kept returns the buffer emptied, or nil when it grew too large to keep.

@@ -13,9 +13,6 @@ import (
 	"sluice/tracking/mlflow"
 )
 
-// errPanicked marks an execution that panicked.
-var errPanicked = errors.New("the backend panicked")
-
 // errTooMany: Options.MaxInFlight requests are under way.
 var errTooMany = errors.New("too many requests are under way")
 

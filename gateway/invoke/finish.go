@@ -33,10 +33,7 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
 		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
 	}
-	end := k.encoded
-	if end.IsZero() {
-		end = h.opts.Now()
-	}
+	end := h.opts.Now()
 	h.count(k, end.Sub(k.start))
 	h.log(k, end.Sub(k.start))
 	h.endTrace(ctx, k, end)
@@ -52,17 +49,17 @@ func wholeSeconds(d time.Duration) int64 { return max(int64((d+time.Second-1)/ti
 func (h *Handler) writeHeaders(c *fiber.Ctx, k *call) {
 	answer := &c.Response().Header
 	if k.arm != nil {
-		answer.SetBytesV(HeaderEndpoint, k.arm.endpoint)
-		answer.SetBytesV(HeaderVersion, k.arm.version)
-		answer.SetBytesV(HeaderArm, k.arm.arm)
+		answer.SetCanonical(keyEndpoint, k.arm.endpoint)
+		answer.SetCanonical(keyVersion, k.arm.version)
+		answer.SetCanonical(keyArm, k.arm.arm)
 	}
 	if k.timing != (batch.Timing{}) {
 		k.text = appendTiming(k.text[:0], &k.timing)
-		answer.SetBytesV(HeaderServerTiming, k.text)
+		answer.SetCanonical(keyServerTiming, k.text)
 	}
 	if k.traced {
 		k.text = appendTraceparent(k.text[:0], &k.trace)
-		answer.SetBytesV(HeaderTraceparent, k.text)
+		answer.SetCanonical(keyTraceparent, k.text)
 	}
 }
 

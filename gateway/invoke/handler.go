@@ -88,7 +88,7 @@ type Options struct {
 	SampleRatio float64
 	// Logger receives what nobody else reports; nil discards.
 	Logger *slog.Logger
-	// Now is the clock of latencies and identifiers; default time.Now. Deadlines run on the real one.
+	// Now is the clock; default time.Now. Deadlines are set by it and run on the real one, so it must not be far from that.
 	Now func() time.Time
 	// Random returns uniformly random bits, from many goroutines at once; default math/rand/v2's, which cannot be predicted from outside.
 	Random func() uint64

@@ -27,6 +27,18 @@ const (
 	HeaderServerTiming = "Server-Timing"          // answer
 )
 
+// The same for the engine, which would otherwise normalize them on every request. Read only.
+var (
+	keyEndpoint     = []byte(HeaderEndpoint)
+	keyVersion      = []byte(HeaderVersion)
+	keyArm          = []byte(HeaderArm)
+	keyPrediction   = []byte(HeaderPrediction)
+	keyRequestID    = []byte(HeaderRequestID)
+	keyTraceparent  = []byte(HeaderTraceparent)
+	keyTracestate   = []byte(HeaderTracestate)
+	keyServerTiming = []byte(HeaderServerTiming)
+)
+
 const auditPredict = "gateway.prediction.create"
 
 // Routes are the rows of the endpoint table that this room answers.
@@ -127,15 +139,14 @@ func (h *Handler) serve(c *fiber.Ctx, aim func(*target) error) error {
 
 	h.identify(c, k)
 	header := &c.Request().Header
-	ctx := h.startTrace(c.UserContext(), k, header.Peek(HeaderTraceparent), header.Peek(HeaderTracestate))
+	ctx := h.startTrace(c.UserContext(), k, header.PeekCanonical(keyTraceparent), header.PeekCanonical(keyTracestate))
 	err := h.run(ctx, c, k, aim, under)
 	return h.finish(ctx, c, k, err)
 }
 
 // run takes the steps up to the encoded answer.
 func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*target) error, under int64) error {
-	var t target
-	if err := aim(&t); err != nil {
+	if err := aim(&k.aim); err != nil {
 		return err
 	}
 	asked, err := askedTimeout(c)
@@ -146,7 +157,7 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 	if err != nil {
 		return err
 	}
-	if err := h.pick(k, h.view.Load(), &t, sticky); err != nil {
+	if err := h.pick(k, h.view.Load(), sticky); err != nil {
 		return err
 	}
 	h.limit(k, asked)
@@ -156,8 +167,7 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 	if err := h.acquire(k); err != nil {
 		return err
 	}
-	// The deadline runs from the arrival; the monotonic clock of now makes it so under any wall clock.
-	d := newDeadline(ctx, time.Now().Add(k.timeout-h.opts.Now().Sub(k.start)))
+	d := newDeadline(ctx, k.start.Add(k.timeout))
 	defer d.stop(context.Canceled)
 	if k.body, err = h.readBody(c, k); err != nil {
 		return err
@@ -172,14 +182,14 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 	answer := &c.Response().Header
 	if id := answer.Peek(HeaderRequestID); len(id) > 0 { // the engine's middleware was there before
 		k.requestID = id
-	} else if id := c.Request().Header.Peek(HeaderRequestID); printable(id) {
+	} else if id := c.Request().Header.PeekCanonical(keyRequestID); printable(id) {
 		k.requestID = id
-		answer.SetBytesV(HeaderRequestID, id)
+		answer.SetCanonical(keyRequestID, id)
 	}
 	k.text = appendUUID(k.text[:0], &k.prediction)
-	answer.SetBytesV(HeaderPrediction, k.text)
+	answer.SetCanonical(keyPrediction, k.text)
 	if len(k.requestID) == 0 {
-		answer.SetBytesV(HeaderRequestID, k.text)
+		answer.SetCanonical(keyRequestID, k.text)
 		k.requestID = answer.Peek(HeaderRequestID)
 	}
 }

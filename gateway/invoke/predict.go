@@ -3,7 +3,6 @@ package invoke
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 	"unsafe"
 
@@ -21,7 +20,8 @@ type target struct {
 }
 
 // pick chooses the arm.
-func (h *Handler) pick(c *call, v *view, t *target, stickyKey string) (err error) {
+func (h *Handler) pick(c *call, v *view, stickyKey string) (err error) {
+	t := &c.aim
 	if t.model != "" {
 		c.decision, err = v.table.Resolve(t.model, t.by, t.version)
 	} else {
@@ -56,22 +56,22 @@ func (h *Handler) acquire(c *call) (err error) {
 
 // predict decodes the body, executes it and encodes the answer into c.answer. ctx carries the deadline.
 func (h *Handler) predict(ctx context.Context, c *call) error {
-	c.received = h.opts.Now()
+	c.received = c.stamp()
 	if err := h.decode(c); err != nil {
 		return err
 	}
-	c.decoded = h.opts.Now()
+	c.decoded = c.stamp()
 	c.ctx = ctx
 	err := c.arm.breaker.Do(c.exec)
 	c.ctx = nil
 	if err != nil {
 		return err
 	}
-	c.executed = h.opts.Now()
+	c.executed = c.stamp()
 	if c.answer, err = payload.Encode(c.answer[:0], &c.work.out); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	c.encoded = h.opts.Now()
+	c.encoded = c.stamp()
 	return nil
 }
 
@@ -95,17 +95,9 @@ func (h *Handler) decode(c *call) (err error) {
 	return nil
 }
 
-// execute is what the breaker runs. A panic of a backend becomes an error that counts as the model's failure.
-func (c *call) execute() (_ struct{}, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v\n%s", errPanicked, r, debug.Stack())
-		}
-	}()
-	if err := c.ctx.Err(); err != nil {
-		return struct{}{}, notExecuted(err)
-	}
-	err = c.handle.Predict(c.ctx, &c.work.in.Batch, c.work.in.Params, &c.work.out, &c.timing)
+// execute is what the breaker runs. The batcher behind the handle turns panics into errors and looks at the deadline first.
+func (c *call) execute() (struct{}, error) {
+	err := c.handle.Predict(c.ctx, &c.work.in.Batch, c.work.in.Params, &c.work.out, &c.timing)
 	if err != nil && c.timing.Execute == 0 && c.ctx.Err() != nil {
 		err = notExecuted(err) // its time ran out in the queue
 	}
