@@ -15,7 +15,7 @@ import (
 	"sluice/tracking/sqldb/sqldbtest"
 )
 
-func exec(t *testing.T, db *sqldb.DB, query string, args ...any) {
+func execOn(t *testing.T, db *sqldb.DB, query string, args ...any) {
 	t.Helper()
 	err := db.WithTx(t.Context(), func(tx *sqldb.Tx) error {
 		_, err := tx.ExecContext(t.Context(), query, args...)
@@ -147,7 +147,7 @@ func TestRevisions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	set := func(rev string) {
 		db := sqldbtest.OpenFile(t, path, nil)
-		exec(t, db, "UPDATE alembic_version SET version_num = ?", rev)
+		execOn(t, db, "UPDATE alembic_version SET version_num = ?", rev)
 		db.Close()
 	}
 	for _, rev := range sqldb.KnownRevisions() {
@@ -240,8 +240,8 @@ func TestWithTx(t *testing.T) {
 func TestWritersTakeTurnsAndWaitingEnds(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.Open(t, nil)
-	exec(t, db, "CREATE TABLE sluice_counter (n INTEGER)")
-	exec(t, db, "INSERT INTO sluice_counter VALUES (0)")
+	execOn(t, db, "CREATE TABLE sluice_counter (n INTEGER)")
+	execOn(t, db, "INSERT INTO sluice_counter VALUES (0)")
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -279,7 +279,7 @@ func TestReadTxSeesOneCommit(t *testing.T) {
 	db := sqldbtest.Open(t, nil)
 	err := db.ReadTx(t.Context(), func(q sqldb.Querier) error {
 		before := count(t, q, "SELECT COUNT(*) FROM workspaces")
-		exec(t, db, "INSERT INTO workspaces (name) VALUES ('later')")
+		execOn(t, db, "INSERT INTO workspaces (name) VALUES ('later')")
 		if got := count(t, q, "SELECT COUNT(*) FROM workspaces"); got != before {
 			t.Errorf("inside: %d rows, want %d", got, before)
 		}
@@ -296,7 +296,7 @@ func TestReadTxSeesOneCommit(t *testing.T) {
 func TestStatementsOutliveTheCache(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.Open(t, &sqldb.Options{Readers: 4})
-	exec(t, db, "CREATE TABLE sluice_t (n INTEGER)")
+	execOn(t, db, "CREATE TABLE sluice_t (n INTEGER)")
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {
@@ -311,7 +311,7 @@ func TestStatementsOutliveTheCache(t *testing.T) {
 	}
 	wg.Wait()
 	for i := range 300 {
-		exec(t, db, fmt.Sprintf("INSERT INTO sluice_t SELECT %d", i))
+		execOn(t, db, fmt.Sprintf("INSERT INTO sluice_t SELECT %d", i))
 	}
 }
 
