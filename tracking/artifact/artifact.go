@@ -43,6 +43,8 @@ type Info struct {
 	IsDir    bool
 	Size     int64     // bytes; 0 for folders
 	Modified time.Time // zero if the storage does not tell
+	// Special says that the entry is a link, device, socket or pipe: it is known to be there but never opened.
+	Special bool
 }
 
 // Driver stores files below one root. Paths have passed CleanPath; "" is the root itself.
@@ -55,8 +57,8 @@ type Driver interface {
 
 // Reader is the reading half of Driver.
 type Reader interface {
-	// List returns what lies directly in the folder dir, in any order, without links and special files. A folder that is not
-	// there is empty; a file has no entries either. Returns ErrTooMany above MaxEntries.
+	// List returns what lies directly in the folder dir, in any order; links and the like are marked Special. A folder that is
+	// not there is empty; a file has no entries either. Returns ErrTooMany above MaxEntries.
 	List(ctx context.Context, dir string) ([]Info, error)
 	// Stat describes one file or folder. Returns fs.ErrNotExist, ErrLink.
 	Stat(ctx context.Context, path string) (Info, error)

@@ -51,8 +51,13 @@ func (r *Repo) full(p string) (string, error) {
 	return Join(r.base, clean), err
 }
 
-// List returns the entries of a folder, sorted by path; a folder that is not there is empty.
+// List returns the files and folders of a folder, sorted by path; a folder that is not there is empty. Links are left out.
 func (r *Repo) List(ctx context.Context, dir string) ([]Info, error) {
+	entries, err := r.entries(ctx, dir)
+	return slices.DeleteFunc(entries, func(i Info) bool { return i.Special }), err
+}
+
+func (r *Repo) entries(ctx context.Context, dir string) ([]Info, error) {
 	full, err := r.full(dir)
 	if err != nil {
 		return nil, err
@@ -164,7 +169,7 @@ const (
 )
 
 // Walk calls visit for every file below dir, in order of its path, until visit returns an error, which Walk returns.
-// Returns INVALID_PARAMETER_VALUE for a tree deeper than 32 folders or with more than 100,000 files.
+// Returns INVALID_PARAMETER_VALUE for a tree with links in it, deeper than 32 folders or with more than 100,000 files.
 func (r *Repo) Walk(ctx context.Context, dir string, visit func(Info) error) error {
 	files := 0
 	var walk func(dir string, depth int) error
@@ -172,12 +177,14 @@ func (r *Repo) Walk(ctx context.Context, dir string, visit func(Info) error) err
 		if depth > maxWalkDepth {
 			return mlflow.Invalidf("The artifact folder '%s' is nested too deeply.", dir)
 		}
-		entries, err := r.List(ctx, dir)
+		entries, err := r.entries(ctx, dir)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			if e.IsDir {
+			if e.Special {
+				err = mlflow.Invalidf("The artifact '%s' is a link or a special file.", e.Path)
+			} else if e.IsDir {
 				err = walk(e.Path, depth+1)
 			} else if files++; files > maxWalkFiles {
 				err = mlflow.Invalidf("The artifact folder '%s' holds more than %d files.", dir, maxWalkFiles)

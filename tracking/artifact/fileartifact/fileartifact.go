@@ -4,7 +4,7 @@
 // must not know URIs beyond the folders that the operator opened (Opener), nor whose files they are.
 //
 // Every access goes through one os.Root, so that neither a path nor a link, not even one swapped in between check and use, leads
-// out of the folder. Links inside the folder are not followed either: they are left out of listings and refused.
+// out of the folder. Links inside the folder are not followed either: listings mark them and everything else refuses them.
 // A Driver is safe for concurrent use, also by several processes.
 package fileartifact
 
@@ -158,7 +158,7 @@ func (d *Driver) List(ctx context.Context, dir string) ([]artifact.Info, error) 
 	list := make([]artifact.Info, 0, len(entries))
 	for _, e := range entries {
 		full := artifact.Join(dir, e.Name())
-		if full == tempDir || !e.IsDir() && !e.Type().IsRegular() {
+		if full == tempDir {
 			continue
 		}
 		info, err := e.Info()
@@ -383,8 +383,8 @@ func name(p string) string {
 }
 
 func infoOf(p string, info fs.FileInfo) artifact.Info {
-	i := artifact.Info{Path: p, IsDir: info.IsDir(), Modified: info.ModTime()}
-	if !i.IsDir {
+	i := artifact.Info{Path: p, IsDir: info.IsDir(), Modified: info.ModTime(), Special: !info.IsDir() && !info.Mode().IsRegular()}
+	if info.Mode().IsRegular() {
 		i.Size = info.Size()
 	}
 	return i

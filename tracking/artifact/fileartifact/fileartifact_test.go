@@ -71,8 +71,19 @@ func TestLinksAreRefused(t *testing.T) {
 		t.Errorf("the outside file is %q, %v", b, err)
 	}
 	list, err := d.List(t.Context(), "")
-	if err != nil || len(list) != 1 || list[0].Path != "real" {
-		t.Errorf("listed %v, %v; want the real folder alone", list, err)
+	for _, info := range list {
+		if info.Special != (info.Path != "real") || info.Special && (info.Size != 0 || info.IsDir) {
+			t.Errorf("listed %+v", info)
+		}
+	}
+	if err != nil || len(list) != 4 {
+		t.Errorf("listed %v, %v; want the folder and three links", list, err)
+	}
+	if seen, err := artifact.NewRepo(d).List(t.Context(), ""); err != nil || len(seen) != 1 {
+		t.Errorf("the Repo lists %v, %v; want the folder alone", seen, err)
+	}
+	if err := artifact.NewRepo(d).Walk(t.Context(), "", func(artifact.Info) error { return nil }); mlflow.CodeOf(err) != mlflow.InvalidParameterValue {
+		t.Errorf("walking over links: got %v", err)
 	}
 	if list, err := d.List(t.Context(), "out"); err == nil {
 		t.Errorf("listed the linked folder: %v", list)
