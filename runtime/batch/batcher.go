@@ -83,6 +83,8 @@ type Batcher struct {
 	waiting atomic.Int64
 	closed  atomic.Bool
 
+	spare sync.Pool // of *call
+
 	// Joining. mu guards everything below.
 	mu      sync.Mutex
 	queue   []*call

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"sluice/runtime/tensor"
@@ -24,7 +23,13 @@ type call struct {
 	done     chan bool // true: you lead now; false: your outcome is in err
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan bool, 1)} }}
+// newCall returns a call with nothing but its channel.
+func (b *Batcher) newCall() *call {
+	if c, ok := b.spare.Get().(*call); ok {
+		return c
+	}
+	return &call{done: make(chan bool, 1)}
+}
 
 // alone reports whether the call must not be joined with any other.
 func (c *call) alone() bool { return len(c.params) > 0 || c.in.Rows < 1 }
@@ -41,7 +46,7 @@ type leaderScratch struct {
 const maxScratchBytes = 4 << 20
 
 func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
-	c := calls.Get().(*call)
+	c := b.newCall()
 	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done}
 	err := b.submit(c)
 	if t != nil {
@@ -49,7 +54,7 @@ func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]
 	}
 	done := c.done
 	*c = call{done: done}
-	calls.Put(c)
+	b.spare.Put(c)
 	return err
 }
 

@@ -3,7 +3,9 @@ package mlmodel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +36,9 @@ func (f Flavors) Has(name string) bool {
 	_, ok := f[name]
 	return ok
 }
+
+// FlavorNames is the names of the model's flavors, sorted.
+func (m *Model) FlavorNames() []string { return slices.Sorted(maps.Keys(m.Flavors)) }
 
 // ONNX is the onnx flavor (source: mlflow/onnx/__init__.py).
 type ONNX struct {
