@@ -20,7 +20,8 @@ type decoder struct {
 // plan is what a struct's tags say.
 type plan struct {
 	fields []field
-	byName map[string]int // every accepted spelling → index in fields
+	byName map[string]int  // every accepted spelling → index in fields
+	alias  map[string]bool // the spellings that are other names of a field
 }
 
 type field struct {
@@ -40,7 +41,7 @@ func (d *decoder) planOf(t reflect.Type) *plan {
 	if p, ok := d.plans[t]; ok {
 		return p
 	}
-	p := &plan{byName: map[string]int{}}
+	p := &plan{byName: map[string]int{}, alias: map[string]bool{}}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "-" || !f.IsExported() || f.Anonymous && name == "" {
@@ -70,6 +71,7 @@ func (p *plan) add(name string, f reflect.StructField) {
 		if alias, ok := strings.CutPrefix(opt, "alias="); ok {
 			p.byName[alias] = i
 			p.byName[camelCase(alias)] = i
+			p.alias[alias], p.alias[camelCase(alias)] = true, true
 		}
 		nf.required = nf.required || opt == "required"
 	}
@@ -99,7 +101,10 @@ func (d *decoder) structure(path string, v reflect.Value) error {
 			return d.skip()
 		}
 		f := &p.fields[i]
-		if seen[i] != "" && seen[i] != key {
+		if p.alias[key] && present[i] && !emptyText(fieldOf(v, f.index)) {
+			return d.skip() // a client that sends the old name beside the new one means the new one
+		}
+		if seen[i] != "" && seen[i] != key && !p.alias[key] && !p.alias[seen[i]] {
 			return mlflow.Invalidf("Request specifies both '%s' and '%s'; provide only one of them.", seen[i], key)
 		}
 		seen[i] = key
