@@ -14,6 +14,18 @@ import (
 
 func load(t testing.TB, name string) *onnx.Backend {
 	t.Helper()
+	b := loadUnowned(t, name)
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// loadUnowned loads a model that the caller closes.
+func loadUnowned(t testing.TB, name string) *onnx.Backend {
+	t.Helper()
 	rt, dir := onnxtest.Open(t, os.Getenv("ORT_LIB")), onnxtest.Model(t, name)
 	m, err := mlmodel.Load(dir)
 	if err != nil {
@@ -23,11 +35,6 @@ func load(t testing.TB, name string) *onnx.Backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return b
 }
 
