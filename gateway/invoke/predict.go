@@ -49,9 +49,13 @@ func (h *Handler) limit(c *call, asked time.Duration) {
 }
 
 // acquire takes the handle that keeps the version loaded until release.
-func (h *Handler) acquire(c *call) (err error) {
-	c.handle, err = h.deps.Acquire(c.decision.Arm.Servable)
-	return err
+func (h *Handler) acquire(c *call) error {
+	handle, err := h.deps.Acquire(c.decision.Arm.Servable)
+	if err != nil {
+		return err // handle may be a nil pointer in an interface: not one to release
+	}
+	c.handle = handle
+	return nil
 }
 
 // predict decodes the body, executes it and encodes the answer into c.answer. ctx carries the deadline.

@@ -141,6 +141,7 @@ type rig struct {
 	versions map[int]*loaded
 	client   *http.Client
 	dial     func() (net.Conn, error)
+	handler  fiber.Handler // of /invocations instead of h's; nil: h's
 }
 
 // rigOptions change a rig before it starts.
@@ -166,13 +167,22 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	r.h = New(Deps{Acquire: r.acquire, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}, o.options)
 	r.publish(t, "", split(9000, 1000))
+	r.serve(t, o)
+	return r
+}
 
+// serve starts the engine over r.h.
+func (r *rig) serve(t testing.TB, o rigOptions) {
+	t.Helper()
 	o.fiber.ErrorHandler = wire.ErrorHandler(slog.New(slog.DiscardHandler))
 	o.fiber.DisableStartupMessage = true
 	app := fiber.New(o.fiber)
 	app.Use(wire.Recover(slog.New(slog.DiscardHandler)))
 	if o.requestID {
 		app.Use(wire.RequestID(nil))
+	}
+	if r.handler != nil {
+		app.Post("/invocations", r.handler)
 	}
 	for _, row := range r.h.Routes() {
 		app.Add(row.Method, row.Path, row.Handler)
@@ -200,13 +210,12 @@ func newRig(t testing.TB, o rigOptions) *rig {
 			t.Errorf("%d requests in flight at the end", n)
 		}
 	})
-	return r
 }
 
 func (r *rig) acquire(id servable.ID) (Handle, error) {
 	l := r.versions[id.Version]
 	if l == nil || id.Model != "wine" {
-		return nil, servable.ErrNotAvailable
+		return (*loaded)(nil), servable.ErrNotAvailable // not a nil interface, as from a function that returns a pointer
 	}
 	l.acquire()
 	return l, nil
