@@ -76,7 +76,8 @@ type Options struct {
 	MaxBodyBytes int64
 	// Timeout is the deadline of endpoints that set none; default 60 s, as in MLflow's scoring server.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests that are answered at once; default 4096. Beyond: 429.
+	// MaxInFlight bounds the requests that are answered at once; default 4096. Beyond: 429. Requests of low priority are turned away from
+	// half of it on, those of normal priority from nine tenths on, so that under overload the others still get through.
 	MaxInFlight int64
 	// Payload bounds what a body may unfold to.
 	Payload payload.Options
@@ -86,7 +87,7 @@ type Options struct {
 	Tracing bool
 	// SampleRatio is the share of requests without a traceparent that are traced, 0–1; default 0.
 	SampleRatio float64
-	// Logger receives what nobody else reports; nil discards.
+	// Logger is told of every published table; failed requests are logged by the engine's error handler. nil discards.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now. Deadlines are set by it and run on the real one, so it must not be far from that.
 	Now func() time.Time

@@ -21,6 +21,7 @@ const (
 	HeaderPrediction   = "X-Sluice-Prediction-Id" // answer: UUIDv7, ours, one per request
 	HeaderRequestID    = wire.HeaderRequestID     // both: the client's, or ours
 	HeaderTimeout      = "X-Sluice-Timeout-Ms"    // request: lowers the endpoint's deadline
+	HeaderPriority     = "X-Sluice-Priority"      // request: low, normal or high; who is turned away first under overload
 	HeaderStickyKey    = "X-Sluice-Sticky-Key"    // request: the same key gets the same arm
 	HeaderTraceparent  = "Traceparent"            // both
 	HeaderTracestate   = "Tracestate"             // request
@@ -153,6 +154,10 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 	if err != nil {
 		return err
 	}
+	room, err := h.room(c)
+	if err != nil {
+		return err
+	}
 	sticky, err := oneHeader(c, HeaderStickyKey)
 	if err != nil {
 		return err
@@ -161,7 +166,7 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 		return err
 	}
 	h.limit(k, asked)
-	if under > h.opts.MaxInFlight {
+	if under > room {
 		return errTooMany
 	}
 	if err := h.acquire(k); err != nil {
@@ -192,6 +197,24 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 		answer.SetCanonical(keyRequestID, k.text)
 		k.requestID = answer.Peek(HeaderRequestID)
 	}
+}
+
+// room is how many requests may be under way for one of the request's priority to be let in.
+func (h *Handler) room(c *fiber.Ctx) (int64, error) {
+	priority, err := oneHeader(c, HeaderPriority)
+	if err != nil {
+		return 0, err
+	}
+	most := h.opts.MaxInFlight
+	switch priority {
+	case "", "normal":
+		return most - most/10, nil
+	case "low":
+		return most - most/2, nil
+	case "high":
+		return most, nil
+	}
+	return 0, mlflow.Invalidf("the header %s is not low, normal or high", HeaderPriority)
 }
 
 func askedTimeout(c *fiber.Ctx) (time.Duration, error) {

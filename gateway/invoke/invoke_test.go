@@ -364,6 +364,70 @@ func TestTooManyInFlight(t *testing.T) {
 	}
 }
 
+func TestPriorityDecidesWhoIsTurnedAway(t *testing.T) {
+	r := newRig(t, rigOptions{options: &Options{MaxInFlight: 10}, batch: &batch.Options{Slots: 20}})
+	r.publish(t, "", only("wine"))
+	if a := r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "urgent"); a.status != 400 || !strings.Contains(a.body, HeaderPriority) {
+		t.Errorf("an unknown priority: %d %s", a.status, a.body)
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	r.backends[1].failWith(func(context.Context) error { entered <- struct{}{}; <-release; return nil })
+	var held []chan int
+	hold := func() {
+		done := make(chan int, 1)
+		go func() { done <- r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "high").status }()
+		<-entered
+		held = append(held, done)
+	}
+	status := func(priority string) int {
+		return r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, priority).status
+	}
+	for range 5 {
+		hold()
+	}
+	if got := status("low"); got != 429 {
+		t.Errorf("low priority at half load: %d, want 429", got)
+	}
+	for range 4 {
+		hold()
+	}
+	if got := status("normal"); got != 429 {
+		t.Errorf("normal priority at nine tenths: %d, want 429", got)
+	}
+	hold()
+	if got := status("high"); got != 429 {
+		t.Errorf("high priority at full load: %d, want 429", got)
+	}
+	close(release)
+	for _, done := range held {
+		if got := <-done; got != 200 {
+			t.Errorf("a request that was let in: %d", got)
+		}
+	}
+}
+
+// TestSmuggling: S28. What two servers could read differently is refused, or the connection ends.
+func TestSmuggling(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish(t, "", only("wine"))
+	head := "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	size := strconv.Itoa(len(goodBody))
+	for name, request := range map[string]string{
+		"two lengths":          head + "Content-Length: " + size + "\r\nContent-Length: 3\r\n\r\n" + goodBody,
+		"a length and chunks":  head + "Content-Length: " + size + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"a negative length":    head + "Content-Length: -1\r\n\r\n",
+		"a blank before colon": head + "Content-Length : " + size + "\r\n\r\n" + goodBody,
+		"an unknown coding":    head + "Transfer-Encoding: xchunked\r\n\r\n" + goodBody,
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := r.raw(t, request)
+			if resp.StatusCode < 400 || resp.StatusCode >= 500 {
+				t.Errorf("status %d, want a refusal", resp.StatusCode)
+			}
+		})
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
 	for _, middleware := range []bool{false, true} {
 		t.Run(fmt.Sprintf("middleware %v", middleware), func(t *testing.T) {

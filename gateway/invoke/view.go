@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"log/slog"
 	"net/url"
 	"strconv"
 	"sync"
@@ -113,6 +114,8 @@ func (h *Handler) Publish(t *route.Table) {
 	h.plans = plans
 	h.view.Store(&view{table: t, arms: arms})
 	h.deps.Outcomes.Keep(routedIn(t))
+	h.opts.Logger.Info("routing table published",
+		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
 }
 
 // planFor finds the holder of a version in next, in the published table, or makes one. The caller holds h.mu.
