@@ -1,0 +1,106 @@
+// Package rest is the control API of endpoints, in the shapes of Databricks Model Serving.
+//
+// It owns the JSON of endpoints (requests read strictly, answers with our own fields beside Databricks'), the readiness probe, and the
+// list of what is refused. It is called by cmd, which mounts Routes; it must not know the rules on endpoints (gateway.Service), how
+// they are stored, or how a prediction is made. The handlers are safe for concurrent use.
+//
+// # What requests may hold
+//
+// Every field is read or refused by name; a field that we do not know is an error, and null counts as absent. An entity's version is a
+// number, a stage or @alias in entity_version, or stands in entity_stage or entity_alias. Fields of our own answers that say what is
+// (state, reason, stale, serving_version, creation_timestamp, creator …) are accepted and not looked at, so that an answer's config can be
+// edited and sent back; its config_version then guards against somebody else's change (409).
+//
+// Accepted because nothing needs to be done for them: workload_size (Small, Medium, Large: capacity is the machine's, shared, and no less
+// than any size asks for), scale_to_zero_enabled (true permits to unload an idle version, which happens when memory is needed; false asks
+// for what is the case anyway while memory suffices), workload_type CPU, route_optimized false, empty environment_vars.
+package rest
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/gateway"
+	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
+)
+
+const (
+	base           = "/api/2.0/serving-endpoints"
+	maxBody        = 1 << 20 // bytes of a configuration
+	requestTimeout = 30 * time.Second
+)
+
+// Live tells what endpoints do now; plan.Syncer is one.
+type Live interface {
+	// State returns the endpoint's state; false if it is not known (yet).
+	State(endpoint string) (gateway.State, bool)
+	// Ready says whether the server may get traffic, and what is waited for.
+	Ready() (ok bool, reasons []string)
+}
+
+// Deps are what the handlers work with.
+type Deps struct {
+	Service *gateway.Service
+	Live    Live
+	// Metrics writes the endpoint's metrics in Prometheus' text format; nil answers NOT_IMPLEMENTED.
+	Metrics func(ctx context.Context, endpoint string, w io.Writer) error
+	// Who names the caller, for an endpoint's creator; nil means nobody is known. cmd hands in auth.Who.
+	Who func(c *fiber.Ctx) string
+}
+
+// Handler answers the control API.
+type Handler struct{ deps Deps }
+
+// New returns the handlers over deps.
+func New(deps Deps) *Handler {
+	if deps.Who == nil {
+		deps.Who = func(*fiber.Ctx) string { return "" }
+	}
+	return &Handler{deps: deps}
+}
+
+// Routes returns the rows of the endpoint table.
+func (h *Handler) Routes() []wire.Route {
+	const one = base + "/:name"
+	return []wire.Route{
+		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
+		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
+		{Method: "POST", Path: base + "/pt", Permission: wire.Manage, Audit: "gateway.endpoint.create_provisioned", Handler: absent("provisioned throughput: capacity is the machine's")},
+		{Method: "GET", Path: one, Permission: wire.Read, Audit: "gateway.endpoint.get", Handler: h.get},
+		{Method: "DELETE", Path: one, Permission: wire.Manage, Audit: "gateway.endpoint.delete", Handler: h.delete},
+		{Method: "PUT", Path: one + "/config", Permission: wire.Manage, Audit: "gateway.endpoint.configure", Handler: h.updateConfig},
+		{Method: "PATCH", Path: one + "/tags", Permission: wire.Manage, Audit: "gateway.endpoint.tag", Handler: h.updateTags},
+		{Method: "GET", Path: one + "/metrics", Permission: wire.Read, Audit: "gateway.endpoint.metrics", Handler: h.metrics},
+		{Method: "GET", Path: one + "/events", Permission: wire.Read, Audit: "gateway.endpoint.events", Handler: h.events},
+		{Method: "PUT", Path: one + "/rate-limits", Permission: wire.Manage, Audit: "gateway.endpoint.limit", Handler: absent("rate limits of an endpoint")},
+		{Method: "PUT", Path: one + "/ai-gateway", Permission: wire.Manage, Audit: "gateway.endpoint.ai_gateway", Handler: absent("the AI gateway")},
+		{Method: "PATCH", Path: one + "/notifications", Permission: wire.Manage, Audit: "gateway.endpoint.notify", Handler: absent("e-mail notifications")},
+		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: absent("the OpenAPI document of an endpoint")},
+		{Method: "GET", Path: one + "/served-models/:served/logs", Permission: wire.Read, Audit: "gateway.endpoint.logs", Handler: absent("logs of a served model: see the server's own log")},
+		{Method: "GET", Path: one + "/served-models/:served/build-logs", Permission: wire.Read, Audit: "gateway.endpoint.build_logs", Handler: absent("build logs: no image is built, models are loaded in place")},
+		{Method: "GET", Path: "/api/2.0/endpoints", Permission: wire.Read, Audit: "gateway.deployment.list", Handler: h.listDeployments},
+		{Method: "GET", Path: "/api/2.0/endpoints/:name", Permission: wire.Read, Audit: "gateway.deployment.get", Handler: h.getDeployment},
+		{Method: "GET", Path: "/.well-known/databricks-config", Permission: wire.Public, Audit: "gateway.discovery.get", Handler: noDiscovery},
+		{Method: "GET", Path: "/ready", Permission: wire.Public, Audit: "gateway.server.ready", Handler: h.ready},
+	}
+}
+
+// absent refuses what Databricks has and we have not.
+func absent(what string) fiber.Handler {
+	err := &mlflow.Error{Code: mlflow.NotImplemented, Message: "Not supported here: " + what + "."}
+	return func(*fiber.Ctx) error { return err }
+}
+
+// noDiscovery answers the first question of databricks-sdk, which takes 404 for "use what you were told".
+func noDiscovery(*fiber.Ctx) error {
+	return &mlflow.Error{Code: mlflow.NotFound, Message: "This server publishes no Databricks configuration."}
+}
+
+// deadline bounds what one request may cost.
+func deadline(c *fiber.Ctx) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.UserContext(), requestTimeout)
+}
