@@ -34,65 +34,74 @@ func (g *Grammar) Parse(text string) (Expr, error) {
 			return Expr{}, err
 		}
 	}
-	return Expr{p.clauses}, nil
+	e := Expr{make([]Clause, len(p.raws))}
+	for i, r := range p.raws {
+		var err error
+		if e.Clauses[i], err = p.check(r); err != nil {
+			return Expr{}, err
+		}
+	}
+	return e, nil
+}
+
+// raw is a clause as it is written; value is the zero token for IS [NOT] NULL.
+type raw struct {
+	field token
+	op    Op
+	value token
 }
 
 type parser struct {
 	grammar *Grammar
 	lexer   lexer
 	tok     token // not yet used
-	clauses []Clause
+	raws    []raw
 	listed  int // texts in lists so far
 }
 
 func (p *parser) advance() { p.tok = p.lexer.next() }
 
-// clause reads one clause and appends it.
+// clause reads one clause as it is written.
 func (p *parser) clause() error {
-	if len(p.clauses) == MaxClauses {
+	if len(p.raws) == MaxClauses {
 		return mlflow.Invalidf("Invalid filter string: it has more than %d clauses.", MaxClauses)
 	}
-	start, field := p.tok.start, p.tok
-	if field.kind != wordToken {
-		return p.invalid(start)
+	r := raw{field: p.tok}
+	if r.field.kind != wordToken {
+		return p.invalid(r.field.start)
 	}
 	p.advance()
-	op, ok := p.operator()
-	if !ok {
-		return p.invalid(start)
+	var ok bool
+	if r.op, ok = p.operator(); !ok {
+		return p.invalid(r.field.start)
 	}
-	c := Clause{Op: op}
-	value := token{}
-	if op != IsNull && op != IsNotNull {
-		if value = p.tok; !isValue(value) || (op == In || op == NotIn) != (value.kind == listToken) && value.kind != listToken {
-			return p.invalid(start)
+	if r.op != IsNull && r.op != IsNotNull {
+		if r.value = p.tok; !isValue(r.value) {
+			return p.invalid(r.field.start)
 		}
 		p.advance()
 	}
-	var err error
-	if c.Entity, c.Key, err = p.grammar.field(field); err != nil {
-		return err
-	}
-	if err := p.finish(&c, value); err != nil {
-		return err
-	}
-	p.clauses = append(p.clauses, c)
+	p.raws = append(p.raws, r)
 	return nil
 }
 
-// finish checks operator and value against the field, in MLflow's order: the value first.
-func (p *parser) finish(c *Clause, value token) error {
-	if c.Op == IsNull || c.Op == IsNotNull {
-		return p.grammar.checkNull(*c)
-	}
+// check gives a clause its types: field, then value, then operator, in MLflow's order.
+func (p *parser) check(r raw) (Clause, error) {
+	c := Clause{Op: r.op}
 	var err error
-	if c.Value, err = p.grammar.value(*c, value); err != nil {
-		return err
+	if c.Entity, c.Key, err = p.grammar.field(r.field); err != nil {
+		return c, err
+	}
+	if c.Op == IsNull || c.Op == IsNotNull {
+		return c, p.grammar.checkNull(c)
+	}
+	if c.Value, err = p.grammar.value(c, r.value); err != nil {
+		return c, err
 	}
 	if p.listed += len(c.Value.List); p.listed > MaxList {
-		return mlflow.Invalidf("Invalid filter string: its lists have more than %d values.", MaxList)
+		return c, mlflow.Invalidf("Invalid filter string: its lists have more than %d values.", MaxList)
 	}
-	return p.grammar.checkOp(*c)
+	return c, p.grammar.checkOp(c)
 }
 
 func isValue(t token) bool {
@@ -182,14 +191,17 @@ func (g *Grammar) field(t token) (Entity, string, error) {
 	}
 	switch {
 	case entity == Attribute && !slices.Contains(g.text, key) && !slices.Contains(g.numeric, key):
-		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", key, set(append(slices.Clone(g.text), g.numeric...)))
+		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(lastPart(t)), set(append(slices.Clone(g.text), g.numeric...)))
 	case entity == Dataset && !slices.Contains(g.datasets, key):
-		return "", "", mlflow.Invalidf("Invalid dataset key '%s' specified. Valid keys are '%s'", key, set(g.datasets))
+		return "", "", mlflow.Invalidf("Invalid dataset key '%s' specified. Valid keys are '%s'", shorten(key), set(g.datasets))
 	case key == "":
 		return "", "", mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", t.raw)
 	}
 	return entity, key, nil
 }
+
+// lastPart returns the key of a field as it is written.
+func lastPart(t token) string { return unquoteKey(t.parts[len(t.parts)-1]) }
 
 // split reads entity and canonical key without checking the key.
 func (g *Grammar) split(t token) (Entity, string, error) {
@@ -219,6 +231,12 @@ func (g *Grammar) entity(word string) (Entity, bool) {
 	return "", false
 }
 
+// word returns the grammar's first word for an entity.
+func (g *Grammar) word(e Entity) string {
+	i := slices.IndexFunc(g.entities, func(n entityName) bool { return n.entity == e })
+	return g.entities[i].word
+}
+
 func (g *Grammar) unknownEntity(word string) error {
 	switch g.kind {
 	case runs:
@@ -240,7 +258,7 @@ func (g *Grammar) checkNull(c Clause) error {
 	case experiments:
 		return mlflow.Invalidf("IS NULL / IS NOT NULL is only supported for tags, not for attribute '%s'", c.Key)
 	case loggedModels:
-		return mlflow.Invalidf("Invalid comparison: %s.%s %s. Expected a comparison with 3 tokens.", c.Entity, c.Key, c.Op)
+		return mlflow.Invalidf("Invalid comparison: %s.%s %s. Expected a comparison with 3 tokens.", g.word(c.Entity), c.Key, c.Op)
 	}
 	return mlflow.Invalidf("Invalid comparison clause. Expected 3 tokens found 2")
 }
@@ -271,11 +289,17 @@ func (g *Grammar) checkOp(c Clause) error {
 	}
 	switch g.kind {
 	case loggedModels:
-		return mlflow.Invalidf("Invalid comparison operator for %s.%s: %s. Expected one of %s.", c.Entity, c.Key, mlflow.Repr(string(c.Op)), opTuple(ops))
+		return mlflow.Invalidf("Invalid comparison operator for %s.%s: %s. Expected one of %s.", g.word(c.Entity), c.Key, mlflow.Repr(string(c.Op)), opTuple(ops))
 	case registeredModels, modelVersions:
+		if slices.Contains(g.numeric, c.Key) && c.Entity == Attribute {
+			return mlflow.Invalidf("Invalid comparator for attribute %s: %s", c.Key, c.Op)
+		}
 		return mlflow.Invalidf("Invalid comparator for %s: %s", c.Entity, c.Op)
 	case experiments:
-		if c.Key == "experiment_id" && c.Entity == Attribute {
+		if c.Entity == Tag {
+			return mlflow.Invalidf("Invalid comparator for tag: %s", c.Op)
+		}
+		if c.Key == "experiment_id" {
 			return mlflow.Invalidf("Invalid comparator for experiment_id: %s", c.Op)
 		}
 	}

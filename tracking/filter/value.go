@@ -51,8 +51,11 @@ func (g *Grammar) numericValue(key string, t token) (Value, error) {
 		return Value{}, illTyped("Expected numeric value type for numeric attribute: %s. Found", t.raw, key)
 	}
 	v := parseNumber(t.raw)
-	if v.Kind == Float && g.kind != runs {
+	if v.Kind == Float && g.kind == experiments {
 		return Value{}, mlflow.Invalidf("Invalid value for numeric attribute '%s': '%s'", key, shorten(t.raw))
+	}
+	if v.Kind == Float && g.kind != runs {
+		return Value{}, mlflow.Invalidf("Invalid value for numeric attribute '%s': %s", key, shorten(t.raw))
 	}
 	return v, nil
 }
