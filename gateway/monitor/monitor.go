@@ -86,7 +86,9 @@ type Served struct {
 	Arm      string
 }
 
-func (s Served) series() predlog.Series { return predlog.Series{Endpoint: s.Endpoint, Model: s.Model, Version: s.Version} }
+func (s Served) series() predlog.Series {
+	return predlog.Series{Endpoint: s.Endpoint, Model: s.Model, Version: s.Version}
+}
 
 // Monitor keeps the serving runs; make it with New.
 type Monitor struct {

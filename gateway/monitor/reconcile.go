@@ -29,7 +29,7 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 		errs = append(errs, err)
 	}
 	for s, r := range m.runs {
-		if routed[s] || s.Model == "" {
+		if routed[s] || unrouted(s) {
 			continue
 		}
 		if err := m.finish(ctx, r.id, r.status); err != nil && !gone(err) {
@@ -92,7 +92,7 @@ func (m *Monitor) sweep(ctx context.Context, routed map[predlog.Series]bool) err
 	if err != nil || len(experiments) == 0 {
 		return err
 	}
-	// What is found is finished and so leaves the search: each round asks for the first page again, as long as that helps.
+	// All are found before the first is finished: finishing changes what the pages hold.
 	var stale []tracking.Run
 	q := tracking.RunQuery{
 		ExperimentIDs: experiments, MaxResults: runPage,
@@ -105,7 +105,7 @@ func (m *Monitor) sweep(ctx context.Context, routed map[predlog.Series]bool) err
 		}
 		for _, r := range page.Runs {
 			s, ok := seriesOf(r)
-			if ok && s.Model != "" && !routed[s] && m.runs[s] == nil {
+			if ok && !unrouted(s) && !routed[s] && m.runs[s] == nil {
 				stale = append(stale, r)
 			}
 		}

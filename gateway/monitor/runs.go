@@ -111,11 +111,11 @@ type origin struct {
 }
 
 func (m *Monitor) origin(ctx context.Context, s predlog.Series) (origin, error) {
-	if s.Model == "" {
+	if unrouted(s) {
 		return origin{}, nil
 	}
 	v, err := m.src.Versions.Version(ctx, s.Model, s.Version)
-	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
+	if gone(err) { // deleted or renamed meanwhile: its records are kept all the same
 		return origin{}, nil
 	}
 	if err != nil {
@@ -172,8 +172,11 @@ func (m *Monitor) create(ctx context.Context, experiment string, s predlog.Serie
 	return &r, nil
 }
 
+// unrouted says that the Series holds requests that reached no version.
+func unrouted(s predlog.Series) bool { return s.Model == "" || s.Version <= 0 }
+
 func runName(s predlog.Series) string {
-	if s.Model == "" {
+	if unrouted(s) {
 		return "unrouted"
 	}
 	return fmt.Sprintf("%s v%d", s.Model, s.Version)
@@ -203,7 +206,7 @@ func tag(r tracking.Run, key string) string {
 // link writes the links between the serving run and where its version comes from, once. What a person deleted cannot be linked: that is
 // logged, not retried.
 func (m *Monitor) link(ctx context.Context, s predlog.Series, r *servingRun) error {
-	if r.linked || s.Model == "" {
+	if r.linked || unrouted(s) {
 		return nil
 	}
 	o, err := m.origin(ctx, s)
