@@ -113,7 +113,7 @@ func castParam(v any, k Kind) (any, error) {
 		}
 		if k == Datetime {
 			if _, err := ParseDatetime(x); err != nil {
-				return nil, fmt.Errorf("Failed to convert value `%s` from type `str` to `%s`", x, k)
+				return nil, fmt.Errorf("Failed to convert value `%s` from type `<class 'str'>` to `DataType.%s`", x, k)
 			}
 			return x, nil
 		}
@@ -137,9 +137,9 @@ func castParam(v any, k Kind) (any, error) {
 			return x, nil
 		}
 	default:
-		return nil, fmt.Errorf("Value must be a scalar for type `%s`, got `%v`", k, v)
+		return nil, fmt.Errorf("Value must be a scalar for type `DataType.%s`, got `%v`", k, v)
 	}
-	return nil, fmt.Errorf("Can not safely convert `%s` to `%s` for value `%v`", pyType(v), k, v)
+	return nil, fmt.Errorf("Can not safely convert `<class '%s'>` to `DataType.%s` for value `%v`", pyType(v), k, v)
 }
 
 // checkObject checks a JSON value against the properties of an object.

@@ -36,3 +36,49 @@ write("params", ModelSignature(inputs=Schema([ColSpec("double", "a")]), params=P
     ParamSpec("object", Object([Property("a", DataType.long)]), {"a": 1})])))
 write("metadata", metadata={"team": "wine", "deep": {"list": [1, 2.5, None, True, "x"]}}, model_id="m-" + "a" * 32)
 write("bare")
+
+
+def casts():
+    """Which column dtype MLflow lets stand for which declared type, over values that are neither 0 nor 1."""
+    import json
+
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+    from mlflow.models.utils import _enforce_mlflow_datatype
+
+    out = {}
+    for dtype in ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
+                  "datetime64[ns]", "str"]:
+        values = pd.Series(["x", "y"], dtype=object) if dtype == "str" else pd.Series([2, 3]).astype(dtype)
+        for kind in DataType:
+            try:
+                result = str(_enforce_mlflow_datatype("c", values, kind).dtype)
+            except (MlflowException, ValueError, TypeError) as e:
+                result = "error: " + str(e)
+            out.setdefault(dtype, {})[kind.name] = result
+    (HERE / "casts.json").write_text(json.dumps(out, indent=1, sort_keys=True) + "\n")
+
+
+def params():
+    """What MLflow makes of given inference parameters."""
+    import json
+
+    from mlflow.exceptions import MlflowException
+    import yaml
+    from mlflow.models.utils import _enforce_params_schema
+
+    schema = Model.from_dict(yaml.safe_load((HERE / "params.MLmodel").read_text())).signature.params
+    out = []
+    for given in [{}, {"temperature": 1}, {"temperature": "x"}, {"n": 1.5}, {"n": 2}, {"small": 5}, {"list": [1, 2]}, {"list": 3.0},
+                  {"list": ["x"]}, {"on": 1}, {"on": False}, {"word": 1}, {"word": "y", "other": 2}, {"object": {"a": 2}}, {"object": {"b": 2}},
+                  {"object": 3}, {"none": "z"}, {"temperature": None}, {"temperature": True}, {"word": "y", "n": "z", "on": "w"}]:
+        try:
+            result = {"result": {k: v for k, v in _enforce_params_schema(dict(given), schema).items() if k != "when"}}
+        except MlflowException as e:
+            result = {"error": e.message}
+        out.append({"given": given, **result})
+    (HERE / "params.json").write_text(json.dumps(out, indent=1) + "\n")
+
+
+casts()
+params()
