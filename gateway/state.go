@@ -34,6 +34,7 @@ type State struct {
 // ArmState is what one served entity does now.
 type ArmState struct {
 	Name    string
+	Model   string // the registered model
 	Want    int    // the version that the arm means; 0 when it means none
 	Serving int    // the version that answers; 0 when none does
 	Weight  Weight // the share that it really has, after the weight of empty arms went to the others

@@ -18,19 +18,14 @@ var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9_.\-]+`)
 // DefaultEntityName is the arm's name where the caller gives none: "{model}-{version, stage or alias}", with other characters than
 // letters, digits, "_", "." and "-" replaced by "-".
 func DefaultEntityName(model string, s Selector) string {
-	tail := "-" + strings.Trim(unsafeInName.ReplaceAllString(strings.TrimPrefix(s.String(), "@"), "-"), "-")
-	head := strings.TrimLeft(unsafeInName.ReplaceAllString(model, "-"), "-.")
+	tail := strings.Trim(unsafeInName.ReplaceAllString(strings.TrimPrefix(s.String(), "@"), "-"), "-")
+	head := strings.TrimRight(strings.TrimLeft(unsafeInName.ReplaceAllString(model, "-"), "-."), "-")
 	if head == "" {
 		head = "model"
 	}
-	if keep := MaxNameLength - len(tail); keep > 0 && len(head) > keep {
-		head = head[:keep]
-	}
-	if len(tail) > MaxNameLength {
-		tail = tail[:MaxNameLength-1]
-		head = "m"
-	}
-	return head + tail
+	tail = tail[:min(len(tail), MaxNameLength/2)]
+	head = head[:min(len(head), MaxNameLength-1-len(tail))]
+	return head + "-" + tail
 }
 
 // CheckName returns INVALID_PARAMETER_VALUE unless name may be an endpoint's; what names the field in the message.

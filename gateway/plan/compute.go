@@ -82,7 +82,7 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 
 // arm decides which version one served entity answers with.
 func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
-	a := arm{entity: entity, state: gateway.ArmState{Name: entity.Name}}
+	a := arm{entity: entity, state: gateway.ArmState{Name: entity.Name, Model: entity.Model}}
 	record, known := c.records[armKey{e.Name, entity.Name}]
 	if known {
 		a.res = gateway.Resolve(entity, c.in.Registered, &record)

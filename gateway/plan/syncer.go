@@ -3,8 +3,11 @@ package plan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"sluice/gateway"
 	"sluice/gateway/route"
 	"sluice/runtime/servable"
+	"sluice/tracking/mlflow"
 )
 
 // Store is the slice of gateway.Store that the loop needs.
@@ -308,6 +312,47 @@ func (s *Syncer) State(endpoint string) (gateway.State, bool) {
 func (s *Syncer) RoutedVersion(name string, version int) bool {
 	p := s.current.Load()
 	return p != nil && p.serves(servable.ID{Model: name, Version: version})
+}
+
+// GuardDelete refuses the deletion of a version that is routed, or on its way into the table; version 0 stands for the whole registered
+// model. Returns RESOURCE_CONFLICT naming the endpoints. It is the registry's Options.GuardDelete.
+func (s *Syncer) GuardDelete(_ context.Context, name string, version int) error {
+	p := s.current.Load()
+	if p == nil {
+		return nil
+	}
+	var endpoints []string
+	for endpoint, state := range p.States {
+		if p.uses(endpoint, state, name, version) {
+			endpoints = append(endpoints, strconv.Quote(endpoint))
+		}
+	}
+	if endpoints == nil {
+		return nil
+	}
+	slices.Sort(endpoints)
+	what := fmt.Sprintf("version %d of registered model %q", version, name)
+	if version == 0 {
+		what = fmt.Sprintf("registered model %q", name)
+	}
+	return mlflow.Errorf(mlflow.ResourceConflict, "%s is served by endpoint %s: route its traffic elsewhere first, or force the deletion",
+		what, strings.Join(endpoints, ", "))
+}
+
+// uses says whether the endpoint's arms, those of its configuration or those in the table, mean the version (0: any) of the model.
+func (p *Plan) uses(endpoint string, state gateway.State, model string, version int) bool {
+	held := p.served[endpoint]
+	for _, a := range held.arms {
+		if a.Servable.Model == model && (version == 0 || a.Servable.Version == version) {
+			return true
+		}
+	}
+	for _, a := range state.Arms {
+		if a.Model == model && a.Want > 0 && (version == 0 || a.Want == version) {
+			return true
+		}
+	}
+	return false
 }
 
 // Ready says whether every version that is routed was loaded and warmed. Once it was, it stays true: an endpoint that is made later, or

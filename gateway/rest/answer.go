@@ -172,7 +172,7 @@ func plain(err error) string {
 func behind(e gateway.Endpoint, old gateway.State, res []gateway.Resolution) gateway.State {
 	s := gateway.State{ConfigVersion: e.ConfigVersion, CreatedMS: e.CreatedMS, Ready: old.Ready, Update: gateway.InProgress, Reason: "the configuration is being applied"}
 	for i, entity := range e.Config.ServedEntities {
-		a := gateway.ArmState{Name: entity.Name, Want: res[i].Version, Stale: res[i].Stale, Reason: res[i].Reason, State: gateway.Creating}
+		a := gateway.ArmState{Name: entity.Name, Model: entity.Model, Want: res[i].Version, Stale: res[i].Stale, Reason: res[i].Reason, State: gateway.Creating}
 		if a.Want == 0 {
 			a.State = gateway.Empty
 		}
