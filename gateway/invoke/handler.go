@@ -7,7 +7,7 @@
 //
 // # One request
 //
-//	request id → deadline → pick → acquire → body → decode → breaker → predict → encode → headers → counted → logged
+//	request id → pick → deadline → acquire → body → decode → breaker → predict → encode → headers → counted → logged
 //
 // predict.go holds the steps that have no HTTP in them, http.go the others. Everything that a request needs is kept in a pooled call; what the arm
 // decides (header texts, series, breaker, compiled signature) is made when a table is published.

@@ -150,14 +150,6 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 	if err := aim(&k.aim); err != nil {
 		return err
 	}
-	asked, err := askedTimeout(c)
-	if err != nil {
-		return err
-	}
-	room, err := h.room(c)
-	if err != nil {
-		return err
-	}
 	sticky, err := oneHeader(c, HeaderStickyKey)
 	if err != nil {
 		return err
@@ -165,7 +157,15 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*targ
 	if err := h.pick(k, h.view.Load(), sticky); err != nil {
 		return err
 	}
+	asked, err := askedTimeout(c)
+	if err != nil {
+		return err
+	}
 	h.limit(k, asked)
+	room, err := h.room(c)
+	if err != nil {
+		return err
+	}
 	if under > room {
 		return errTooMany
 	}

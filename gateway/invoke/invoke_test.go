@@ -503,6 +503,7 @@ func TestEveryOutcomeIsCountedAndLogged(t *testing.T) {
 	r.backends[1].failWith(func(context.Context) error { return errBroken })
 	r.ask(t, "POST", "/invocations", gzipped(goodBody), "Content-Encoding", "gzip")
 	r.ask(t, "POST", "/endpoints/empty/invocations", goodBody)
+	r.ask(t, "POST", "/endpoints/wine/invocations", goodBody, HeaderTimeout, "soon")
 	r.ask(t, "POST", "/endpoints/made-up-by-client/invocations", goodBody)
 	r.ask(t, "POST", "/models/made-up/versions/1/invocations", goodBody)
 
@@ -513,20 +514,20 @@ func TestEveryOutcomeIsCountedAndLogged(t *testing.T) {
 	arm := outcome.Key{Endpoint: "wine", Model: "wine", Version: 1, Stage: "Production", Arm: "prod"}
 	with := func(k outcome.Key, code int) outcome.Key { k.Code = code; return k }
 	for _, w := range []want{
-		{with(arm, 200), 1}, {with(arm, 400), 1}, {with(arm, 500), 1},
+		{with(arm, 200), 1}, {with(arm, 400), 2}, {with(arm, 500), 1},
 		{outcome.Key{Endpoint: "empty", Code: 503}, 1}, {outcome.Key{Endpoint: UnknownEndpoint, Code: 404}, 2},
 	} {
 		if n := r.counted(func(k outcome.Key) bool { return k == w.key }); n != w.n {
 			t.Errorf("%+v counted %d times, want %d", w.key, n, w.n)
 		}
 	}
-	if n := r.counted(func(outcome.Key) bool { return true }); n != 6 {
-		t.Errorf("%d requests counted, want 6", n)
+	if n := r.counted(func(outcome.Key) bool { return true }); n != 7 {
+		t.Errorf("%d requests counted, want 7", n)
 	}
 
 	logged := r.log.all()
-	if len(logged) != 4 {
-		t.Fatalf("%d records, want 4: all but those to endpoints that do not exist", len(logged))
+	if len(logged) != 5 {
+		t.Fatalf("%d records, want 5: all but those to endpoints that do not exist", len(logged))
 	}
 	ok := logged[0]
 	if ok.RequestID != "one" || ok.Endpoint != "wine" || ok.Model != "wine" || ok.Version != 1 || ok.Stage != "Production" || ok.Arm != "prod" ||
@@ -543,6 +544,7 @@ func TestEveryOutcomeIsCountedAndLogged(t *testing.T) {
 	check(1, 400, "BAD_REQUEST", `{"inputs":`)
 	check(2, 500, "INTERNAL_ERROR", goodBody) // as it stood after decompression
 	check(3, 503, "TEMPORARILY_UNAVAILABLE", "")
+	check(4, 400, "INVALID_PARAMETER_VALUE", "")
 	if logged[3].Model != "" || logged[3].Version != 0 || logged[3].Bucket != -1 {
 		t.Errorf("a request that reached no arm is logged as %+v", logged[3])
 	}
@@ -586,6 +588,17 @@ func TestTablesSwapUnderLoad(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestDefaultWithNothingReadyIsCountedAsItself(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish(t, "", route.Endpoint{Name: "wine", Reason: "still loading"})
+	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 503 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if n := r.counted(func(k outcome.Key) bool { return k == outcome.Key{Endpoint: "wine", Code: 503} }); n != 1 || len(r.log.all()) != 1 {
+		t.Errorf("counted %d times, logged %d times; want once each", n, len(r.log.all()))
 	}
 }
 

@@ -28,9 +28,6 @@ func (h *Handler) pick(c *call, v *view, stickyKey string) (err error) {
 		c.decision, err = v.table.Pick(t.endpoint, stickyKey, c.random[0])
 	}
 	if err != nil {
-		if t.model == "" { // for the books: the endpoint, where there is one
-			c.decision.Endpoint = v.table.Endpoint(t.endpoint)
-		}
 		return err
 	}
 	c.arm = v.arms[c.decision.Arm.Ordinal()]

@@ -10,7 +10,7 @@ import (
 // Pick chooses the arm of one request. endpoint "" means the table's default. stickyKey "" means no key: rnd, a uniformly random
 // number, chooses instead (it is not read otherwise). Pick keeps neither string.
 //
-// Errors: ErrUnknownEndpoint, ErrNoEndpointNamed, ErrNoArms.
+// Errors: ErrUnknownEndpoint, ErrNoEndpointNamed, and ErrNoArms, with which the decision still names the endpoint.
 func (t *Table) Pick(endpoint, stickyKey string, rnd uint64) (Decision, error) {
 	if endpoint == "" {
 		if t.defaultName == "" {
@@ -24,7 +24,7 @@ func (t *Table) Pick(endpoint, stickyKey string, rnd uint64) (Decision, error) {
 	}
 	e := &t.endpoints[i]
 	if len(e.spans) == 0 {
-		return Decision{}, e.noArms()
+		return Decision{Endpoint: e, Revision: t.revision, Bucket: -1}, e.noArms()
 	}
 	bucket := e.bucket(stickyKey, rnd)
 	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket)}, nil

@@ -72,13 +72,12 @@ func TestPickEndpoint(t *testing.T) {
 	empty := Endpoint{Name: "empty", Reason: "version 3 failed to load"}
 	idle := Endpoint{Name: "idle", Arms: []Arm{arm("only", 3, 0)}}
 	cases := []struct {
-		name      string
-		table     *Table
-		endpoint  string
-		want      string
-		wantErr   error
-		wantText  []string
-		wantBound bool
+		name     string
+		table    *Table
+		endpoint string
+		want     string
+		wantErr  error
+		wantText []string
 	}{
 		{name: "by name", table: mustTable(t, "", a, b), endpoint: "b", want: "b"},
 		{name: "the default", table: mustTable(t, "b", a, b), want: "b"},
@@ -102,6 +101,9 @@ func TestPickEndpoint(t *testing.T) {
 					if !strings.Contains(err.Error(), text) {
 						t.Errorf("error %q does not tell %s", err, text)
 					}
+				}
+				if (d.Endpoint != nil) != errors.Is(err, ErrNoArms) || d.Arm != nil {
+					t.Errorf("with %v the decision is %+v", err, d)
 				}
 				return
 			}
