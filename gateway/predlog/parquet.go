@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 // row is one row of a segment; DESIGN.md explains the columns. The first ones have the names and meanings of a Databricks inference table,
@@ -75,6 +74,7 @@ var jsonType = []byte("application/json")
 // segmentWriter turns entries of one Series into a Parquet file.
 type segmentWriter struct {
 	pw    *parquet.GenericWriter[row]
+	codec *pageCodec
 	batch []row
 	arena []byte // backs the texts that a row does not take from its entry; reset with the batch
 	group int    // bytes in the open row group
@@ -83,15 +83,22 @@ type segmentWriter struct {
 	first, last int64 // ns
 }
 
-func newSegmentWriter() *segmentWriter {
+func newSegmentWriter() (*segmentWriter, error) {
+	codec, err := newPageCodec()
+	if err != nil {
+		return nil, err
+	}
 	pw := parquet.NewGenericWriter[row](io.Discard,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
+		parquet.Compression(codec),
 		parquet.CreatedBy("sluice", "1", ""),
 		parquet.SkipPageBounds("request"), parquet.SkipPageBounds("response"),
 		parquet.SkipPageBounds("request_binary"), parquet.SkipPageBounds("response_binary"),
 	)
-	return &segmentWriter{pw: pw, batch: make([]row, 0, rowBatch), arena: make([]byte, 0, rowBatch*(36+32))}
+	return &segmentWriter{pw: pw, codec: codec, batch: make([]row, 0, rowBatch), arena: make([]byte, 0, rowBatch*(36+32))}, nil
 }
+
+// close frees what the writer holds; a file that is not finished stays so.
+func (w *segmentWriter) close() { w.codec.close() }
 
 // reset begins a new file on out.
 func (w *segmentWriter) reset(out io.Writer) {

@@ -53,7 +53,8 @@ func (s *sealer) run(ctx context.Context) {
 func (s *sealer) idle() {
 	s.l.st.mu.Lock()
 	defer s.l.st.mu.Unlock()
-	if len(s.l.st.spools) == 0 {
+	if len(s.l.st.spools) == 0 && s.sw != nil {
+		s.sw.close()
 		s.sw = nil
 	}
 }
@@ -109,7 +110,11 @@ func (s *sealer) segment(p spool, idx *spoolIndex, i int) (Segment, error) {
 // copy writes the frames at places as Parquet and syncs.
 func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, places []place) error {
 	if s.sw == nil {
-		s.sw = newSegmentWriter()
+		sw, err := newSegmentWriter()
+		if err != nil {
+			return err
+		}
+		s.sw = sw
 	}
 	counted := &countingWriter{w: out}
 	s.sw.reset(counted)
