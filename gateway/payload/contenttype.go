@@ -2,10 +2,10 @@ package payload
 
 import "strings"
 
-type format uint8
+type mediaType uint8
 
 const (
-	formatJSON format = iota
+	formatJSON mediaType = iota
 	formatCSV
 	formatParquet
 )
@@ -15,7 +15,7 @@ const mediaTypes = "application/json, text/csv, application/vnd.apache.parquet"
 // formatOf applies the content-type rules of MLflow's scoring server (mlflow/pyfunc/scoring_server/__init__.py, invocations): one of
 // three types, no parameter but charset, no charset but UTF-8. Types and parameter names are compared without regard to case and a
 // charset may be quoted, as RFC 9110 has it. A missing content type is refused like an unknown one.
-func formatOf(contentType string) (format, error) {
+func formatOf(contentType string) (mediaType, error) {
 	if contentType == "application/json" {
 		return formatJSON, nil
 	}

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -73,4 +74,13 @@ func quoteNames(names []string) string {
 		b.WriteString(quoteName(n))
 	}
 	return b.String() + "]"
+}
+
+// asPayload returns err's *mlflow.Error as an error; nil if it has none.
+func asPayload(err error) error {
+	var e *mlflow.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
 }

@@ -19,15 +19,10 @@ const (
 	classHuge               // an integer beyond 64 bits
 )
 
-// pow10 are the powers of ten that a float64 holds exactly.
-var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-	1e20, 1e21, 1e22}
-
 // parseNumber reads the JSON number at b[i]. f is its value as Python's float would have it, correctly rounded (out of range: ±Inf);
 // n is the value of a classInt, or the bits of a classUint. end is the index behind it, −1 if there is no JSON number.
 //
-// Short decimals are exact by Clinger's rule: an integer below 2^53 times or over a power of ten up to 10^22 rounds once.
-// Everything else goes to strconv.
+// Up to 19 digits are scaled here (see scaled); everything else goes to strconv.
 func parseNumber(b []byte, i int) (f float64, n int64, c class, end int) {
 	start := i
 	neg := i < len(b) && b[i] == '-'
@@ -62,17 +57,13 @@ func parseNumber(b []byte, i int) (f float64, n int64, c class, end int) {
 		}
 		exp += e
 	}
-	if count <= 19 && m < 1<<53 && exp >= -22 && exp <= 22 {
-		f = float64(m)
-		if exp < 0 {
-			f /= pow10[-exp]
-		} else {
-			f *= pow10[exp]
+	if count <= 19 {
+		if f, ok := scaled(m, exp); ok {
+			if neg {
+				f = -f
+			}
+			return f, 0, classFloat, i
 		}
-		if neg {
-			f = -f
-		}
-		return f, 0, classFloat, i
 	}
 	return slowFloat(b[start:i]), 0, classFloat, i
 }
