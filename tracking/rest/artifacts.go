@@ -194,10 +194,8 @@ func (a *API) uploadRunArtifact(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := repo.Write(c.UserContext(), p, body); err != nil {
-		return err
-	}
-	return wire.Empty(c)
+	_, err = repo.Write(c.UserContext(), p, body)
+	return err // the answer of a success has no body, as MLflow's
 }
 
 // names makes paths relative to the listed folder, as the proxy answers them.

@@ -64,7 +64,7 @@ func (a *API) runGraphQL(ctx context.Context, q *graphqlRequest) (any, error) {
 		case errors.As(err, &known) && known.HTTPStatus() < 500:
 			answer.Errors = append(answer.Errors, known.Message)
 		case errors.As(err, new(queryError)):
-			answer.Errors = append(answer.Errors, err.Error())
+			return graphqlAnswer{Errors: []string{err.Error()}}, nil
 		default:
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (a *API) graphSearchRuns(ctx context.Context, q *searchRunsRequest) (graphq
 		return nil, err
 	}
 	return graphql.Object{
-		"__typename": "MlflowSearchRunsResponse", "apiError": nil, "runs": a.graphRuns(page.Runs), "nextPageToken": orNull(page.NextPageToken),
+		"__typename": "MlflowSearchRunsResponse", "apiError": nil, "runs": a.graphRuns(page.Runs), "nextPageToken": page.NextPageToken,
 	}, nil
 }
 
@@ -157,19 +157,12 @@ func graphExperimentOf(e tracking.Experiment) graphql.Object {
 	return graphql.Object{
 		"__typename": "MlflowExperiment", "experimentId": e.ID, "name": e.Name, "artifactLocation": e.ArtifactLocation,
 		"lifecycleStage": e.Lifecycle, "lastUpdateTime": long(e.UpdatedMS), "creationTime": long(e.CreatedMS),
-		"effectiveTraceArchivalRetention": nil, "workspace": "default", "tags": graphTags(e.Tags),
+		"effectiveTraceArchivalRetention": "", "workspace": "default", "tags": graphTags(e.Tags),
 	}
 }
 
 // long is GraphQL's LongString: a 64-bit integer as text, which JavaScript can't round.
 func long(n int64) string { return fmt.Sprint(n) }
-
-func orNull(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
 
 func graphTags[T ~struct{ Key, Value string }](tags []T) []graphql.Object {
 	list := make([]graphql.Object, len(tags))

@@ -67,8 +67,8 @@ func graphRunOf(r tracking.Run) graphql.Object {
 	metrics := make([]graphql.Object, len(r.Data.Metrics))
 	for i, m := range r.Data.Metrics {
 		metrics[i] = graphMetric(m.Key, m.Value, m.TimestampMS, m.Step)
-		metrics[i]["datasetName"], metrics[i]["datasetDigest"] = orNull(m.DatasetName), orNull(m.DatasetDigest)
-		metrics[i]["modelId"], metrics[i]["runId"] = orNull(m.ModelID), orNull(m.RunID)
+		metrics[i]["datasetName"], metrics[i]["datasetDigest"] = m.DatasetName, m.DatasetDigest
+		metrics[i]["modelId"], metrics[i]["runId"] = m.ModelID, m.RunID
 	}
 	return graphql.Object{
 		"__typename": "MlflowRunExtension",
@@ -82,15 +82,8 @@ func graphRunOf(r tracking.Run) graphql.Object {
 func graphInfo(i tracking.RunInfo) graphql.Object {
 	return graphql.Object{
 		"__typename": "MlflowRunInfo", "runId": i.ID, "runUuid": i.ID, "runName": i.Name, "experimentId": i.ExperimentID, "userId": i.UserID,
-		"status": i.Status, "startTime": long(i.StartTimeMS), "endTime": endTime(i), "artifactUri": i.ArtifactURI, "lifecycleStage": i.Lifecycle,
+		"status": i.Status, "startTime": long(i.StartTimeMS), "endTime": long(i.EndTimeMS), "artifactUri": i.ArtifactURI, "lifecycleStage": i.Lifecycle,
 	}
-}
-
-func endTime(i tracking.RunInfo) any {
-	if i.EndTimeMS == 0 {
-		return nil
-	}
-	return long(i.EndTimeMS)
 }
 
 func graphInputs(in tracking.RunInputs) graphql.Object {
@@ -98,7 +91,7 @@ func graphInputs(in tracking.RunInputs) graphql.Object {
 	for i, d := range in.Datasets {
 		datasets[i] = graphql.Object{"tags": graphTags(d.Tags), "dataset": graphql.Object{
 			"name": d.Dataset.Name, "digest": d.Dataset.Digest, "sourceType": d.Dataset.SourceType, "source": d.Dataset.Source,
-			"schema": orNull(d.Dataset.Schema), "profile": orNull(d.Dataset.Profile),
+			"schema": d.Dataset.Schema, "profile": d.Dataset.Profile,
 		}}
 	}
 	for i, m := range in.Models {

@@ -91,7 +91,7 @@ func (a *API) sampledHistory(ctx context.Context, q *metricIntervalRequest) ([]m
 	if q.MaxResults != nil {
 		limit = int(*q.MaxResults)
 		if limit < 1 || limit > mlflow.MetricIntervalMaxSteps {
-			return nil, mlflow.Invalidf("max_results must be between 1 and %d.", mlflow.MetricIntervalMaxSteps)
+			return nil, mlflow.Invalidf("max_results must be between 1 and %d. See the API docs for more information about request parameters.", mlflow.MetricIntervalMaxSteps)
 		}
 	}
 	found, err := a.tracking.MetricHistoryInterval(ctx, tracking.IntervalQuery{

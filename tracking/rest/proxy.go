@@ -66,10 +66,8 @@ func (a *API) proxyUpload(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := repo.Write(c.UserContext(), p, body); err != nil {
-		return err
-	}
-	return wire.Empty(c)
+	_, err = repo.Write(c.UserContext(), p, body)
+	return err // the answer of a success has no body, as MLflow's
 }
 
 // proxyDelete removes a file or a tree; what is not there is as good as deleted, as in MLflow.

@@ -102,7 +102,9 @@ func (a *API) searchRuns(ctx context.Context, q *searchRunsRequest) (any, error)
 func (a *API) runPage(ctx context.Context, q *searchRunsRequest) (tracking.RunPage, error) {
 	limit := mlflow.SearchRunsDefault
 	if q.MaxResults != nil {
-		limit = int(*q.MaxResults)
+		if limit = int(*q.MaxResults); limit > mlflow.SearchRunsMax {
+			return tracking.RunPage{}, wire.Invalid("max_results", limit)
+		}
 	}
 	return a.tracking.SearchRuns(ctx, tracking.RunQuery{
 		ExperimentIDs: q.ExperimentIDs, Filter: q.Filter, OrderBy: q.OrderBy, View: viewOf(q.View), MaxResults: limit, PageToken: q.PageToken,

@@ -205,6 +205,15 @@ func Missing(name string) error {
 	return mlflow.Invalidf("Missing value for required parameter '%s'.%s", name, seeAPIDoc)
 }
 
+// Invalid is MLflow's error for a parameter whose value breaks a rule of the call, as its server words it before any store is asked.
+func Invalid(name string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		raw = []byte("null")
+	}
+	return invalidValue(name, raw)
+}
+
 // invalidValue is MLflow's error for a value of the wrong type; raw is its JSON.
 func invalidValue(path string, raw []byte) error {
 	return mlflow.Invalidf("Invalid value %s for parameter '%s' supplied:  Hint: Value was of type '%s'.%s",

@@ -105,7 +105,7 @@ func (d *decoder) structure(path string, v reflect.Value) error {
 			return d.skip() // a client that sends the old name beside the new one means the new one
 		}
 		if seen[i] != "" && seen[i] != key && !p.alias[key] && !p.alias[seen[i]] {
-			return mlflow.Invalidf("Request specifies both '%s' and '%s'; provide only one of them.", seen[i], key)
+			return bothSpellings(f.name, seen[i], key)
 		}
 		seen[i] = key
 		if present[i] = d.peek() != 'n'; !present[i] {
@@ -120,6 +120,14 @@ func (d *decoder) structure(path string, v reflect.Value) error {
 		return err
 	}
 	return p.missing(path, v, present)
+}
+
+// bothSpellings names the field's own name first, whatever came first.
+func bothSpellings(name, a, b string) error {
+	if b == name {
+		a, b = b, a
+	}
+	return mlflow.Invalidf("Request specifies both '%s' and '%s'; provide only one of them.", a, b)
 }
 
 // missing refuses an object in which a required field is absent, null or "". present tells which fields came with a value; nil

@@ -80,7 +80,7 @@ func projectObject(ctx context.Context, v Object, selection []Field) (any, error
 	for _, f := range selection {
 		value, ok := v[f.Name]
 		if !ok {
-			return nil, fmt.Errorf("Cannot query field '%s'.", f.Name) //nolint:staticcheck // a sentence of GraphQL's own
+			return nil, fmt.Errorf("Cannot query field '%s' on type '%v'.", f.Name, v["__typename"]) //nolint:staticcheck // GraphQL's own sentence
 		}
 		got, err := Project(ctx, value, f.Select)
 		if err != nil {
