@@ -112,6 +112,7 @@ func hostTarget(location string) (scheme, host string, ok bool) {
 	after, slashes := strings.CutPrefix(rest, "//")
 	host, _, _ = strings.Cut(after, "/")
 	host, _, _ = strings.Cut(host, "?")
+	host = host[strings.LastIndexByte(host, '@')+1:]
 	if !slashes {
 		host = ""
 	}

@@ -47,11 +47,11 @@ func (s *Service) CreateExperiment(ctx context.Context, spec ExperimentSpec) (st
 	}
 	location := spec.ArtifactLocation
 	if location != "" {
-		if err := s.checkHost(location); err != nil {
-			return "", err
-		}
 		var err error
 		if location, err = resolveLocation(location, s.opts.WorkDir); err != nil {
+			return "", err
+		}
+		if err := s.checkHost(location); err != nil {
 			return "", err
 		}
 	}
@@ -175,6 +175,15 @@ func checkMaxResults(n, most int) error {
 	}
 	if n > most {
 		return mlflow.Invalidf("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", n, most)
+	}
+	return nil
+}
+
+// checkExperimentCount bounds the experiments of one search.
+func checkExperimentCount(ids []string) error {
+	if len(ids) > mlflow.SearchExperimentIDsMax {
+		return mlflow.Invalidf("Invalid value for parameter 'experiment_ids' supplied. A search can name at most %d experiments, got %d.",
+			mlflow.SearchExperimentIDsMax, len(ids))
 	}
 	return nil
 }

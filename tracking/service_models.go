@@ -133,6 +133,9 @@ func (s *Service) SearchLoggedModels(ctx context.Context, q LoggedModelQuery) (L
 	if err := checkMaxResults(q.MaxResults, mlflow.SearchLoggedModelsMax); err != nil {
 		return LoggedModelPage{}, err
 	}
+	if err := checkExperimentCount(q.ExperimentIDs); err != nil {
+		return LoggedModelPage{}, err
+	}
 	for _, d := range q.Datasets {
 		if d.Name == "" {
 			return LoggedModelPage{}, mlflow.Invalidf("`dataset_name` in the `datasets` clause must be specified.")

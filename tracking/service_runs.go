@@ -160,6 +160,9 @@ func (s *Service) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 	if err := checkMaxResults(q.MaxResults, mlflow.SearchRunsMax); err != nil {
 		return RunPage{}, err
 	}
+	if err := checkExperimentCount(q.ExperimentIDs); err != nil {
+		return RunPage{}, err
+	}
 	where, err := filter.Runs().Parse(q.Filter)
 	if err != nil {
 		return RunPage{}, err

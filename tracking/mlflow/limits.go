@@ -30,6 +30,7 @@ const (
 
 	SearchRunsDefault      = 1000
 	SearchRunsMax          = 50_000
+	SearchExperimentIDsMax = 20_000 // experiments in one search; ours, so that a statement stays within SQLite's length
 	SearchExperimentsMax   = 50_000
 	SearchModelsDefault    = 100
 	SearchModelsMax        = 1000

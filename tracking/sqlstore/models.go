@@ -241,13 +241,7 @@ func (s *Store) LogLoggedModelParams(ctx context.Context, id string, params []tr
 		if err != nil || n == int64(len(params)) {
 			return err
 		}
-		have := make(map[string]string)
-		err = each(ctx, tx, "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?", []any{id}, func(rows *sql.Rows) error {
-			var k, v string
-			err := rows.Scan(&k, &v)
-			have[k] = v
-			return err
-		})
+		have, err := valuesByKey(ctx, tx, "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?"+forUpdate(tx.Dialect()), id)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 	"strings"
 
@@ -133,14 +134,27 @@ func (s *Store) writeParams(ctx context.Context, tx *sqldb.Tx, runID string, par
 	return s.checkParams(ctx, tx, runID, sorted, want)
 }
 
-// checkParams compares the params that stand with those that were wanted.
+// checkParams compares the params that stand with those that were wanted. It locks what it reads: a plain read of MySQL would
+// show the state before the transaction, without the other writer's params.
 func (s *Store) checkParams(ctx context.Context, tx *sqldb.Tx, runID string, params []tracking.Param, want map[string]string) error {
-	have := make(map[string]string, len(params))
-	err := s.loadPairs(ctx, tx, "params", []string{runID}, func(_, key, value string) { have[key] = value })
+	query := "SELECT " + s.q("key") + ", COALESCE(value, '') FROM params WHERE run_uuid = ?" + forUpdate(tx.Dialect())
+	have, err := valuesByKey(ctx, tx, query, runID)
 	if err != nil {
 		return err
 	}
 	return paramConflicts(params, have, want)
+}
+
+// valuesByKey reads rows of two texts into a map.
+func valuesByKey(ctx context.Context, tx *sqldb.Tx, query string, args ...any) (map[string]string, error) {
+	have := map[string]string{}
+	err := each(ctx, tx, query, args, func(rows *sql.Rows) error {
+		var k, v string
+		err := rows.Scan(&k, &v)
+		have[k] = v
+		return err
+	})
+	return have, err
 }
 
 func paramConflicts(params []tracking.Param, have, want map[string]string) error {

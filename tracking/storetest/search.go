@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sluice/tracking"
+	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
 )
 
@@ -121,6 +122,23 @@ var searchCases = []testCase{
 		f.runIn(other, "there")
 		equal(f, f.search(tracking.RunQuery{ExperimentIDs: []string{"0", other}}), []string{"there", "here"}, "both")
 		equal(f, f.search(tracking.RunQuery{ExperimentIDs: []string{other, "4711"}}), []string{"there"}, "other and unknown")
+	}},
+	{"many experiments", func(f *fixture) {
+		f.run("r")
+		ids := many(mlflow.SearchExperimentIDsMax, func(i int) string { return fmt.Sprint(i) })
+		equal(f, f.search(tracking.RunQuery{ExperimentIDs: ids}), []string{"r"}, "runs")
+		_, err := f.svc.SearchRuns(f.ctx, tracking.RunQuery{ExperimentIDs: append(ids, "1"), MaxResults: 1})
+		f.refused(err, mlflow.InvalidParameterValue)
+	}},
+	{"filters at the bound", func(f *fixture) {
+		f.run("r")
+		equal(f, f.names(strings.Join(many(filter.MaxClauses, func(i int) string { return fmt.Sprintf("params.p%d IS NULL", i) }), " AND ")), []string{"r"}, "clauses")
+		equal(f, f.names("run_id NOT IN ('"+strings.Join(many(filter.MaxList, func(i int) string { return fmt.Sprint(i) }), "','")+"')"), []string{"r"}, "list")
+		var order []string
+		for i := range filter.MaxOrder {
+			order = append(order, fmt.Sprintf("metrics.m%d DESC", i))
+		}
+		equal(f, f.names("", order...), []string{"r"}, "order")
 	}},
 	{"more runs than one chunk", func(f *fixture) {
 		const n = 1203
