@@ -8,8 +8,11 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"sluice/registry"
+	"sluice/tracking/mlflow"
 	"sluice/tracking/sqldb"
 )
 
@@ -53,12 +56,29 @@ var migrations = []sqldb.Migration{{
 	},
 }}
 
-// New returns a Store on db, which stays the caller's to close, and brings our own tables up to date.
+// New returns a Store on db, which stays the caller's to close, and brings our own tables up to date. Returns INVALID_STATE if
+// registered models lie in a workspace other than the default one, which this server would hide.
 func New(ctx context.Context, db *sqldb.DB) (*Store, error) {
+	if err := checkWorkspaces(ctx, db); err != nil {
+		return nil, err
+	}
 	if err := db.Migrate(ctx, "registry", migrations); err != nil {
 		return nil, err
 	}
 	return &Store{db: db}, nil
+}
+
+func checkWorkspaces(ctx context.Context, db *sqldb.DB) error {
+	var name, other string
+	err := db.Read().QueryRowContext(ctx, "SELECT name, workspace FROM registered_models WHERE workspace <> ? LIMIT 1", workspace).Scan(&name, &other)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return sqldb.Classify(err)
+	}
+	return mlflow.Errorf(mlflow.InvalidState, "registered models exist outside the default workspace (for example %s in workspace %s), "+
+		"and workspaces are not supported: remove or move them with MLflow first", mlflow.Repr(name), mlflow.Repr(other))
 }
 
 // read runs fn on one commit and classifies its errors.

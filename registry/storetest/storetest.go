@@ -2,6 +2,9 @@
 //
 // It owns the promises of registry.Store as tests and benchmarks. It is called by the tests of drivers only, and must not know
 // any of them.
+//
+// To add a driver: implement registry.Store in a package named after the product, call Run and RunBenchmarks from its test with
+// a function that opens an empty store, and add its scheme where cmd chooses the store. A new promise starts as a case here.
 package storetest
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -54,6 +55,9 @@ func TestOpenCreatesAndReopens(t *testing.T) {
 		}
 		if err := db.Ping(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if info, err := os.Stat(strings.ReplaceAll(path, "?", "_")); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode of the file: %v, %v", info, err)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
@@ -373,5 +377,46 @@ func TestMigrate(t *testing.T) {
 	again := sqldbtest.OpenFile(t, path, nil)
 	if !again.HasTable("sluice_m") {
 		t.Error("our table is gone after reopening")
+	}
+}
+
+func BenchmarkOpenExisting(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "a.db")
+	b.ReportAllocs()
+	for b.Loop() {
+		db, err := sqldb.Open(b.Context(), "sqlite:///"+path, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		db.Close()
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	db := sqldbtest.Open(b, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		var name string
+		if err := db.Read().QueryRowContext(b.Context(), "SELECT name FROM workspaces WHERE name = ?", "default").Scan(&name); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkWithTx(b *testing.B) {
+	for _, relaxed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("relaxed=%t", relaxed), func(b *testing.B) {
+			db := sqldbtest.Open(b, &sqldb.Options{RelaxedSync: relaxed})
+			b.ReportAllocs()
+			for b.Loop() {
+				err := db.WithTx(b.Context(), func(tx *sqldb.Tx) error {
+					_, err := tx.ExecContext(b.Context(), "UPDATE workspaces SET description = ?", "x")
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,6 +22,9 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(db.address.Path), 0o700); err != nil {
 		return fmt.Errorf("make the folder of the database: %w", err)
 	}
+	if err := createPrivate(db.address.Path); err != nil {
+		return err
+	}
 	writing := sql.OpenDB(sqliteConnector{dsn: db.sqliteDSN(false)})
 	writing.SetMaxOpenConns(1)
 	conn, err := writing.Conn(ctx)
@@ -33,6 +38,18 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	db.readers.SetMaxIdleConns(db.opts.Readers)
 	db.reads = newCachedPool(SQLite, db.readers)
 	return nil
+}
+
+// createPrivate makes an empty file that only its owner reads, if there is none; SQLite gives its companion files the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make the database file: %w", err)
+	}
+	return f.Close()
 }
 
 // sqliteDSN returns go-sqlite3's data source name. foreign_keys, busy_timeout and case_sensitive_like are what MLflow sets
