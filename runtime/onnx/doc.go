@@ -13,7 +13,8 @@
 //
 // Where MLflow fails we answer, and these are all the differences: outputs of different widths (label [n], probabilities [n, 3]) and a
 // single output wider than 1 give one record per row with the row's slice as a list (MLflow fails on the former and makes n × width
-// records of the latter); a column of shape [n] is given to an input of shape [n, 1]; a list column [n, k] to an input of that shape;
+// records of the latter); the values of a frame, or of one of its columns, are given the input's own inner dimensions if those hold as
+// many elements a row (a column [n] to an input [n, 1], a frame of one column to an input [n], a list column [n, k] to an input [n, k]);
 // a frame without rows is answered without running the model. A ZipMap output is a column with Keys.
 //
 // # Two ways to run

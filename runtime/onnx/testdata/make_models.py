@@ -197,6 +197,36 @@ def broken_models():
         (path / "model.onnx").write_bytes(content)
 
 
+def answers():
+    """What MLflow's own pyfunc answers, or that it fails, for some inputs: answers.json."""
+    wine, _ = load_wine(as_frame=True, return_X_y=True)
+    cases = [
+        ("wine", wine.head(2)), ("zipmap", wine.head(2)), ("zipmap_text", wine.head(3)), ("regression", wine.head(3)),
+        ("multi", pd.DataFrame({"a": [5.0, 7.0], "b": [1.0, 2.0]})), ("int64", pd.DataFrame({"x": [1, 2]})),
+        ("lookup", pd.DataFrame({"i": [0, 3]})), ("lookup", pd.DataFrame({"i": [0, 9]})), ("wine", wine.drop(columns="hue").head(1)),
+        ("fixed", np.array([[1, 2]], dtype=np.float32)), ("fixed", np.array([[1, 2]], dtype=np.int64)),
+        ("dynamic", np.arange(6, dtype=np.float32).reshape(2, 3)), ("nonzero", np.array([0, 1, 2], dtype=np.float32)),
+    ]
+    out = []
+    for name, data in cases:
+        record = {"model": name}
+        if isinstance(data, pd.DataFrame):
+            record["columns"] = {k: v.tolist() for k, v in data.items()}
+        else:
+            record.update(values=data.ravel().tolist(), shape=data.shape, dtype=str(data.dtype))
+        try:
+            result = mlflow.pyfunc.load_model(str(HERE / name)).predict(data)
+            if isinstance(result, pd.DataFrame):
+                record["records"] = [{k: ({str(a): float(b) for a, b in v.items()} if isinstance(v, dict) else v) for k, v in row.items()}
+                                     for row in result.to_dict(orient="records")]
+            else:
+                record["tensors"] = {k: v.tolist() for k, v in result.items()}
+        except Exception as e:
+            record["error"] = type(e).__name__
+        out.append(record)
+    (HERE / "answers.json").write_text(json.dumps(out, default=str) + "\n")
+
+
 if __name__ == "__main__":
     small_models()
     types_model()
@@ -204,3 +234,4 @@ if __name__ == "__main__":
     external_models()
     sklearn_models()
     broken_models()
+    answers()

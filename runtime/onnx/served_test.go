@@ -1,0 +1,145 @@
+package onnx_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"sluice/runtime/batch"
+	"sluice/runtime/onnx/onnxtest"
+	"sluice/runtime/servable"
+	"sluice/runtime/tensor"
+)
+
+// manager serves the models of testdata by their folder's name.
+func manager(t testing.TB, opts *servable.Options) *servable.Manager {
+	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
+	m := servable.NewManager(func(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
+		return rt.LoadDir(ctx, onnxtest.Model(t, id.Model))
+	}, opts)
+	t.Cleanup(func() {
+		if err := m.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func ids(names ...string) []servable.ID {
+	out := make([]servable.ID, len(names))
+	for i, n := range names {
+		out[i] = servable.ID{Model: n, Version: 1}
+	}
+	return out
+}
+
+// Every model that can be loaded warms up with its example or with zeros; those that cannot say why and hurt nobody.
+func TestEveryModelIsServed(t *testing.T) {
+	good := ids("wine", "zipmap", "zipmap_text", "regression", "text", "multi", "half", "half_dynamic", "int64", "fixed", "dynamic", "nonzero",
+		"lookup", "centred", "types", "slow", "external")
+	bad := ids("not_onnx", "truncated", "external_escape")
+	m := manager(t, nil)
+	m.Aspire(append(append([]servable.ID{}, good...), bad...))
+	if err := m.WaitReady(t.Context(), good...); err != nil {
+		t.Error(err)
+	}
+	if err := m.WaitReady(t.Context(), bad...); !errors.Is(err, servable.ErrNotAvailable) || strings.Count(err.Error(), "not an ONNX model") != 3 {
+		t.Errorf("got %v", err)
+	}
+	h, err := m.Acquire(good[13])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	if h.Joins() {
+		t.Error("a model whose rows depend on each other is joined")
+	}
+}
+
+// Joined predictions of a real model, with some that fail: each caller gets its own rows or its own failure.
+func TestJoinedPredictions(t *testing.T) {
+	m := manager(t, &servable.Options{Joining: servable.JoinAlways, Batch: batch.Options{MaxRows: 16}})
+	id := ids("lookup")[0]
+	m.Aspire([]servable.ID{id})
+	if err := m.WaitReady(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	h, err := m.Acquire(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	var wg sync.WaitGroup
+	for g := range uint64(16) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(g, 0))
+			var out tensor.Batch
+			for range 100 {
+				index := make([]int64, 1+r.IntN(4))
+				poisoned := r.IntN(10) == 0
+				for i := range index {
+					index[i] = r.Int64N(4)
+				}
+				if poisoned {
+					index[0] = 50
+				}
+				err := h.Predict(t.Context(), batchOf(tensor.Table, "i", index), nil, &out, nil)
+				if poisoned != (err != nil) {
+					t.Errorf("%v: %v", index, err)
+				}
+				if err != nil {
+					continue
+				}
+				for i, x := range index {
+					if got := out.Columns[0].Tensor.At(i); got != float64(10*(x+1)) {
+						t.Errorf("%v: row %d is %v", index, i, got)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A joined row answers what scikit-learn answers for it.
+func TestJoinedRowsAreTheSame(t *testing.T) {
+	m := manager(t, &servable.Options{Joining: servable.JoinAlways})
+	id := ids("wine")[0]
+	m.Aspire([]servable.ID{id})
+	if err := m.WaitReady(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	h, err := m.Acquire(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	all, labels, probabilities := wineRows(t)
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			var in, out tensor.Batch
+			for i := range 60 {
+				r := (g*7 + i) % all.Rows
+				if err := in.CopyRows(all, r, r+1); err != nil {
+					t.Error(err)
+				}
+				if err := h.Predict(t.Context(), &in, nil, &out, nil); err != nil {
+					t.Error(err)
+					return
+				}
+				if out.Columns[0].Tensor.At(0) != float64(labels[r]) {
+					t.Errorf("row %d: label %v", r, out.Columns[0].Tensor.At(0))
+				}
+				for k, want := range probabilities[r] {
+					near(t, "probability", want, out.Columns[1].Tensor.At(k))
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
