@@ -333,6 +333,26 @@ func TestRunsFollowTheRoutes(t *testing.T) {
 	status(map[string]tracking.RunStatus{"wine v1": tracking.Running, "wine v2": tracking.Finished})
 }
 
+func TestOneVersionBehindTwoArms(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.trained(t, "wine")
+	m := h.monitor(t)
+	m.Routed(t.Context(), []Served{
+		{"wine", "wine", 1, "Production", "stable"}, {"wine", "wine", 1, "", "canary"}, {"wine", "wine", 1, "Production", "stable"},
+	})
+	flush(t, m)
+	r := h.runs(t, "wine")["wine v1"]
+	if tag(r, TagArm) != "stable,canary" || tag(r, TagStage) != "Production" {
+		t.Errorf("tags: %v", r.Data.Tags)
+	}
+	flush(t, m) // nothing changed: nothing is written, tracking may be down
+	h.setDown(errors.New("database is gone"))
+	if err := m.Flush(t.Context()); err != nil {
+		t.Errorf("an idle round writes: %v", err)
+	}
+}
+
 func TestMetricsOverTimeAndRestarts(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"sluice/gateway/predlog"
 	"sluice/tracking"
@@ -17,6 +19,7 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 	if !told {
 		return nil
 	}
+	wanted = perSeries(wanted)
 	routed := make(map[predlog.Series]bool, len(wanted))
 	var errs []error
 	for _, w := range wanted {
@@ -39,6 +42,34 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 		delete(m.runs, s) // its records may still arrive: it is then found again, finished
 	}
 	return errors.Join(errs...)
+}
+
+// perSeries joins the arms through which one endpoint serves one version: a run has one stage tag and one arm tag, their values are joined
+// by commas in the order told.
+func perSeries(all []Served) []Served {
+	var out []Served
+	at := map[predlog.Series]int{}
+	for _, w := range all {
+		i, ok := at[w.series()]
+		if !ok {
+			at[w.series()] = len(out)
+			out = append(out, w)
+			continue
+		}
+		out[i].Stage, out[i].Arm = joined(out[i].Stage, w.Stage), joined(out[i].Arm, w.Arm)
+	}
+	return out
+}
+
+// joined adds a word to a list of words, unless it is there or empty.
+func joined(list, word string) string {
+	switch {
+	case word == "" || slices.Contains(strings.Split(list, ","), word):
+		return list
+	case list == "":
+		return word
+	}
+	return list + "," + word
 }
 
 // healed calls write, and once more with the run looked up anew if tracking says that it is not there. The caller holds mu.

@@ -1,7 +1,9 @@
 package predlog
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +23,7 @@ type smallDisk struct {
 	writeErr, syncErr error
 	uncuttable        bool
 	freeErr           error
+	stall             chan struct{} // if set, every sync waits for it to be closed
 }
 
 func (d *smallDisk) files() *files {
@@ -78,6 +81,12 @@ func (f *smallFile) Write(p []byte) (int, error) {
 }
 
 func (f *smallFile) Sync() error {
+	f.disk.mu.Lock()
+	stall := f.disk.stall
+	f.disk.mu.Unlock()
+	if stall != nil {
+		<-stall
+	}
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if f.disk.syncErr != nil {
@@ -228,5 +237,45 @@ func TestRottenSpoolIsCounted(t *testing.T) {
 	checkSum(t, l, len(rows))
 	if s := l.Stats(); s.Dropped[IOError] == 0 || len(rows) == 0 {
 		t.Errorf("%d rows, drops %v", len(rows), s.Dropped)
+	}
+}
+
+// R40: a disk that hangs stops neither Record nor, beyond its context, Close; memory stays bounded; it heals when the disk answers.
+func TestStalledDisk(t *testing.T) {
+	t.Parallel()
+	for _, heals := range []bool{true, false} {
+		t.Run(fmt.Sprintf("heals=%v", heals), func(t *testing.T) {
+			t.Parallel()
+			dir, stall := t.TempDir(), make(chan struct{})
+			disk := &smallDisk{root: dir, capacity: 1 << 40, stall: stall}
+			sink := newMemorySink(t)
+			l := open(t, dir, sink, &Options{SyncInterval: time.Millisecond, QueueBytes: 768 << 10, files: disk.files()})
+			for i := 0; l.Stats().Dropped[QueueFull] == 0; i++ {
+				l.Record(sample(t, i))
+				if q := l.Stats().QueuedBytes; q > 768<<10 {
+					t.Fatalf("%d bytes queued", q)
+				}
+			}
+			if heals {
+				close(stall)
+				if err := l.Flush(soon(t)); err != nil {
+					t.Fatal(err)
+				}
+				checkSum(t, l, len(sink.rows(t)))
+				return
+			}
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			lost, err := l.Close(ended)
+			s := l.Stats()
+			if err == nil || lost != s.Dropped.Total() || s.Dropped[Closed] == 0 {
+				t.Errorf("close: lost %d, %v; drops %v", lost, err, s.Dropped)
+			}
+			if s.Written+lost != s.Offered {
+				t.Errorf("%d written + %d lost ≠ %d offered", s.Written, lost, s.Offered)
+			}
+			close(stall)
+			l.wg.Wait()
+		})
 	}
 }
