@@ -2,8 +2,8 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"regexp"
-	"sync"
 	"time"
 )
 
@@ -43,8 +43,9 @@ type Service struct {
 	store Store
 	opts  Options
 
-	// writing serialises changes with the delivery of their events; it is taken before feed.mu.
-	writing sync.Mutex
+	// writing holds one token while no change runs: it serialises changes with the delivery of their events, and is taken before
+	// feed.mu.
+	writing chan struct{}
 	feed    feed
 }
 
@@ -57,7 +58,9 @@ func New(store Store, opts *Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{store: store, opts: o}
+	s := &Service{store: store, opts: o, writing: make(chan struct{}, 1)}
+	s.writing <- struct{}{}
+	return s
 }
 
 // Snapshot returns every registered model that is not a prompt, by name, as of one commit.
@@ -83,10 +86,14 @@ func (s *Service) Subscribe(fn func(Event)) (cancel func()) { return s.feed.add(
 
 func (s *Service) now() int64 { return s.opts.Now().UnixMilli() }
 
-// change runs one write and delivers its events. write gets the time of the change.
-func (s *Service) change(write func(at int64) ([]Event, error)) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+// change runs one write and delivers its events; waiting for its turn ends with ctx. write gets the time of the change.
+func (s *Service) change(ctx context.Context, write func(at int64) ([]Event, error)) error {
+	select {
+	case <-s.writing:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the registry's writer: %w", ctx.Err())
+	}
+	defer func() { s.writing <- struct{}{} }()
 	events, err := write(s.now())
 	if err != nil {
 		return err
@@ -95,7 +102,7 @@ func (s *Service) change(write func(at int64) ([]Event, error)) error {
 	return nil
 }
 
-// guardDelete asks Options.GuardDelete unless force. s.writing is held.
+// guardDelete asks Options.GuardDelete unless force. The token of s.writing is held.
 func (s *Service) guardDelete(ctx context.Context, name string, version int, force bool) error {
 	if force || s.opts.GuardDelete == nil {
 		return nil

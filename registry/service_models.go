@@ -31,7 +31,7 @@ func (s *Service) CreateModel(ctx context.Context, spec ModelSpec) (m Model, err
 	if spec.Tags, err = checkTags(spec.Tags, checkTag); err != nil {
 		return Model{}, err
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		m, events, err = s.store.CreateModel(ctx, spec, at)
 		return events, err
 	})
@@ -51,7 +51,7 @@ func (s *Service) SetModelDescription(ctx context.Context, name, description str
 	if err := checkModelName(name); err != nil {
 		return Model{}, err
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		m, events, err = s.store.SetModelDescription(ctx, name, description, at)
 		return events, err
 	})
@@ -66,7 +66,7 @@ func (s *Service) RenameModel(ctx context.Context, name, newName string) (m Mode
 	if err := checkModelName(name); err != nil {
 		return Model{}, err
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		m, events, err = s.store.RenameModel(ctx, name, newName, at)
 		return events, err
 	})
@@ -78,7 +78,7 @@ func (s *Service) DeleteModel(ctx context.Context, name string, force bool) erro
 	if err := checkModelName(name); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) {
+	return s.change(ctx, func(at int64) ([]Event, error) {
 		if err := s.guardDelete(ctx, name, 0, force); err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (s *Service) SetModelTag(ctx context.Context, name string, tag Tag) error {
 	if err := checkTag(tag); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.SetModelTag(ctx, name, tag, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.SetModelTag(ctx, name, tag, at) })
 }
 
 // DeleteModelTag deletes a tag; one that is not there is nothing.
@@ -105,7 +105,7 @@ func (s *Service) DeleteModelTag(ctx context.Context, name, key string) error {
 	if err := mlflow.CheckName("key", key); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.DeleteModelTag(ctx, name, key, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.DeleteModelTag(ctx, name, key, at) })
 }
 
 // SearchModels returns one page of registered models, by name unless OrderBy says otherwise; at most mlflow.SearchModelsMax.

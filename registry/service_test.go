@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -96,6 +97,25 @@ func TestGuardDelete(t *testing.T) {
 	must[registry.Version](t)(s.Version(t.Context(), "wine", 1))
 	wantCode(t, "forced version", s.DeleteVersion(t.Context(), "wine", 1, true), "")
 	wantCode(t, "forced model", s.DeleteModel(t.Context(), "wine", true), "")
+}
+
+func TestWaitingWritersGiveUpWithTheirContext(t *testing.T) {
+	t.Parallel()
+	var s *registry.Service
+	var inner error
+	s = newService(t, &registry.Options{GuardDelete: func(ctx context.Context, _ string, _ int) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		inner = s.SetModelTag(ctx, "wine", registry.Tag{Key: "k"}) // the deletion has the turn
+		return nil
+	}})
+	wine(t, s, 1)
+	if err := s.DeleteVersion(t.Context(), "wine", 1, false); err != nil {
+		t.Error(err)
+	}
+	if !errors.Is(inner, context.DeadlineExceeded) {
+		t.Errorf("the waiting writer got %v", inner)
+	}
 }
 
 func TestArchiveNeedsAnActiveStage(t *testing.T) {

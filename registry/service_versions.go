@@ -37,7 +37,7 @@ func (s *Service) CreateVersion(ctx context.Context, spec VersionSpec) (v Versio
 		Name: spec.Name, Source: from.source, StorageLocation: from.location, RunID: from.runID,
 		RunLink: &spec.RunLink, Description: &spec.Description, Tags: tags,
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		v, events, err = s.store.CreateVersion(ctx, draft, at)
 		return events, err
 	})
@@ -69,7 +69,7 @@ func (s *Service) SetVersionDescription(ctx context.Context, name string, versio
 	if err := checkModelName(name); err != nil {
 		return Version{}, err
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		v, events, err = s.store.SetVersionDescription(ctx, name, version, description, at)
 		return events, err
 	})
@@ -90,7 +90,7 @@ func (s *Service) SetStage(ctx context.Context, name string, version int, stage 
 	if err := checkModelName(name); err != nil {
 		return Version{}, err
 	}
-	err = s.change(func(at int64) (events []Event, err error) {
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
 		v, events, err = s.store.SetStage(ctx, name, version, to, archiveOthers, at)
 		return events, err
 	})
@@ -103,7 +103,7 @@ func (s *Service) DeleteVersion(ctx context.Context, name string, version int, f
 	if err := checkModelName(name); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) {
+	return s.change(ctx, func(at int64) ([]Event, error) {
 		if err := s.guardDelete(ctx, name, version, force); err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func (s *Service) SetVersionTag(ctx context.Context, name string, version int, t
 	if err := checkVersionTag(tag); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.SetVersionTag(ctx, name, version, tag, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.SetVersionTag(ctx, name, version, tag, at) })
 }
 
 // DeleteVersionTag deletes a tag; one that is not there is nothing.
@@ -172,7 +172,7 @@ func (s *Service) DeleteVersionTag(ctx context.Context, name string, version int
 	if err := mlflow.CheckName("key", key); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.DeleteVersionTag(ctx, name, version, key, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.DeleteVersionTag(ctx, name, version, key, at) })
 }
 
 // SetAlias makes or moves an alias.
@@ -183,7 +183,7 @@ func (s *Service) SetAlias(ctx context.Context, name, alias string, version int)
 	if err := checkFreeAlias(alias); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.SetAlias(ctx, name, alias, version, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.SetAlias(ctx, name, alias, version, at) })
 }
 
 // DeleteAlias deletes an alias; one that is not there is nothing.
@@ -194,7 +194,7 @@ func (s *Service) DeleteAlias(ctx context.Context, name, alias string) error {
 	if err := checkAlias(alias); err != nil {
 		return err
 	}
-	return s.change(func(at int64) ([]Event, error) { return s.store.DeleteAlias(ctx, name, alias, at) })
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.DeleteAlias(ctx, name, alias, at) })
 }
 
 // VersionByAlias returns the version that the alias names; LatestAlias names the highest. Returns INVALID_PARAMETER_VALUE for an
