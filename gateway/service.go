@@ -190,7 +190,10 @@ func (s *Service) UpdateConfig(ctx context.Context, name string, c Config, ifVer
 			return Endpoint{}, Conflict(name, 0)
 		}
 		current.Config, current.Creator = c, creator
-		return s.Create(ctx, current)
+		made, err := s.Create(ctx, current)
+		if mlflow.CodeOf(err) != mlflow.ResourceAlreadyExists {
+			return made, err
+		} // somebody made it explicit meanwhile: the last writer wins, as always without a config_version
 	}
 	reg, err := s.registry(ctx)
 	if err != nil {

@@ -84,7 +84,7 @@ func splitHost(s string) (host, port string, ok bool) {
 	if rest, v6 := strings.CutPrefix(s, "["); v6 {
 		inner, after, closed := strings.Cut(rest, "]")
 		addr, err := netip.ParseAddr(inner)
-		if !closed || err != nil || !addr.Is6() || after != "" && after[0] != ':' {
+		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" || after != "" && after[0] != ':' {
 			return "", "", false
 		}
 		port, ok = portOf(after)

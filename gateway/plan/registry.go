@@ -40,3 +40,13 @@ func picture(m registry.ModelSnapshot) gateway.Model {
 	}
 	return p
 }
+
+// MovesRoutes says whether an event of the registry can change what is routed; the others (tags, descriptions) need no Poke.
+func MovesRoutes(e registry.Event) bool {
+	switch e.Kind {
+	case registry.ModelRenamed, registry.ModelDeleted, registry.AliasSet, registry.AliasDeleted,
+		registry.VersionCreated, registry.VersionStaged, registry.VersionDeleted:
+		return true
+	}
+	return false
+}

@@ -66,7 +66,11 @@ func newWired(t *testing.T) *wired {
 		Store: own, Registry: source, Servables: w.manager, Publish: func(t *route.Table) { w.table.Store(t) },
 	}, nil)
 	w.gateway = gateway.NewService(own, source, &gateway.Options{Changed: w.syncer.Poke})
-	cancel := w.registry.Subscribe(func(registry.Event) { w.syncer.Poke() })
+	cancel := w.registry.Subscribe(func(e registry.Event) {
+		if plan.MovesRoutes(e) {
+			w.syncer.Poke()
+		}
+	})
 	done := make(chan error, 1)
 	go func() { done <- w.syncer.Run(context.WithoutCancel(t.Context())) }()
 	t.Cleanup(func() {
