@@ -124,7 +124,7 @@ func BenchmarkPredict(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := r.h.begin()
-		if err := r.h.pick(c, r.h.view.Load(), ""); err != nil {
+		if err := r.h.pick(c, r.h.view.Load()); err != nil {
 			b.Fatal(err)
 		}
 		if err := r.h.acquire(c); err != nil {

@@ -39,6 +39,7 @@ type call struct {
 	exec func() (struct{}, error)
 
 	// What the request says. The byte slices alias the engine's memory.
+	asked           asked
 	requestID       []byte
 	contentType     []byte
 	contentEncoding []byte

@@ -4,40 +4,12 @@ import (
 	"context"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/route"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
-)
-
-// The headers that requests and answers carry, in canonical form.
-const (
-	HeaderEndpoint     = "X-Sluice-Endpoint"      // request: chooses at /invocations; answer: who answered
-	HeaderVersion      = "X-Sluice-Model-Version" // answer
-	HeaderArm          = "X-Sluice-Arm"           // answer
-	HeaderPrediction   = "X-Sluice-Prediction-Id" // answer: UUIDv7, ours, one per request
-	HeaderRequestID    = wire.HeaderRequestID     // both: the client's, or ours
-	HeaderTimeout      = "X-Sluice-Timeout-Ms"    // request: lowers the endpoint's deadline
-	HeaderPriority     = "X-Sluice-Priority"      // request: low, normal or high; who is turned away first under overload
-	HeaderStickyKey    = "X-Sluice-Sticky-Key"    // request: the same key gets the same arm
-	HeaderTraceparent  = "Traceparent"            // both
-	HeaderTracestate   = "Tracestate"             // request
-	HeaderServerTiming = "Server-Timing"          // answer
-)
-
-// The same for the engine, which would otherwise normalize them on every request. Read only.
-var (
-	keyEndpoint     = []byte(HeaderEndpoint)
-	keyVersion      = []byte(HeaderVersion)
-	keyArm          = []byte(HeaderArm)
-	keyPrediction   = []byte(HeaderPrediction)
-	keyRequestID    = []byte(HeaderRequestID)
-	keyTraceparent  = []byte(HeaderTraceparent)
-	keyTracestate   = []byte(HeaderTracestate)
-	keyServerTiming = []byte(HeaderServerTiming)
 )
 
 const auditPredict = "gateway.prediction.create"
@@ -79,16 +51,16 @@ func onlyPOST(c *fiber.Ctx) error {
 
 // invocations is POST /invocations: the header names the endpoint, or nobody does.
 func (h *Handler) invocations(c *fiber.Ctx) error {
-	return h.serve(c, func(t *target) (err error) {
-		t.endpoint, err = oneHeader(c, HeaderEndpoint)
-		return err
+	return h.serve(c, func(k *call) error {
+		k.aim.endpoint = view8(k.asked.endpoint)
+		return nil
 	})
 }
 
 // endpointInvocations is POST /endpoints/:name/invocations and its Databricks twin.
 func (h *Handler) endpointInvocations(c *fiber.Ctx) error {
-	return h.serve(c, func(t *target) (err error) {
-		t.endpoint, err = param(c, "name")
+	return h.serve(c, func(k *call) (err error) {
+		k.aim.endpoint, err = param(c, "name")
 		return err
 	})
 }
@@ -96,12 +68,12 @@ func (h *Handler) endpointInvocations(c *fiber.Ctx) error {
 // modelInvocations is POST /models/:name/{versions|stages|aliases}/:x/invocations.
 func (h *Handler) modelInvocations(by route.By) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		return h.serve(c, func(t *target) (err error) {
-			t.by = by
-			if t.model, err = param(c, "name"); err != nil {
+		return h.serve(c, func(k *call) (err error) {
+			k.aim.by = by
+			if k.aim.model, err = param(c, "name"); err != nil {
 				return err
 			}
-			t.version, err = param(c, "x")
+			k.aim.version, err = param(c, "x")
 			return err
 		})
 	}
@@ -119,50 +91,37 @@ func param(c *fiber.Ctx, name string) (string, error) {
 	return wire.Param(c, name)
 }
 
-// oneHeader is the value of a header that may stand once; "" if it does not stand at all. It aliases the engine's memory.
-func oneHeader(c *fiber.Ctx, name string) (string, error) {
-	values := c.Request().Header.PeekAll(name)
-	switch len(values) {
-	case 0:
-		return "", nil
-	case 1:
-		return view8(values[0]), nil
-	}
-	return "", mlflow.Invalidf("the header %s stands %d times; send it once", name, len(values))
-}
-
 // serve answers one prediction request. aim reads from the URL and the headers what is asked for.
-func (h *Handler) serve(c *fiber.Ctx, aim func(*target) error) error {
+func (h *Handler) serve(c *fiber.Ctx, aim func(*call) error) error {
 	k := h.begin()
 	defer h.release(k)
 	under := h.inFlight.Add(1)
 	defer h.inFlight.Add(-1)
 
+	k.asked.read(&c.Request().Header)
 	h.identify(c, k)
-	header := &c.Request().Header
-	ctx := h.startTrace(c.UserContext(), k, header.PeekCanonical(keyTraceparent), header.PeekCanonical(keyTracestate))
+	ctx := h.startTrace(c.UserContext(), k)
 	err := h.run(ctx, c, k, aim, under)
 	return h.finish(ctx, c, k, err)
 }
 
 // run takes the steps up to the encoded answer.
-func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*target) error, under int64) error {
-	if err := aim(&k.aim); err != nil {
+func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call) error, under int64) error {
+	if err := aim(k); err != nil {
 		return err
 	}
-	sticky, err := oneHeader(c, HeaderStickyKey)
-	if err != nil {
+	if err := k.asked.once(); err != nil {
 		return err
 	}
-	if err := h.pick(k, h.view.Load(), sticky); err != nil {
+	if err := h.pick(k, h.view.Load()); err != nil {
 		return err
 	}
-	asked, err := askedTimeout(c)
+	asked, err := k.asked.timeout()
 	if err != nil {
 		return err
 	}
 	h.limit(k, asked)
-	room, err := h.room(c)
+	room, err := h.room(k)
 	if err != nil {
 		return err
 	}
@@ -187,7 +146,7 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 	answer := &c.Response().Header
 	if id := answer.Peek(HeaderRequestID); len(id) > 0 { // the engine's middleware was there before
 		k.requestID = id
-	} else if id := c.Request().Header.PeekCanonical(keyRequestID); printable(id) {
+	} else if id := k.asked.requestID; printable(id) {
 		k.requestID = id
 		answer.SetCanonical(keyRequestID, id)
 	}
@@ -197,36 +156,6 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 		answer.SetCanonical(keyRequestID, k.text)
 		k.requestID = answer.Peek(HeaderRequestID)
 	}
-}
-
-// room is how many requests may be under way for one of the request's priority to be let in.
-func (h *Handler) room(c *fiber.Ctx) (int64, error) {
-	priority, err := oneHeader(c, HeaderPriority)
-	if err != nil {
-		return 0, err
-	}
-	most := h.opts.MaxInFlight
-	switch priority {
-	case "", "normal":
-		return most - most/10, nil
-	case "low":
-		return most - most/2, nil
-	case "high":
-		return most, nil
-	}
-	return 0, mlflow.Invalidf("the header %s is not low, normal or high", HeaderPriority)
-}
-
-func askedTimeout(c *fiber.Ctx) (time.Duration, error) {
-	text, err := oneHeader(c, HeaderTimeout)
-	if text == "" || err != nil {
-		return 0, err
-	}
-	d, ok := timeoutMS([]byte(text))
-	if !ok {
-		return 0, mlflow.Invalidf("the header %s is not a positive number of milliseconds, at most a day's", HeaderTimeout)
-	}
-	return d, nil
 }
 
 // readBody returns the body as it was sent. It aliases the engine's memory or the call's.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -16,8 +15,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/breaker"
-	"sluice/gateway/outcome"
-	"sluice/gateway/predlog"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/servable"
@@ -346,132 +343,8 @@ func TestTimeInTheQueueIsNotTheModelsFault(t *testing.T) {
 	}
 }
 
-func TestTooManyInFlight(t *testing.T) {
-	r := newRig(t, rigOptions{options: &Options{MaxInFlight: 1}})
-	r.publish(t, "", only("wine"))
-	entered, release := make(chan struct{}), make(chan struct{})
-	r.backends[1].failWith(func(context.Context) error { close(entered); <-release; return nil })
-	first := make(chan int, 1)
-	go func() { first <- r.ask(t, "POST", "/invocations", goodBody).status }()
-	<-entered
-	a := r.ask(t, "POST", "/invocations", goodBody)
-	if a.status != 429 || a.header.Get("Retry-After") == "" {
-		t.Errorf("%d %s, Retry-After %q", a.status, a.body, a.header.Get("Retry-After"))
-	}
-	close(release)
-	if status := <-first; status != 200 {
-		t.Errorf("the first: status %d, want 200", status)
-	}
-}
-
-func TestPriorityDecidesWhoIsTurnedAway(t *testing.T) {
-	r := newRig(t, rigOptions{options: &Options{MaxInFlight: 10}, batch: &batch.Options{Slots: 20}})
-	r.publish(t, "", only("wine"))
-	if a := r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "urgent"); a.status != 400 || !strings.Contains(a.body, HeaderPriority) {
-		t.Errorf("an unknown priority: %d %s", a.status, a.body)
-	}
-	entered, release := make(chan struct{}), make(chan struct{})
-	r.backends[1].failWith(func(context.Context) error { entered <- struct{}{}; <-release; return nil })
-	var held []chan int
-	hold := func() {
-		done := make(chan int, 1)
-		go func() { done <- r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "high").status }()
-		<-entered
-		held = append(held, done)
-	}
-	status := func(priority string) int {
-		return r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, priority).status
-	}
-	for range 5 {
-		hold()
-	}
-	if got := status("low"); got != 429 {
-		t.Errorf("low priority at half load: %d, want 429", got)
-	}
-	for range 4 {
-		hold()
-	}
-	if got := status("normal"); got != 429 {
-		t.Errorf("normal priority at nine tenths: %d, want 429", got)
-	}
-	hold()
-	if got := status("high"); got != 429 {
-		t.Errorf("high priority at full load: %d, want 429", got)
-	}
-	close(release)
-	for _, done := range held {
-		if got := <-done; got != 200 {
-			t.Errorf("a request that was let in: %d", got)
-		}
-	}
-}
-
 // TestSmuggling: S28. What two servers could read differently is refused, or the connection ends.
-func TestSmuggling(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	r.publish(t, "", only("wine"))
-	head := "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-	size := strconv.Itoa(len(goodBody))
-	for name, request := range map[string]string{
-		"two lengths":          head + "Content-Length: " + size + "\r\nContent-Length: 3\r\n\r\n" + goodBody,
-		"a length and chunks":  head + "Content-Length: " + size + "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"a negative length":    head + "Content-Length: -1\r\n\r\n",
-		"a blank before colon": head + "Content-Length : " + size + "\r\n\r\n" + goodBody,
-		"an unknown coding":    head + "Transfer-Encoding: xchunked\r\n\r\n" + goodBody,
-	} {
-		t.Run(name, func(t *testing.T) {
-			resp := r.raw(t, request)
-			if resp.StatusCode < 400 || resp.StatusCode >= 500 {
-				t.Errorf("status %d, want a refusal", resp.StatusCode)
-			}
-		})
-	}
-}
-
-func TestRequestIDs(t *testing.T) {
-	for _, middleware := range []bool{false, true} {
-		t.Run(fmt.Sprintf("middleware %v", middleware), func(t *testing.T) {
-			r := newRig(t, rigOptions{requestID: middleware})
-			r.publish(t, "", only("wine"))
-			cases := map[string]bool{ // whether it is kept
-				"abc-123": true, "": false, "with blank": false, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "ünïcode": false,
-			}
-			for id, kept := range cases {
-				a := r.ask(t, "POST", "/invocations", goodBody, HeaderRequestID, id)
-				got := a.header.Get(HeaderRequestID)
-				if a.status != 200 || got == "" || (got == id) != kept {
-					t.Errorf("request id %q came back as %q (status %d)", id, got, a.status)
-				}
-				if l := r.log.all(); l[len(l)-1].RequestID != got {
-					t.Errorf("logged as %q, answered as %q", l[len(l)-1].RequestID, got)
-				}
-			}
-		})
-	}
-}
-
 // TestHeaderInjection: S08. No name and no header of a client ends a header line of the answer.
-func TestHeaderInjection(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	evil := only("wi\r\nX-Evil: 1\x00ne")
-	evil.Arms[0].Name = "pr\nX-Evil: 2\rod"
-	r.publish(t, "", evil)
-	a := r.ask(t, "POST", "/invocations", goodBody)
-	if a.status != 200 {
-		t.Fatalf("status %d: %s", a.status, a.body)
-	}
-	if a.header.Get("X-Evil") != "" {
-		t.Error("a name became a header")
-	}
-	if got, want := a.header.Get(HeaderEndpoint), "wi%0D%0AX-Evil:%201%00ne"; got != want {
-		t.Errorf("%s %q, want %q", HeaderEndpoint, got, want)
-	}
-	resp := r.raw(t, "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Request-Id: a\tb\x01\r\nX-Sluice-Endpoint: no\x7f\r\nContent-Length: 2\r\n\r\n{}")
-	if resp.Header.Get("X-Evil") != "" || strings.ContainsAny(resp.Header.Get(HeaderRequestID), "\t\x01") {
-		t.Errorf("answer headers %v", resp.Header)
-	}
-}
-
 func TestSplitAndStickiness(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish(t, "", split(7000, 3000))
@@ -492,68 +365,6 @@ func TestSplitAndStickiness(t *testing.T) {
 				t.Fatalf("key %s moved from %s to %s", key, first, again)
 			}
 		}
-	}
-}
-
-func TestEveryOutcomeIsCountedAndLogged(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	r.publish(t, "wine", only("wine"), route.Endpoint{Name: "empty"})
-	r.ask(t, "POST", "/invocations", goodBody, HeaderRequestID, "one", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
-	r.ask(t, "POST", "/invocations", `{"inputs":`)
-	r.backends[1].failWith(func(context.Context) error { return errBroken })
-	r.ask(t, "POST", "/invocations", gzipped(goodBody), "Content-Encoding", "gzip")
-	r.ask(t, "POST", "/endpoints/empty/invocations", goodBody)
-	r.ask(t, "POST", "/endpoints/wine/invocations", goodBody, HeaderTimeout, "soon")
-	r.ask(t, "POST", "/endpoints/made-up-by-client/invocations", goodBody)
-	r.ask(t, "POST", "/models/made-up/versions/1/invocations", goodBody)
-
-	type want struct {
-		key outcome.Key
-		n   uint64
-	}
-	arm := outcome.Key{Endpoint: "wine", Model: "wine", Version: 1, Stage: "Production", Arm: "prod"}
-	with := func(k outcome.Key, code int) outcome.Key { k.Code = code; return k }
-	for _, w := range []want{
-		{with(arm, 200), 1}, {with(arm, 400), 2}, {with(arm, 500), 1},
-		{outcome.Key{Endpoint: "empty", Code: 503}, 1}, {outcome.Key{Endpoint: UnknownEndpoint, Code: 404}, 2},
-	} {
-		if n := r.counted(func(k outcome.Key) bool { return k == w.key }); n != w.n {
-			t.Errorf("%+v counted %d times, want %d", w.key, n, w.n)
-		}
-	}
-	if n := r.counted(func(outcome.Key) bool { return true }); n != 7 {
-		t.Errorf("%d requests counted, want 7", n)
-	}
-
-	logged := r.log.all()
-	if len(logged) != 5 {
-		t.Fatalf("%d records, want 5: all but those to endpoints that do not exist", len(logged))
-	}
-	ok := logged[0]
-	if ok.RequestID != "one" || ok.Endpoint != "wine" || ok.Model != "wine" || ok.Version != 1 || ok.Stage != "Production" || ok.Arm != "prod" ||
-		ok.Status != 200 || ok.ErrorCode != "" || ok.Rows != 2 || string(ok.Request) != goodBody || string(ok.Response) != goodAnswer ||
-		ok.ContentType != "application/json" || ok.Bucket < 0 || ok.LatencyNS <= 0 || ok.TraceID[0] != 0x0a || ok.PredictionID[6]>>4 != 7 {
-		t.Errorf("record %+v", ok)
-	}
-	check := func(i, status int, code string, request string) {
-		l := logged[i]
-		if l.Status != status || l.ErrorCode != code || string(l.Request) != request || !strings.Contains(string(l.Response), code) {
-			t.Errorf("record %d: %d %s %q %q; want %d %s %q", i, l.Status, l.ErrorCode, l.Request, l.Response, status, code, request)
-		}
-	}
-	check(1, 400, "BAD_REQUEST", `{"inputs":`)
-	check(2, 500, "INTERNAL_ERROR", goodBody) // as it stood after decompression
-	check(3, 503, "TEMPORARILY_UNAVAILABLE", "")
-	check(4, 400, "INVALID_PARAMETER_VALUE", "")
-	if logged[3].Model != "" || logged[3].Version != 0 || logged[3].Bucket != -1 {
-		t.Errorf("a request that reached no arm is logged as %+v", logged[3])
-	}
-	ids := map[[16]byte]bool{}
-	for _, l := range logged {
-		ids[l.PredictionID] = true
-	}
-	if len(ids) != len(logged) {
-		t.Error("two records share a prediction id")
 	}
 }
 
@@ -591,17 +402,6 @@ func TestTablesSwapUnderLoad(t *testing.T) {
 	}
 }
 
-func TestDefaultWithNothingReadyIsCountedAsItself(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	r.publish(t, "", route.Endpoint{Name: "wine", Reason: "still loading"})
-	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 503 {
-		t.Fatalf("%d %s", a.status, a.body)
-	}
-	if n := r.counted(func(k outcome.Key) bool { return k == outcome.Key{Endpoint: "wine", Code: 503} }); n != 1 || len(r.log.all()) != 1 {
-		t.Errorf("counted %d times, logged %d times; want once each", n, len(r.log.all()))
-	}
-}
-
 func TestNotLoadedIs503(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	e := only("wine")
@@ -632,26 +432,3 @@ func TestSmallRoutes(t *testing.T) {
 }
 
 // panicLog panics: a broken recorder must not leak what a request holds.
-type panicLog struct{}
-
-func (panicLog) Record(*predlog.Record) { panic("log") }
-
-func TestPanicReleasesEverything(t *testing.T) {
-	r := newRig(t, rigOptions{log: panicLog{}})
-	r.publish(t, "", only("wine"))
-	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 500 {
-		t.Errorf("status %d, want 500", a.status)
-	}
-	if r.h.InFlight() != 0 || r.versions[1].held() != 0 {
-		t.Errorf("%d in flight, %d handles held", r.h.InFlight(), r.versions[1].held())
-	}
-}
-
-func TestClassifyKeepsCauses(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	c := &call{requestID: []byte("id")}
-	got := r.h.classify(c, errBroken)
-	if !errors.Is(got.Error, errBroken) {
-		t.Error("the cause is lost for the log")
-	}
-}

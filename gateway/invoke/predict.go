@@ -20,12 +20,12 @@ type target struct {
 }
 
 // pick chooses the arm.
-func (h *Handler) pick(c *call, v *view, stickyKey string) (err error) {
+func (h *Handler) pick(c *call, v *view) (err error) {
 	t := &c.aim
 	if t.model != "" {
 		c.decision, err = v.table.Resolve(t.model, t.by, t.version)
 	} else {
-		c.decision, err = v.table.Pick(t.endpoint, stickyKey, c.random[0])
+		c.decision, err = v.table.Pick(t.endpoint, view8(c.asked.stickyKey), c.random[0])
 	}
 	if err != nil {
 		return err

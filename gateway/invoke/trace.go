@@ -85,15 +85,15 @@ func ratioThreshold(ratio float64) uint64 {
 
 // startTrace decides whether the request is traced, before the SDK is touched, and starts its server span if so. The caller's choice is
 // honoured; without one, a share of SampleRatio is taken.
-func (h *Handler) startTrace(ctx context.Context, c *call, traceparent, tracestate []byte) context.Context {
-	tc, incoming := parseTraceparent(traceparent)
+func (h *Handler) startTrace(ctx context.Context, c *call) context.Context {
+	tc, incoming := parseTraceparent(c.asked.traceparent)
 	c.trace, c.traced = tc, incoming
 	if !h.opts.Tracing || incoming && !tc.sampled || !incoming && c.random[2] >= h.sampleAt {
 		return ctx
 	}
 	if incoming {
 		cfg := trace.SpanContextConfig{TraceID: tc.trace, SpanID: tc.span, TraceFlags: trace.FlagsSampled, Remote: true}
-		if state, err := trace.ParseTraceState(string(tracestate)); err == nil { // a broken state is dropped, as the recommendation has it
+		if state, err := trace.ParseTraceState(string(c.asked.tracestate)); err == nil { // a broken state is dropped, as the recommendation has it
 			cfg.TraceState = state
 		}
 		ctx = trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(cfg))

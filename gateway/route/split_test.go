@@ -26,7 +26,7 @@ func split(t testing.TB, salt string, arms ...Arm) *Table {
 // TestSplitAccuracy: R30. The 0.999 quantile of chi-square with one degree of freedom is 10.83.
 func TestSplitAccuracy(t *testing.T) {
 	const n = 1_000_000
-	for _, canary := range []int{5000, 1000, 100, 10, 1} {
+	for _, canary := range []int{1000, 100, 10} {
 		t.Run(fmt.Sprintf("%v percent", float64(canary)/100), func(t *testing.T) {
 			table := split(t, "", arm("stable", 1, FullWeight-canary), arm("canary", 2, canary))
 			rng := rand.New(rand.NewPCG(1, uint64(canary)))

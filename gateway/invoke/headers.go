@@ -1,0 +1,122 @@
+package invoke
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
+)
+
+// The headers that requests and answers carry, in canonical form.
+const (
+	HeaderEndpoint     = "X-Sluice-Endpoint"      // request: chooses at /invocations; answer: who answered
+	HeaderVersion      = "X-Sluice-Model-Version" // answer
+	HeaderArm          = "X-Sluice-Arm"           // answer
+	HeaderPrediction   = "X-Sluice-Prediction-Id" // answer: UUIDv7, ours, one per request
+	HeaderRequestID    = wire.HeaderRequestID     // both: the client's, or ours
+	HeaderTimeout      = "X-Sluice-Timeout-Ms"    // request: lowers the endpoint's deadline
+	HeaderPriority     = "X-Sluice-Priority"      // request: low, normal or high; who is turned away first under overload
+	HeaderStickyKey    = "X-Sluice-Sticky-Key"    // request: the same key gets the same arm
+	HeaderTraceparent  = "Traceparent"            // both
+	HeaderTracestate   = "Tracestate"             // request
+	HeaderServerTiming = "Server-Timing"          // answer
+)
+
+// The same for the engine, which would otherwise normalize them on every request. Read only.
+var (
+	keyEndpoint     = []byte(HeaderEndpoint)
+	keyVersion      = []byte(HeaderVersion)
+	keyArm          = []byte(HeaderArm)
+	keyPrediction   = []byte(HeaderPrediction)
+	keyRequestID    = []byte(HeaderRequestID)
+	keyTraceparent  = []byte(HeaderTraceparent)
+	keyServerTiming = []byte(HeaderServerTiming)
+)
+
+// asked is what a request's headers ask for. The slices alias the engine's memory.
+type asked struct {
+	endpoint, timeoutMS, stickyKey, priority []byte
+	requestID, traceparent, tracestate       []byte
+	// twice is the name of a header of ours that stands more than once; "" if none does.
+	twice string
+	seen  uint8 // which of ours stood already
+	trace uint8 // how often traceparent stood
+}
+
+// The headers of ours, as bits of asked.seen.
+const (
+	sawEndpoint = 1 << iota
+	sawTimeout
+	sawStickyKey
+	sawPriority
+)
+
+// read takes what it knows from the headers, in one pass; the engine has put their names into canonical form.
+func (a *asked) read(h *fasthttp.RequestHeader) {
+	for name, value := range h.All() {
+		switch string(name) { // no allocation
+		case HeaderEndpoint:
+			a.endpoint = a.first(sawEndpoint, HeaderEndpoint, value)
+		case HeaderTimeout:
+			a.timeoutMS = a.first(sawTimeout, HeaderTimeout, value)
+		case HeaderStickyKey:
+			a.stickyKey = a.first(sawStickyKey, HeaderStickyKey, value)
+		case HeaderPriority:
+			a.priority = a.first(sawPriority, HeaderPriority, value)
+		case HeaderRequestID:
+			a.requestID = value
+		case HeaderTraceparent:
+			if a.trace++; a.trace > 1 {
+				value = nil // two are as good as none (W3C Trace Context, section 3.2)
+			}
+			a.traceparent = value
+		case HeaderTracestate:
+			a.tracestate = value
+		}
+	}
+}
+
+// first notes that a header of ours stands, or stands again: two servers may each believe another one of the two.
+func (a *asked) first(bit uint8, name string, value []byte) []byte {
+	if a.seen&bit != 0 {
+		a.twice = name
+	}
+	a.seen |= bit
+	return value
+}
+
+// once refuses a request that has a header of ours twice.
+func (a *asked) once() error {
+	if a.twice != "" {
+		return mlflow.Invalidf("the header %s stands more than once", a.twice)
+	}
+	return nil
+}
+
+// timeout is what the request lowers its deadline to; 0 where it does not.
+func (a *asked) timeout() (time.Duration, error) {
+	if len(a.timeoutMS) == 0 {
+		return 0, nil
+	}
+	d, ok := timeoutMS(a.timeoutMS)
+	if !ok {
+		return 0, mlflow.Invalidf("the header %s is not a positive number of milliseconds, at most a day's", HeaderTimeout)
+	}
+	return d, nil
+}
+
+// room is how many requests may be under way for one of the request's priority to be let in.
+func (h *Handler) room(k *call) (int64, error) {
+	most := h.opts.MaxInFlight
+	switch string(k.asked.priority) {
+	case "", "normal":
+		return most - most/10, nil
+	case "low":
+		return most - most/2, nil
+	case "high":
+		return most, nil
+	}
+	return 0, mlflow.Invalidf("the header %s is not low, normal or high", HeaderPriority)
+}
