@@ -1,0 +1,59 @@
+package onnx_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"sluice/runtime/tensor"
+)
+
+// BenchmarkOverRaw reports what a single-row prediction costs over the bound session's own run. The three are interleaved in blocks of
+// 100 and the fastest block of each counts, so that a busy machine disturbs them alike: ns/raw, and predict/raw, handle/raw as ratios.
+func BenchmarkOverRaw(b *testing.B) {
+	m := manager(b, nil)
+	id := ids("wine")[0]
+	m.Aspire(ids("wine"))
+	if err := m.WaitReady(b.Context(), id); err != nil {
+		b.Fatal(err)
+	}
+	h, err := m.Acquire(id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Release()
+	backend := load(b, "wine")
+	raw, err := backend.Raw(1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer raw.Close()
+	all, _, _ := wineRows(b)
+	var in, out tensor.Batch
+	if err := in.CopyRows(all, 0, 1); err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	ways := []func() error{
+		raw.Once,
+		func() error { return backend.Predict(ctx, &in, nil, &out) },
+		func() error { return h.Predict(ctx, &in, nil, &out, nil) },
+	}
+	best := []float64{math.Inf(1), math.Inf(1), math.Inf(1)}
+	b.ReportAllocs()
+	for b.Loop() {
+		for i, way := range ways {
+			start := time.Now()
+			for range 100 {
+				if err := way(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			best[i] = min(best[i], float64(time.Since(start))/100)
+		}
+	}
+	b.ReportMetric(best[0], "ns/raw")
+	b.ReportMetric(best[1]/best[0], "predict/raw")
+	b.ReportMetric(best[2]/best[0], "handle/raw")
+}
