@@ -3,6 +3,8 @@ package payload
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -127,10 +129,16 @@ func FuzzCSV(f *testing.F) {
 }
 
 func FuzzParquet(f *testing.F) {
-	for _, b := range parquetBodies(f) {
-		if len(b) < maxFuzzBody {
-			f.Add(b)
+	seeds, err := filepath.Glob("testdata/parquet/*.parquet")
+	if err != nil || len(seeds) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, name := range seeds {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
 		}
+		f.Add(body)
 	}
 	plans := fuzzPlans()
 	f.Fuzz(func(t *testing.T, body []byte) {
