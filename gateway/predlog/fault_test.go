@@ -24,6 +24,7 @@ type smallDisk struct {
 	uncuttable        bool
 	freeErr           error
 	stall             chan struct{} // if set, every sync waits for it to be closed
+	stalled           bool          // a sync waits or has waited
 }
 
 func (d *smallDisk) files() *files {
@@ -83,6 +84,7 @@ func (f *smallFile) Write(p []byte) (int, error) {
 func (f *smallFile) Sync() error {
 	f.disk.mu.Lock()
 	stall := f.disk.stall
+	f.disk.stalled = stall != nil
 	f.disk.mu.Unlock()
 	if stall != nil {
 		<-stall
@@ -250,6 +252,8 @@ func TestStalledDisk(t *testing.T) {
 			disk := &smallDisk{root: dir, capacity: 1 << 40, stall: stall}
 			sink := newMemorySink(t)
 			l := open(t, dir, sink, &Options{SyncInterval: time.Millisecond, QueueBytes: 768 << 10, files: disk.files()})
+			l.Record(sample(t, 0))
+			eventually(t, "a sync that hangs", func() (hangs bool) { disk.set(func() { hangs = disk.stalled }); return hangs })
 			for i := 0; l.Stats().Dropped[QueueFull] == 0; i++ {
 				l.Record(sample(t, i))
 				if q := l.Stats().QueuedBytes; q > 768<<10 {

@@ -38,7 +38,7 @@ assert pandas.isna(failed.stage) and pandas.isna(failed.request) and pandas.isna
 assert failed.request_binary == b"\xff\xfe\x00" and failed.content_type == "application/octet-stream"
 assert frame.error_code.notna().sum() == 1
 
-for path in Path(folder).glob("*.parquet"):
+for path in Path(folder).glob("**/*.parquet"):
     footer = pyarrow.parquet.read_metadata(path)
     meta = {k.decode(): v.decode() for k, v in footer.metadata.items()}
     assert meta["sluice.format"] == "predlog/1" and meta["sluice.segment_id"] == path.stem, meta
