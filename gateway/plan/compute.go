@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 
 	"sluice/gateway"
@@ -231,7 +230,7 @@ func (c *computation) describe(entity gateway.ServedEntity, version int) route.A
 // hold decides whether the previous configuration's arms stay in the table. next is what the new configuration could have at once.
 func (c *computation) hold(e gateway.Endpoint, arms []arm, next []route.Arm) (served, bool) {
 	before, ok := c.prev.served[e.Name]
-	if !ok || reflect.DeepEqual(before.config, e.Config) {
+	if !ok || slices.Equal(before.config.ServedEntities, e.Config.ServedEntities) {
 		return served{}, false
 	}
 	waiting := slices.ContainsFunc(arms, func(a arm) bool { return a.entity.Weight > 0 && a.res.Version > 0 && a.serve == 0 })
@@ -295,7 +294,7 @@ func (c *computation) collectAspired() {
 // makeTable compiles the endpoints, or keeps the previous table if they are the same.
 func (c *computation) makeTable() error {
 	c.plan.Revision = c.prev.Revision
-	if c.prev.Table != nil && reflect.DeepEqual(c.prev.endpoints, c.plan.endpoints) {
+	if c.prev.Table != nil && slices.EqualFunc(c.prev.endpoints, c.plan.endpoints, sameRoutes) {
 		c.plan.Table = c.prev.Table
 		return nil
 	}
@@ -303,4 +302,14 @@ func (c *computation) makeTable() error {
 	var err error
 	c.plan.Table, err = route.NewTable(c.plan.Revision, c.plan.endpoints, c.in.DefaultEndpoint)
 	return err
+}
+
+// sameRoutes says whether two endpoints would make the same entry of a table.
+func sameRoutes(a, b route.Endpoint) bool {
+	return a.Name == b.Name && a.Reason == b.Reason && slices.EqualFunc(a.Arms, b.Arms, sameArm)
+}
+
+func sameArm(a, b route.Arm) bool {
+	return a.Name == b.Name && a.Servable == b.Servable && a.Stage == b.Stage && a.Weight == b.Weight &&
+		a.Stale == b.Stale && a.Reason == b.Reason && slices.Equal(a.Aliases, b.Aliases)
 }

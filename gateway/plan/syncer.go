@@ -227,12 +227,18 @@ func (s *Syncer) desired(ctx context.Context) (*Input, error) {
 
 // overlay replaces and adds records.
 func overlay(arms, newer []gateway.ArmRecord) []gateway.ArmRecord {
+	if len(newer) == 0 {
+		return arms
+	}
+	at := make(map[armKey]int, len(arms))
+	for i, r := range arms {
+		at[armKey{r.Endpoint, r.Arm}] = i
+	}
 	for _, r := range newer {
-		i := slices.IndexFunc(arms, func(a gateway.ArmRecord) bool { return a.Endpoint == r.Endpoint && a.Arm == r.Arm })
-		if i < 0 {
-			arms = append(arms, r)
-		} else {
+		if i, known := at[armKey{r.Endpoint, r.Arm}]; known {
 			arms[i] = r
+		} else {
+			arms = append(arms, r)
 		}
 	}
 	return arms
