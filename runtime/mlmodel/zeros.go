@@ -6,12 +6,12 @@ import (
 	"sluice/runtime/tensor"
 )
 
-// maxZeroElements bounds a generated tensor, whatever a signature declares.
+// maxZeroElements bounds a generated batch, whatever a signature declares.
 const maxZeroElements = 1 << 24
 
 // Zeros fills b with a batch of the given number of rows that fits the schema: zeros, empty texts, the epoch. Wildcards are rows on
 // the first axis and 1 on the others; a fixed first dimension stays what it is. Nested columns are empty JSON values.
-// Returns ErrSchema if a tensor would have over 16 million elements.
+// Returns ErrSchema if the batch would have over 16 million elements.
 func (s *Schema) Zeros(b *tensor.Batch, rows int) error {
 	if !s.IsTensor() {
 		return s.zeroTable(b, rows)
@@ -21,6 +21,7 @@ func (s *Schema) Zeros(b *tensor.Batch, rows int) error {
 		form = tensor.Named
 	}
 	b.Reset(form)
+	budget := int64(maxZeroElements)
 	for i := range s.Tensors {
 		spec := &s.Tensors[i]
 		shape := make([]int64, len(spec.Shape))
@@ -32,11 +33,12 @@ func (s *Schema) Zeros(b *tensor.Batch, rows int) error {
 					d = int64(rows)
 				}
 			}
-			if shape[j] = d; d > 0 && n > maxZeroElements/d {
+			if shape[j] = d; d > 0 && n > budget/d {
 				return fmt.Errorf("%w: shape %v is too large", ErrSchema, spec.Shape)
 			}
 			n *= d
 		}
+		budget -= n
 		b.AddColumn(spec.Name).Reset(spec.Type, shape...)
 	}
 	return b.CountRows()

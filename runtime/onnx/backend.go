@@ -102,13 +102,13 @@ func (b *Backend) RowWise() bool {
 // Sample fills batch with zeros for the model's inputs; free inner dimensions are guessed as 1.
 func (b *Backend) Sample(batch *tensor.Batch, rows int) (guessed bool, err error) {
 	batch.Reset(tensor.Named)
+	total := 0
 	for i := range b.inputs {
 		v := &b.inputs[i]
 		shape := slices.Clone(v.shape)
 		if !v.rank {
 			shape, guessed = []int64{-1}, true
 		}
-		n := 1
 		for j, d := range shape {
 			if d == -1 {
 				shape[j] = 1
@@ -117,11 +117,13 @@ func (b *Backend) Sample(batch *tensor.Batch, rows int) (guessed bool, err error
 				}
 				guessed = guessed || j > 0
 			}
-			if n *= int(shape[j]); n > 1<<24 {
-				return guessed, fmt.Errorf("input %q is too large for a warm-up: %v", v.name, v.shape)
-			}
 		}
-		batch.AddColumn(v.name).Reset(v.dtype, shape...)
+		if !affordable(shape, rows) || total > maxElements {
+			return guessed, fmt.Errorf("input %q is too large for a warm-up: %s", v.name, dims(v.shape))
+		}
+		t := batch.AddColumn(v.name)
+		t.Reset(v.dtype, shape...)
+		total += t.Len()
 	}
 	return guessed, batch.CountRows()
 }

@@ -34,7 +34,7 @@ func (b *Backend) predictGeneral(ctx context.Context, in *tensor.Batch, out *ten
 	}
 	outs := make([]ort.Value, len(b.outputs))
 	defer func() { destroyAll(outs) }()
-	if err := b.allocate(outs, feeds, rows); err != nil {
+	if err := b.allocate(outs, rows); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -59,11 +59,14 @@ func feedValue(t *tensor.Tensor) (ort.Value, error) {
 
 // allocate makes the outputs that ONNX Runtime's own allocation cannot hand over: 16-bit floats, of which the binding library copies
 // half. Those with free inner dimensions were widened when the model was loaded, so their shape is known here.
-func (b *Backend) allocate(outs []ort.Value, feeds []tensor.Tensor, rows int) error {
+func (b *Backend) allocate(outs []ort.Value, rows int) error {
 	for i := range b.outputs {
 		o := &b.outputs[i]
 		if o.maps || (o.dtype != tensor.Float16 && o.dtype != tensor.BFloat16) {
 			continue
+		}
+		if !affordable(o.shape, rows) {
+			return fmt.Errorf("output %q is too large: %s", o.name, dims(o.shape))
 		}
 		var t tensor.Tensor
 		v, err := newValue(&t, o.dtype, withRows(o.shape, rows))

@@ -254,6 +254,24 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// What a model declares is not allocated on its word.
+func TestDeclaredSizesAreBounded(t *testing.T) {
+	for _, model := range []string{"huge_input", "huge_half"} {
+		b := load(t, model)
+		var in, out tensor.Batch
+		if _, err := b.Sample(&in, 1); err == nil {
+			t.Errorf("%s: made a sample", model)
+		}
+		d := map[string]tensor.DType{"huge_input": tensor.Float32, "huge_half": tensor.Float16}[model]
+		in.Reset(tensor.Bare)
+		in.AddColumn("").Reset(d, 1, 3)
+		in.Rows = 1
+		if err := b.Predict(t.Context(), &in, nil, &out); !errors.Is(err, servable.ErrBadInput) {
+			t.Errorf("%s: got %v", model, err)
+		}
+	}
+}
+
 func TestExternalDataInsideTheFolder(t *testing.T) {
 	b := load(t, "external")
 	in := batchOf(tensor.Bare, "", shaped(tensor.Float32, make([]float32, 256), 1, 256))

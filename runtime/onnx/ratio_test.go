@@ -3,9 +3,13 @@ package onnx_test
 import (
 	"context"
 	"math"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"sluice/runtime/batch"
+	"sluice/runtime/servable"
 	"sluice/runtime/tensor"
 )
 
@@ -56,4 +60,40 @@ func BenchmarkOverRaw(b *testing.B) {
 	b.ReportMetric(best[0], "ns/raw")
 	b.ReportMetric(best[1]/best[0], "predict/raw")
 	b.ReportMetric(best[2]/best[0], "handle/raw")
+}
+
+// BenchmarkJoining compares 64 concurrent callers of a model that gains from batching, joined and passed through.
+func BenchmarkJoining(b *testing.B) {
+	for name, mode := range map[string]servable.Joining{"joined": servable.JoinAlways, "passed": servable.JoinNever, "measured": servable.JoinMeasured} {
+		b.Run(name, func(b *testing.B) {
+			m := manager(b, &servable.Options{Joining: mode})
+			id := ids("mlp")[0]
+			m.Aspire(ids("mlp"))
+			if err := m.WaitReady(b.Context(), id); err != nil {
+				b.Fatal(err)
+			}
+			h, err := m.Acquire(id)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer h.Release()
+			b.ReportAllocs()
+			var rows, calls atomic.Int64
+			b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+			b.RunParallel(func(pb *testing.PB) {
+				in, out := batchOf(tensor.Bare, "", shaped(tensor.Float32, make([]float32, 784), 1, 784)), new(tensor.Batch)
+				var timing batch.Timing
+				for pb.Next() {
+					if err := h.Predict(context.Background(), in, nil, out, &timing); err != nil {
+						b.Error(err)
+						return
+					}
+					rows.Add(int64(timing.BatchRows))
+					calls.Add(1)
+				}
+			})
+			b.ReportMetric(float64(rows.Load())/float64(max(calls.Load(), 1)), "rows/batch")
+			b.ReportMetric(map[bool]float64{true: 1}[h.Joins()], "joins")
+		})
+	}
 }

@@ -50,7 +50,41 @@ func (b *Backend) boundRows(in *tensor.Batch) (rows int, ok bool) {
 		}
 		rows = n
 	}
-	return rows, rows > 0
+	return rows, rows > 0 && b.affordable(rows)
+}
+
+// maxElements bounds what is allocated because a model declares it: the model's author may have written anything. What clients send,
+// and what ONNX Runtime makes of it, has its own bounds.
+const maxElements = 1 << 26
+
+// affordable reports whether a tensor of this shape, −1 standing for rows, has at most maxElements; it does not overflow.
+func affordable(shape []int64, rows int) bool {
+	n := int64(1)
+	for _, d := range shape {
+		if d == -1 {
+			d = int64(rows)
+		}
+		if d > 0 && n > maxElements/d {
+			return false
+		}
+		n *= d
+	}
+	return true
+}
+
+// affordable reports whether a binding for so many rows may be allocated.
+func (b *Backend) affordable(rows int) bool {
+	for i := range b.inputs {
+		if !affordable(b.inputs[i].shape, rows) {
+			return false
+		}
+	}
+	for _, shape := range *b.shapes.Load() {
+		if !affordable(shape, rows) {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *Backend) predictBound(ctx context.Context, in *tensor.Batch, rows int, out *tensor.Batch) error {

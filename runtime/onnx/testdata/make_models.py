@@ -142,6 +142,23 @@ def small_models():
     )
 
 
+def mlp_model():
+    """784-512-512-10 with constant weights that ONNX Runtime unfolds at load time: a model that gains from batching, in a small file."""
+    nodes, inits, last = [], [], "x"
+    for i, (rows, cols) in enumerate([(784, 512), (512, 512), (512, 10)]):
+        inits.append(numpy_helper.from_array(np.array([rows, cols], dtype=np.int64), f"shape{i}"))
+        weight = numpy_helper.from_array(np.array([1 / rows], dtype=np.float32))
+        nodes.append(helper.make_node("ConstantOfShape", [f"shape{i}"], [f"w{i}"], value=weight))
+        nodes.append(helper.make_node("MatMul", [last, f"w{i}"], [f"m{i}"]))
+        last = f"m{i}"
+        if i < 2:
+            nodes.append(helper.make_node("Relu", [last], [f"r{i}"]))
+            last = f"r{i}"
+    nodes[-1].output[0] = "y"
+    save("mlp", graph("mlp", nodes, [value("x", TensorProto.FLOAT, ["N", 784])], [value("y", TensorProto.FLOAT, ["N", 10])], inits),
+         tensors([("x", "float32", (-1, 784))], [("y", "float32", (-1, 10))]))
+
+
 def types_model():
     kinds = {"b": TensorProto.BOOL, "i1": TensorProto.INT8, "i2": TensorProto.INT16, "i4": TensorProto.INT32, "i8": TensorProto.INT64,
              "u1": TensorProto.UINT8, "u2": TensorProto.UINT16, "u4": TensorProto.UINT32, "u8": TensorProto.UINT64,
@@ -188,6 +205,13 @@ def external_models():
         (path / "MLmodel").write_text("\n".join(lines[:start] + lines[end:]) + "\n")
 
 
+def huge_models():
+    """Dimensions that nobody has the memory for: of an input, and of an output that is not what it says."""
+    f32, f16 = TensorProto.FLOAT, TensorProto.FLOAT16
+    for name, kind, inner, outer in (("huge_input", f32, 1 << 40, 1 << 40), ("huge_half", f16, 1 << 62, 1 << 62)):
+        save(name, graph(name, [helper.make_node("Identity", ["x"], ["y"])], [value("x", kind, ["N", inner])], [value("y", kind, ["N", outer])]))
+
+
 def broken_models():
     for name, content in (("not_onnx", b"this is a text, not a model\n"), ("truncated", (HERE / "wine" / "model.onnx").read_bytes()[:700])):
         path = HERE / name
@@ -230,8 +254,10 @@ def answers():
 if __name__ == "__main__":
     small_models()
     types_model()
+    mlp_model()
     slow_model()
     external_models()
     sklearn_models()
+    huge_models()
     broken_models()
     answers()
