@@ -12,6 +12,7 @@ type Input struct {
 	// Batch is the decoded rows. With a column signature: a Table with one column per column of the schema that the body had, in the
 	// schema's order, each of the schema's type and of shape [rows]. With a tensor signature: Bare or Named, in the schema's order.
 	// Without a signature: what pandas or NumPy would have inferred. Rows may be 0. It shares no memory with the body.
+	// Read it, or change it in place; do not make it a view of other tensors.
 	Batch tensor.Batch
 	// Params is the model's params with the body's values in place of defaults; nil if the model declares none. It may be shared with
 	// other requests: do not write to it.

@@ -131,9 +131,14 @@ func (c *cursor) float() (uint64, bool) {
 	if i == point || whole+i-point > 19 || i >= len(b) || b[i]|0x20 == 'e' {
 		return c.slowWord(tensor.Float64)
 	}
-	f, ok := scaled(m, point-i)
-	if !ok {
-		return c.slowWord(tensor.Float64)
+	f := float64(m)
+	if places := i - point; m < 1<<53 && places < len(pow10) {
+		f /= pow10[places]
+	} else {
+		var ok bool
+		if f, ok = scaled(m, -places); !ok {
+			return c.slowWord(tensor.Float64)
+		}
 	}
 	c.i = i
 	w := math.Float64bits(f)
@@ -296,9 +301,11 @@ func (p *Plan) complete(in *Input) bool {
 	return true
 }
 
-// storeOne is store for a column of one row.
+// storeOne is store for a column of one row. Usually the slot held the same column of an earlier row.
 func storeOne(t *tensor.Tensor, d tensor.DType, w uint64) {
-	t.ResetDirty(d, 1)
+	if t.Type != d || len(t.Shape) != 1 || t.Shape[0] != 1 {
+		t.ResetDirty(d, 1)
+	}
 	switch d {
 	case tensor.Float32:
 		tensor.Of[float32](t)[0] = float32(math.Float64frombits(w))

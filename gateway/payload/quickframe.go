@@ -116,20 +116,30 @@ func (p *Plan) quickRows(c *cursor, in *Input) int {
 }
 
 func (p *Plan) quickRow(c *cursor, in *Input) bool {
-	last := len(in.order) - 1
+	words := in.words
 	for k, i := range in.order {
+		if k > 0 {
+			if c.i < len(c.b) && c.b[c.i] == ',' {
+				c.i++
+			} else if !c.takeSpaced(',') {
+				return false
+			}
+		}
 		var w uint64
 		var ok bool
-		if i >= 0 {
-			w, ok = c.word(p.columns[i].dtype)
-		} else {
+		if i < 0 {
 			ok = c.scalar()
+		} else if d := p.columns[i].dtype; d.Float() {
+			w, ok = c.float()
+		} else {
+			w, ok = c.slowWord(d)
 		}
-		if !ok || (k < last && !c.take(',')) {
+		if !ok {
 			return false
 		}
-		in.words = append(in.words, w)
+		words = append(words, w)
 	}
+	in.words = words
 	return c.take(']')
 }
 
