@@ -461,6 +461,7 @@ func TestCalibrate(t *testing.T) {
 		{"gains", costly(100*time.Microsecond, time.Microsecond), rows(1, 2), true, ""},
 		{"cheap", costly(time.Microsecond, 0), rows(1), false, "costs 1µs only"},
 		{"linear", costly(0, 100*time.Microsecond), rows(1), false, "32 rows cost"},
+		{"slow", costly(time.Second, 0), rows(1), false, "too much to measure"},
 		{"mixes rows", mix, floats, false, "not independent"},
 		{"no rows", costly(0, 0), rows(), false, "no row axis"},
 		{"one row at a time", func(ctx context.Context, in *tensor.Batch, p map[string]any, out *tensor.Batch) error {

@@ -25,8 +25,8 @@ type Calibration struct {
 }
 
 // Calibrate measures p with the first row of sample, repeated, and decides whether joining pays: one row must cost at least 15 µs,
-// a row of thirty-two half of that or less, and the rows must be independent (joined rows answer what they answer alone). It takes
-// at most about budget; a model too slow to be measured within it is decided on fewer runs. Returns the Predictor's error if a single
+// a row of thirty-two half of that or less, and the rows must be independent (joined rows answer what they answer alone). A row
+// that costs over a tenth of budget is not measured further, and not joined: the measurement takes some budgets at most. Returns the Predictor's error if a single
 // row fails; a joined batch that fails is an answer (no joining), not an error.
 func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, budget time.Duration) (Calibration, error) {
 	var c Calibration
@@ -35,8 +35,13 @@ func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, budget ti
 		c.Reason = "the sample has no row axis"
 		return c, nil
 	}
+	start := time.Now()
 	if err := protect(p, ctx, &one, nil, &out); err != nil {
 		return c, err
+	}
+	if took := time.Since(start); took > budget/10 {
+		c.One, c.Reason = took, fmt.Sprintf("a row costs %v, too much to measure batches within %v", took, budget)
+		return c, nil
 	}
 	if why := independent(ctx, p, sample); why != "" {
 		c.Reason = why
