@@ -26,8 +26,8 @@ type Calibration struct {
 
 // Calibrate measures p with the first row of sample, repeated, and decides whether joining pays: one row must cost at least 15 µs,
 // a row of thirty-two half of that or less, and the rows must be independent (joined rows answer what they answer alone). A row
-// that costs over a tenth of budget is not measured further, and not joined: the measurement takes some budgets at most. Returns the Predictor's error if a single
-// row fails; a joined batch that fails is an answer (no joining), not an error.
+// that costs over a tenth of budget is not measured further, and not joined: the measurement takes some budgets at most. Returns the
+// Predictor's error if a single row fails; a joined batch that fails is an answer (no joining), not an error.
 func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, budget time.Duration) (Calibration, error) {
 	var c Calibration
 	var one, out tensor.Batch
