@@ -10,6 +10,7 @@ server is started. It reads stdin to its end and knows nothing of Sluice.
 import base64
 import json
 import logging
+import os
 import sys
 import warnings
 
@@ -77,3 +78,7 @@ def answer(case):
 
 for line in sys.stdin:
     print(json.dumps(answer(json.loads(line))), flush=True)
+
+# Arrow's threads may outlive the interpreter and abort the process on its way out.
+sys.stdout.flush()
+os._exit(0)
