@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"slices"
+
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/tracking/mlflow"
@@ -14,7 +16,7 @@ type refusal struct {
 }
 
 // refusals is the written list of what is not served. Paths below /api and /ajax-api stand with their version; "*" ends a tree.
-// A route that is served must not stand here; the house test compares both with MLflow's own table.
+// Where one method of a path is served, the others are refused.
 var refusals = []refusal{
 	{"2.0/mlflow/traces", "Traces are not stored yet."},
 	{"2.0/mlflow/traces/*", "Traces are not stored yet."},
@@ -50,6 +52,10 @@ var refusals = []refusal{
 // Refused returns routes that answer NOT_IMPLEMENTED with the reason for every known call that is not served. Mount it after all
 // other routes, so that it catches only what nobody else has.
 func (a *API) Refused() []wire.Route {
+	served := map[string]bool{}
+	for _, r := range a.Routes() {
+		served[r.Method+" "+r.Path] = true
+	}
 	var all []wire.Route
 	for _, r := range refusals {
 		paths := []string{"/api/" + r.path, "/ajax-api/" + r.path}
@@ -60,7 +66,7 @@ func (a *API) Refused() []wire.Route {
 			all = append(all, refuse(p, r.reason)...)
 		}
 	}
-	return all
+	return slices.DeleteFunc(all, func(r wire.Route) bool { return served[r.Method+" "+r.Path] })
 }
 
 func refuse(path, reason string) []wire.Route {

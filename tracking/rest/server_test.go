@@ -73,6 +73,9 @@ func (s *server) listen(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- app.Listener(ln) }()
 	t.Cleanup(func() { must(t, app.Shutdown()); must(t, <-done) })
+	if res, _ := s.raw(t, request("GET", "/health", "", "")); res.StatusCode != http.StatusOK { // Shutdown needs a server that runs
+		t.Fatalf("not healthy: %d", res.StatusCode)
+	}
 }
 
 type testWriter struct{ t *testing.T }

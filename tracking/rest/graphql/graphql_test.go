@@ -1,0 +1,111 @@
+package graphql_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"context"
+	"sluice/tracking/rest/graphql"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	const doc = "# comment\nquery Q($d: [In!]! , $n: Int) @component(name: \"a b\") {\n  a: first(input: $d) { x, y { z } }\n  second(input: {s: \"q\\\"}\", n: -1.5, list: [1, RED, true, null], o: {}}) @client { __typename }\n}"
+	op, err := graphql.Parse(doc, "Q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := graphql.Operation{Kind: "query", Name: "Q", Select: []graphql.Field{
+		{Name: "first", Key: "a", Args: map[string]graphql.Value{"input": {Variable: "d"}}, Select: []graphql.Field{
+			{Name: "x", Key: "x"}, {Name: "y", Key: "y", Select: []graphql.Field{{Name: "z", Key: "z"}}},
+		}},
+		{Name: "second", Key: "second", Args: map[string]graphql.Value{"input": {JSON: []byte(`{"s":"q\"}","n":-1.5,"list":[1,"RED",true,null],"o":{}}`)}},
+			Select: []graphql.Field{{Name: "__typename", Key: "__typename"}}},
+	}}
+	if !reflect.DeepEqual(op, want) {
+		t.Errorf("got  %+v\nwant %+v", op, want)
+	}
+	if op, err := graphql.Parse("{ a }", ""); err != nil || op.Kind != "query" {
+		t.Errorf("short form: %+v, %v", op, err)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for name, doc := range map[string]string{
+		"nothing": "", "no selection": "query Q", "open": "{ a { b ", "empty selection": "{ a {} }", "fragment": "{ ...F }", "inline": "{ ... on T { a } }",
+		"subscription": "subscription { a }", "skip": "{ a @skip(if: true) }", "default": "query Q($a: Int = 1) { a }", "block string": `{ a(b: """x""") }`,
+		"character": "{ a; }", "deep": strings.Repeat("{a", 40) + strings.Repeat("}", 40), "deep value": "{ a(b: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + ") }",
+		"many": "{" + strings.Repeat(" a", 600) + "}", "eleven roots": "{ a b c d e f g h i j k }", "eleven aliases": "{ a:x b:x c:x d:x e:x f:x g:x h:x i:x j:x k:x }",
+		"long": "{ a }" + strings.Repeat(" ", 70_000), "two": "{ a } { b }", "variable inside": "{ a(b: [$x]) }", "open string": "{ a(b: \"x) }",
+	} {
+		if op, err := graphql.Parse(doc, ""); err == nil {
+			t.Errorf("%s: accepted as %+v", name, op)
+		}
+	}
+	if _, err := graphql.Parse("query A { a }", "B"); err == nil {
+		t.Error("an operation that is not there was found")
+	}
+}
+
+func TestProject(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	called := false
+	tree := graphql.Object{"__typename": "T", "a": 1, "none": nil, "o": graphql.Object{"b": "x", "c": 2},
+		"list": []graphql.Object{{"b": 1}, {"b": 2}},
+		"lazy": graphql.Lazy(func(context.Context) (any, error) { called = true; return graphql.Object{"b": 3}, nil }),
+		"bad":  graphql.Lazy(func(context.Context) (any, error) { return nil, boom }),
+	}
+	project := func(doc string) (string, error) {
+		op, err := graphql.Parse(doc, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := graphql.Project(t.Context(), tree, op.Select)
+		b, _ := json.Marshal(v)
+		return string(b), err
+	}
+	if got, err := project("{ k: a none o { b } list { b } }"); err != nil || got != `{"k":1,"list":[{"b":1},{"b":2}],"none":null,"o":{"b":"x"}}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if called {
+		t.Error("a field was resolved that nobody asked for")
+	}
+	if got, err := project("{ lazy { b } }"); err != nil || got != `{"lazy":{"b":3}}` {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := project("{ bad { b } }"); !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+	for _, doc := range []string{"{ zz }", "{ a { b } }", "{ o }", "{ list }"} {
+		if got, err := project(doc); err == nil {
+			t.Errorf("%s: got %s", doc, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"{ a }", "query Q($d: In!) @c(name: \"x\") { a(input: $d) { b } }", "{ a(b: {c: [1, RED, \"x\"]}) }", "mutation { x: y }", "{ ...F }"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		op, err := graphql.Parse(doc, "")
+		if err != nil {
+			return
+		}
+		if len(op.Select) == 0 {
+			t.Fatalf("%q: an operation without fields", doc)
+		}
+		for _, field := range op.Select {
+			for name, v := range field.Args {
+				if v.JSON != nil && !json.Valid(v.JSON) {
+					t.Fatalf("%q: argument %s is not JSON: %s", doc, name, v.JSON)
+				}
+			}
+		}
+	})
+}

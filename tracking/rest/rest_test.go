@@ -1,0 +1,165 @@
+package rest_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sluice/tracking/mlflow"
+	"sluice/tracking/rest"
+	"sluice/tracking/sqldb/sqldbtest"
+	"sluice/tracking/wire"
+)
+
+func versionSource(uris map[string]string) rest.VersionSource {
+	return func(_ context.Context, name, _ string) (string, error) {
+		if uri, ok := uris[name]; ok {
+			return uri, nil
+		}
+		return "", mlflow.Missingf("Registered Model with name=%s not found", name)
+	}
+}
+
+// presence is a store that has traces or not.
+type presence struct {
+	traces bool
+	err    error
+}
+
+func (p presence) HasTraces(context.Context) (bool, error)   { return p.traces, p.err }
+func (p presence) HasDatasets(context.Context) (bool, error) { return false, p.err }
+
+func TestEmptyAnswersAreTheTruth(t *testing.T) {
+	t.Parallel()
+	search := request("POST", "/ajax-api/3.0/mlflow/traces/search", "Content-Type: application/json\r\n", `{"max_results":5}`)
+	for _, c := range []struct {
+		name   string
+		opts   *rest.Options
+		status int
+		body   string
+	}{
+		{"nobody knows", nil, 501, "NOT_IMPLEMENTED"},
+		{"there are none", &rest.Options{Presence: presence{}}, 200, "{}"},
+		{"there are some", &rest.Options{Presence: presence{traces: true}}, 501, "does not serve traces yet"},
+		{"the store is broken", &rest.Options{Presence: presence{err: errors.New("disk")}}, 500, "INTERNAL_ERROR"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if res, body := newServer(t, c.opts).raw(t, search); res.StatusCode != c.status || !strings.Contains(body, c.body) {
+				t.Errorf("got %d %s", res.StatusCode, body)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	for _, target := range []string{"GET /api/3.0/mlflow/traces/tr-1", "POST /api/3.0/mlflow/gateway/secrets/create", "POST /v1/traces", "GET /ajax-api/3.0/mlflow/assistant/config"} {
+		method, path, _ := strings.Cut(target, " ")
+		if res, body := s.raw(t, request(method, path, "", "")); res.StatusCode != 501 || !strings.Contains(body, "NOT_IMPLEMENTED") {
+			t.Errorf("%s: got %d %s", target, res.StatusCode, body)
+		}
+	}
+	if res, body := s.raw(t, request("GET", "/api/2.0/mlflow/nothing", "", "")); res.StatusCode != 404 || !strings.Contains(body, "ENDPOINT_NOT_FOUND") {
+		t.Errorf("an unknown route: %d %s", res.StatusCode, body)
+	}
+}
+
+// Every row has what the app demands of it, and none stands twice.
+func TestRoutesAreComplete(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range append(newServer(t, nil).api.Routes(), newServer(t, nil).api.Refused()...) {
+		key := r.Method + " " + r.Path
+		if seen[key] || r.Permission == "" || strings.Count(r.Audit, ".") < 1 || r.Handler == nil || r.Path[0] != '/' {
+			t.Errorf("%s: twice or incomplete (%s, %s)", key, r.Permission, r.Audit)
+		}
+		seen[key] = true
+		if r.Permission == wire.Public && r.Method != "GET" {
+			t.Errorf("%s is public", key)
+		}
+	}
+}
+
+func TestWebUI(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	script := strings.Repeat("console.log('x');", 1000)
+	write(t, filepath.Join(dir, "index.html"), "<!doctype html><html><head><title>MLflow</title></head><body></body></html>")
+	write(t, filepath.Join(dir, "static", "js", "main.c2f5f8d4.js"), script)
+	write(t, filepath.Join(dir, "favicon.ico"), "icon")
+	write(t, filepath.Join(filepath.Dir(dir), "secret.js"), "secret")
+	must(t, os.Symlink("../secret.js", filepath.Join(dir, "link.js")))
+	s := newServer(t, &rest.Options{UIDir: dir})
+
+	res, body := s.raw(t, request("GET", "/", "", ""))
+	if res.StatusCode != 200 || !strings.Contains(body, "<head><script>") || !strings.Contains(body, "localStorage") || !strings.Contains(body, "<title>MLflow") {
+		t.Errorf("/: %d %s", res.StatusCode, body)
+	}
+	if res.Header.Get("Cache-Control") != "no-cache" || res.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("/: %v", res.Header)
+	}
+	if again, _ := s.raw(t, request("GET", "/", "If-None-Match: "+res.Header.Get("ETag")+"\r\n", "")); again.StatusCode != 304 {
+		t.Errorf("/ again: %d", again.StatusCode)
+	}
+	for range 2 { // from the disk, then from memory
+		res, body = s.raw(t, request("GET", "/static-files/static/js/main.c2f5f8d4.js", "Accept-Encoding: gzip, deflate, br\r\n", ""))
+		if res.Header.Get("Content-Encoding") != "gzip" || len(body) > len(script)/4 || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" ||
+			res.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("script: %d bytes, %v", len(body), res.Header)
+		}
+		if _, body = s.raw(t, request("GET", "/static-files/static/js/main.c2f5f8d4.js", "", "")); body != script {
+			t.Errorf("script without gzip: %d bytes", len(body))
+		}
+	}
+	if res, body = s.raw(t, request("GET", "/static-files/favicon.ico", "", "")); body != "icon" || res.Header.Get("Content-Type") != "image/x-icon" {
+		t.Errorf("icon: %q %v", body, res.Header)
+	}
+	for _, p := range []string{"zz.js", "static", "static/js", "..%2fsecret.js", "%2e%2e/secret.js", "../secret.js", "link.js", "", "static/js/..%2f..%2findex.html%00"} {
+		if res, body := s.raw(t, request("GET", "/static-files/"+p, "", "")); res.StatusCode != 404 && res.StatusCode != 400 || strings.Contains(body, "secret\n") {
+			t.Errorf("%s: %d %s", p, res.StatusCode, body)
+		}
+	}
+}
+
+func TestWithoutWebUI(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"", filepath.Join(t.TempDir(), "none")} {
+		s := newServer(t, &rest.Options{UIDir: dir})
+		if res, body := s.raw(t, request("GET", "/", "", "")); res.StatusCode != 200 || !strings.Contains(body, "make setup") {
+			t.Errorf("got %d %s", res.StatusCode, body)
+		}
+		if res, _ := s.raw(t, request("GET", "/static-files/x.js", "", "")); res.StatusCode != 404 {
+			t.Errorf("got %d", res.StatusCode)
+		}
+	}
+	if _, err := rest.New(nil, nil, &rest.Options{UIDir: t.TempDir()}); err == nil {
+		t.Error("a folder without index.html was taken for a UI")
+	}
+}
+
+// The UI that the set-up fetches can be served: its page has the place for our presets and its files are found.
+func TestRealWebUI(t *testing.T) {
+	t.Parallel()
+	python := sqldbtest.PythonPath(t)
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(filepath.Dir(python)), "lib", "python3*", "site-packages", "mlflow", "server", "js", "build"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("MLflow's UI is not in the environment of %s: run make setup", python)
+	}
+	s := newServer(t, &rest.Options{UIDir: found[0]})
+	_, page := s.raw(t, request("GET", "/", "", ""))
+	scripts := regexp.MustCompile(`(?:src|href)="\.?/?(static-files/[^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(scripts) < 2 || strings.Index(page, "localStorage") > strings.Index(page, "static-files/static/js") {
+		t.Fatalf("the page names %d files: %s", len(scripts), page)
+	}
+	for _, m := range scripts {
+		if res, body := s.raw(t, request("GET", "/"+m[1], "Accept-Encoding: gzip\r\n", "")); res.StatusCode != 200 || len(body) == 0 {
+			t.Errorf("%s: %d", m[1], res.StatusCode)
+		}
+	}
+}
