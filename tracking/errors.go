@@ -21,6 +21,12 @@ func ExperimentExists(name string) error {
 	return mlflow.Errorf(mlflow.ResourceAlreadyExists, "Experiment(name=%s) already exists.", name)
 }
 
+// ExperimentNameTaken is BAD_REQUEST for a rename to a name that another experiment has; MLflow keeps RESOURCE_ALREADY_EXISTS for
+// creation.
+func ExperimentNameTaken(name string) error {
+	return mlflow.Errorf(mlflow.BadRequest, "Experiment(name=%s) already exists.", name)
+}
+
 // ExperimentNotActive is INVALID_PARAMETER_VALUE for a write below a deleted experiment.
 func ExperimentNotActive(id string, stage Lifecycle) error {
 	return mlflow.Invalidf("The experiment %s must be in the 'active' state. Current state is %s.", id, stage)
@@ -42,6 +48,11 @@ func RunNotActive(id string, stage Lifecycle) error {
 // UnknownLoggedModel is RESOURCE_DOES_NOT_EXIST for a logged model id.
 func UnknownLoggedModel(id string) error {
 	return mlflow.Missingf("Logged model with ID '%s' not found.", id)
+}
+
+// MetricOfUnknownModel is BAD_REQUEST for a metric that names a logged model which is not there.
+func MetricOfUnknownModel(id string) error {
+	return mlflow.Errorf(mlflow.BadRequest, "Logged model with ID '%s' not found.", id)
 }
 
 // ParamConflict is a param that was logged with one value and then with another.

@@ -102,7 +102,7 @@ func (s *Service) SearchExperiments(ctx context.Context, q ExperimentQuery) (Exp
 }
 
 // RenameExperiment changes the name. Returns RESOURCE_DOES_NOT_EXIST for an unknown experiment, INVALID_STATE for a deleted one,
-// RESOURCE_ALREADY_EXISTS for a name that is taken.
+// BAD_REQUEST for a name that is taken.
 func (s *Service) RenameExperiment(ctx context.Context, id, name string) error {
 	if err := checkExperimentName(name); err != nil {
 		return err

@@ -35,7 +35,7 @@ type ExperimentWriter interface {
 	// CreateExperiment stores e and returns its id. An empty e.ID lets the store choose; an empty e.ArtifactLocation becomes
 	// location(id). Returns ExperimentExists if the name (also of a deleted experiment) or the id is taken.
 	CreateExperiment(ctx context.Context, e Experiment, location func(id string) string) (id string, err error)
-	// RenameExperiment returns INVALID_STATE for a deleted experiment and ExperimentExists for a taken name.
+	// RenameExperiment returns INVALID_STATE for a deleted experiment and ExperimentNameTaken for a taken name.
 	RenameExperiment(ctx context.Context, id, name string, at int64) error
 	// DeleteExperiment soft-deletes an active experiment and all its runs, with one time for all; a deleted one is unknown.
 	DeleteExperiment(ctx context.Context, id string, at int64) error
@@ -74,7 +74,7 @@ type RunWriter interface {
 	// LogBatch writes metrics, params and tags, all or nothing. Params that stand with the same value are left alone, with another
 	// one it returns *ParamConflictError. A metric equal in key, timestamp, step and value is stored once. The latest value of
 	// a key is the greatest by step, timestamp and value (NaN counts as 0). The tag RunNameTag renames the run; of two tags with
-	// one key the later wins. A metric with a ModelID is stored under that model too; an unknown model is UnknownLoggedModel.
+	// one key the later wins. A metric with a ModelID is stored under that model too; an unknown model is MetricOfUnknownModel.
 	LogBatch(ctx context.Context, runID string, b Batch) error
 	// DeleteTag returns RESOURCE_DOES_NOT_EXIST if the tag is not there.
 	DeleteTag(ctx context.Context, runID, key string) error

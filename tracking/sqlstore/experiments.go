@@ -235,7 +235,7 @@ func (s *Store) RenameExperiment(ctx context.Context, id, name string, at int64)
 		return err
 	})
 	if sqldb.IsUniqueViolation(err) {
-		return tracking.ExperimentExists(name)
+		return tracking.ExperimentNameTaken(name)
 	}
 	return err
 }

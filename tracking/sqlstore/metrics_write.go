@@ -145,7 +145,7 @@ func (s *Store) writeModelMetrics(ctx context.Context, tx *sqldb.Tx, run trackin
 	return err
 }
 
-// modelsExist returns UnknownLoggedModel for the first id without a row.
+// modelsExist returns MetricOfUnknownModel for the first id without a row.
 func modelsExist(ctx context.Context, tx *sqldb.Tx, ids []string) error {
 	have := make(map[string]bool, len(ids))
 	query := "SELECT model_id FROM logged_models WHERE model_id IN (%s)"
@@ -157,7 +157,7 @@ func modelsExist(ctx context.Context, tx *sqldb.Tx, ids []string) error {
 	})
 	for _, id := range ids {
 		if err == nil && !have[id] {
-			return tracking.UnknownLoggedModel(id)
+			return tracking.MetricOfUnknownModel(id)
 		}
 	}
 	return err

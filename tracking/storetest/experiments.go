@@ -49,7 +49,7 @@ var experimentCases = []testCase{
 		f.must(f.svc.DeleteExperiment(f.ctx, id))
 		_, err = f.svc.CreateExperiment(f.ctx, tracking.ExperimentSpec{Name: "taken"})
 		f.refused(err, mlflow.ResourceAlreadyExists)
-		f.refused(f.svc.RenameExperiment(f.ctx, f.experiment("other"), "taken"), mlflow.ResourceAlreadyExists)
+		f.refused(f.svc.RenameExperiment(f.ctx, f.experiment("other"), "taken"), mlflow.BadRequest)
 	}},
 	{"rename moves the time, deleted ones refuse", func(f *fixture) {
 		id := f.experiment("old")

@@ -59,10 +59,13 @@ var modelCases = []testCase{
 		f.refused(err, mlflow.InvalidParameterValue)
 		for _, err := range []error{
 			f.svc.DeleteLoggedModel(f.ctx, "m-nope"), f.svc.SetLoggedModelTags(f.ctx, "m-nope", nil), f.svc.DeleteLoggedModelTag(f.ctx, "m-nope", "k"),
-			f.svc.LogLoggedModelParams(f.ctx, "m-nope", nil), f.svc.LogMetric(f.ctx, f.run("r"), tracking.Metric{Key: "m", ModelID: "m-nope"}),
+			f.svc.LogLoggedModelParams(f.ctx, "m-nope", nil),
 		} {
 			f.refused(err, mlflow.ResourceDoesNotExist)
 		}
+		run := f.run("r")
+		f.refused(f.svc.LogMetric(f.ctx, run, tracking.Metric{Key: "m", ModelID: "m-nope"}), mlflow.BadRequest)
+		equal(f, len(f.history(run, "m")), 0, "history of the refused metric")
 	}},
 	{"finalize and delete move the time", func(f *fixture) {
 		id := f.model("m")
