@@ -92,7 +92,9 @@ func TestRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []string
 		b := one(&Options{ConsecutiveFailures: 1, OpenFor: 5 * time.Second, HalfOpenRequests: 2,
-			OnChange: func(k Key, from, to State) { changes = append(changes, fmt.Sprintf("%v %v→%v", k.Endpoint, from, to)) }})
+			OnChange: func(k Key, from, to State) {
+				changes = append(changes, fmt.Sprintf("%v %v→%v", k.Endpoint, from, to))
+			}})
 		call(b, errModel)
 		time.Sleep(4 * time.Second)
 		if ran, _ := call(b, nil); ran {

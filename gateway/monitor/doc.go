@@ -3,7 +3,7 @@
 //
 // It owns the serving runs: for each endpoint the experiment "serving/<endpoint>", and in it one run for each model version that the
 // endpoint serves, with metrics over time (from gateway/outcome), prediction log segments as artifacts (it is predlog's Sink) and links
-// in both directions. cmd wires it: New, then predlog.Open with it as the Sink, then Start; plan's publications are told to Routed; Close
+// in both directions. It is called by cmd, which wires it: New, then predlog.Open with it as the Sink, then Start; plan's publications are told to Routed; Close
 // after the log's. It must not know HTTP, SQL or how a prediction is made, and is never on the request path.
 //
 // # What stands where
