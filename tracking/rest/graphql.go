@@ -157,25 +157,26 @@ func graphExperimentOf(e tracking.Experiment) graphql.Object {
 	return graphql.Object{
 		"__typename": "MlflowExperiment", "experimentId": e.ID, "name": e.Name, "artifactLocation": e.ArtifactLocation,
 		"lifecycleStage": e.Lifecycle, "lastUpdateTime": long(e.UpdatedMS), "creationTime": long(e.CreatedMS),
-		"effectiveTraceArchivalRetention": "", "workspace": "default", "tags": graphTags(e.Tags),
+		"effectiveTraceArchivalRetention": "", "workspace": "default", "tags": graphPairs("MlflowExperimentTag", e.Tags),
 	}
 }
 
 // long is GraphQL's LongString: a 64-bit integer as text, which JavaScript can't round.
 func long(n int64) string { return fmt.Sprint(n) }
 
-func graphTags[T ~struct{ Key, Value string }](tags []T) []graphql.Object {
+// graphPairs makes objects of the type from keys and values.
+func graphPairs[T ~struct{ Key, Value string }](typename string, tags []T) []graphql.Object {
 	list := make([]graphql.Object, len(tags))
 	for i, t := range tags {
 		kv := struct{ Key, Value string }(t)
-		list[i] = graphql.Object{"key": kv.Key, "value": kv.Value}
+		list[i] = graphql.Object{"__typename": typename, "key": kv.Key, "value": kv.Value}
 	}
 	return list
 }
 
 // graphMetric has null for values that GraphQL's Float can't hold.
 func graphMetric(key string, value float64, timestampMS, step int64) graphql.Object {
-	o := graphql.Object{"key": key, "value": value, "timestamp": long(timestampMS), "step": long(step)}
+	o := graphql.Object{"__typename": "MlflowMetric", "key": key, "value": value, "timestamp": long(timestampMS), "step": long(step)}
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		o["value"] = nil
 	}

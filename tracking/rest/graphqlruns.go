@@ -73,7 +73,7 @@ func graphRunOf(r tracking.Run) graphql.Object {
 	return graphql.Object{
 		"__typename": "MlflowRunExtension",
 		"info":       graphInfo(r.Info),
-		"data":       graphql.Object{"__typename": "MlflowRunData", "metrics": metrics, "params": graphTags(r.Data.Params), "tags": graphTags(r.Data.Tags)},
+		"data":       graphql.Object{"__typename": "MlflowRunData", "metrics": metrics, "params": graphPairs("MlflowParam", r.Data.Params), "tags": graphPairs("MlflowRunTag", r.Data.Tags)},
 		"inputs":     graphInputs(r.Inputs),
 		"outputs":    graphOutputs(r.Outputs),
 	}
@@ -89,23 +89,24 @@ func graphInfo(i tracking.RunInfo) graphql.Object {
 func graphInputs(in tracking.RunInputs) graphql.Object {
 	datasets, models := make([]graphql.Object, len(in.Datasets)), make([]graphql.Object, len(in.Models))
 	for i, d := range in.Datasets {
-		datasets[i] = graphql.Object{"tags": graphTags(d.Tags), "dataset": graphql.Object{
-			"name": d.Dataset.Name, "digest": d.Dataset.Digest, "sourceType": d.Dataset.SourceType, "source": d.Dataset.Source,
+		datasets[i] = graphql.Object{"__typename": "MlflowDatasetInput", "tags": graphPairs("MlflowInputTag", d.Tags), "dataset": graphql.Object{
+			"__typename": "MlflowDataset",
+			"name":       d.Dataset.Name, "digest": d.Dataset.Digest, "sourceType": d.Dataset.SourceType, "source": d.Dataset.Source,
 			"schema": d.Dataset.Schema, "profile": d.Dataset.Profile,
 		}}
 	}
 	for i, m := range in.Models {
-		models[i] = graphql.Object{"modelId": m.ModelID}
+		models[i] = graphql.Object{"__typename": "MlflowModelInput", "modelId": m.ModelID}
 	}
-	return graphql.Object{"datasetInputs": datasets, "modelInputs": models}
+	return graphql.Object{"__typename": "MlflowRunInputs", "datasetInputs": datasets, "modelInputs": models}
 }
 
 func graphOutputs(out []tracking.ModelOutput) graphql.Object {
 	models := make([]graphql.Object, len(out))
 	for i, m := range out {
-		models[i] = graphql.Object{"modelId": m.ModelID, "step": long(m.Step)}
+		models[i] = graphql.Object{"__typename": "MlflowModelOutput", "modelId": m.ModelID, "step": long(m.Step)}
 	}
-	return graphql.Object{"modelOutputs": models}
+	return graphql.Object{"__typename": "MlflowRunOutputs", "modelOutputs": models}
 }
 
 // RunVersions returns the model versions that came from the given runs, in any order.
