@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+
+	"sluice/gateway/auth"
+	"sluice/tracking/wire"
+)
+
+const (
+	// readTimeout bounds the arrival of a request's head and body, so that slow senders do not hold connections; artifact uploads get longer.
+	readTimeout       = 60 * time.Second
+	uploadReadTimeout = 6 * time.Hour
+	idleTimeout       = 2 * time.Minute
+	maxHeadBytes      = 32 << 10
+	maxConnections    = 64 << 10
+	// bufferedBody is how much of a body the engine may hold before the handler reads; larger bodies are streamed.
+	bufferedBody = 64 << 10
+)
+
+// newFiber returns the HTTP engine with everything that stands before the routes.
+func newFiber(log *slog.Logger, guard fiber.Handler) *fiber.App {
+	app := fiber.New(fiber.Config{
+		AppName:               "sluice",
+		DisableStartupMessage: true,
+		StreamRequestBody:     true,
+		BodyLimit:             bufferedBody,
+		// A multipart upload of an artifact is bytes like any other; nothing may read it before the caller is known.
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               maxHeadBytes,
+		ReadTimeout:                  readTimeout,
+		IdleTimeout:                  idleTimeout,
+		Concurrency:                  maxConnections,
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		ErrorHandler:                 wire.ErrorHandler(log),
+	})
+	app.Server().HeaderReceived = longerForUploads
+	app.Server().NoDefaultServerHeader = true
+	app.Use(wire.RequestID(uuid.NewString), wire.Recover(log), guard)
+	return app
+}
+
+var uploadPath = []byte("/mlflow-artifacts/artifacts/")
+
+func longerForUploads(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.IsPut() && bytes.Contains(h.RequestURI(), uploadPath) {
+		return fasthttp.RequestConfig{ReadTimeout: uploadReadTimeout}
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// mount adds every route behind its permission, and what is refused behind all of them. A row without a permission, an audit name or a
+// handler, or a second row that serves one method and path, is a programming error that the server refuses to start with.
+func mount(app *fiber.App, served, refused []wire.Route, authority *auth.Authority) error {
+	seen := map[string]bool{}
+	for i, r := range slices.Concat(served, refused) {
+		at := r.Method + " " + r.Path
+		if r.Permission == "" || r.Audit == "" || r.Handler == nil {
+			return fmt.Errorf("route %s has no permission, audit name or handler", at)
+		}
+		if seen[at] {
+			if i < len(served) {
+				return fmt.Errorf("route %s is there twice", at)
+			}
+			continue // a refusal of a whole tree, in which this one is served
+		}
+		seen[at] = true
+		app.Add(r.Method, r.Path, authority.Require(r), r.Handler)
+	}
+	return nil
+}
+
+// listen opens the port, with TLS if the configuration has a certificate.
+func listen(cfg *Config) (net.Listener, string, error) {
+	var config *tls.Config
+	scheme := "http"
+	if cfg.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+		if err != nil {
+			return nil, "", fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		config, scheme = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, "https"
+	}
+	l, err := net.Listen("tcp", cfg.address())
+	if err != nil {
+		return nil, "", err
+	}
+	url := scheme + "://" + l.Addr().String()
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	return l, url, nil
+}

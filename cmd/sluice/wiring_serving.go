@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/cmd/sluice/setup"
+	"sluice/gateway"
+	"sluice/gateway/auth"
+	"sluice/gateway/breaker"
+	"sluice/gateway/invoke"
+	"sluice/gateway/monitor"
+	"sluice/gateway/outcome"
+	"sluice/gateway/plan"
+	"sluice/gateway/predlog"
+	gatewayrest "sluice/gateway/rest"
+	"sluice/gateway/route"
+	"sluice/gateway/telemetry"
+	registryrest "sluice/registry/rest"
+	"sluice/runtime/servable"
+	trackingrest "sluice/tracking/rest"
+	"sluice/tracking/wire"
+)
+
+// openServing builds the data plane and the loop that feeds it.
+func (a *App) openServing(ctx context.Context) error {
+	breakers := breaker.NewGroup(&breaker.Options{OnChange: func(key breaker.Key, from, to breaker.State) {
+		a.log.Warn("circuit breaker changed", slog.String("endpoint", key.Endpoint), slog.String("servable", key.Servable.String()), slog.String("from", from.String()), slog.String("to", to.String()))
+	}})
+	if err := a.startTelemetry(ctx, breakers); err != nil {
+		return err
+	}
+	deps := invoke.Deps{
+		Acquire:  func(id servable.ID) (invoke.Handle, error) { return a.servables.Acquire(id) },
+		Outcomes: a.outcomes, Breakers: breakers,
+	}
+	if a.predlog != nil {
+		deps.Log = a.predlog
+	}
+	data := invoke.New(deps, &invoke.Options{
+		MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
+		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(),
+	})
+	a.data.Store(data) // telemetry may be reading already
+	a.syncer = plan.NewSyncer(plan.Deps{
+		Store: a.control, Registry: plan.FromRegistry(a.registry), Servables: a.servables,
+		Publish: a.publish,
+	}, &plan.Options{DefaultEndpoint: a.cfg.DefaultEndpoint, Log: a.log})
+	return nil
+}
+
+// publish hands a new table to the data plane and tells the monitor what is served now.
+func (a *App) publish(t *route.Table) {
+	a.data.Load().Publish(t)
+	a.monitor.Routed(context.Background(), served(t))
+}
+
+// inFlight counts the predictions being answered now.
+func (a *App) inFlight() int64 {
+	if data := a.data.Load(); data != nil {
+		return data.InFlight()
+	}
+	return 0
+}
+
+// served lists what a table routes to.
+func served(t *route.Table) []monitor.Served {
+	var out []monitor.Served
+	for _, e := range t.Endpoints() {
+		for _, arm := range e.Arms {
+			out = append(out, monitor.Served{Endpoint: e.Name, Model: arm.Servable.Model, Version: arm.Servable.Version, Stage: arm.Stage, Arm: arm.Name})
+		}
+	}
+	return out
+}
+
+func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group) error {
+	push, err := telemetry.FromEnvironment(func(name string) string { return lookup(a.environ, name) })
+	if err != nil {
+		return err
+	}
+	metrics := []telemetry.Metric{
+		telemetry.Breakers(breakers.States),
+		telemetry.Servables(a.servables.Statuses),
+		telemetry.InFlight(a.inFlight),
+	}
+	if a.predlog != nil {
+		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)
+	}
+	a.telemetry, err = telemetry.Start(ctx, telemetry.Options{
+		Version: version, ServiceName: push.ServiceName, Book: a.outcomes, Metrics: metrics, Push: push, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.onClose("telemetry", a.telemetry.Close)
+	return nil
+}
+
+// openPredictionLog opens the log and the monitor that delivers its segments into tracking.
+func (a *App) openPredictionLog(context.Context) error {
+	a.outcomes = outcome.NewBook(nil)
+	var err error
+	a.monitor, err = monitor.New(monitor.Sources{
+		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped,
+	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
+	if err != nil {
+		return err
+	}
+	a.onClose("serving runs", a.monitor.Close)
+	defer a.monitor.Start()
+	if !a.cfg.PredictionLog {
+		return nil
+	}
+	log, err := predlog.Open(filepath.Join(a.cfg.DataDir, "predictions"), a.monitor, &predlog.Options{
+		MaxBodyBytes: a.cfg.PredictionLogBodyMax, MaxDiskBytes: a.cfg.PredictionLogMaxBytes, SpoolAge: a.cfg.ServingMetricsEvery, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.predlog = log
+	a.onClose("prediction log", func(ctx context.Context) error {
+		lost, err := log.Close(ctx)
+		if lost > 0 {
+			err = errors.Join(err, &lostRecordsError{lost: lost})
+		}
+		return err
+	})
+	return nil
+}
+
+// dropped is what the prediction log had to drop; nothing when it is switched off.
+func (a *App) dropped() map[predlog.Series]predlog.Drops {
+	if a.predlog == nil {
+		return nil
+	}
+	return a.predlog.DroppedBySeries()
+}
+
+func (a *App) fillDemo(ctx context.Context) error {
+	if !a.cfg.Demo {
+		return nil
+	}
+	d := demo{tracking: a.tracking, registry: a.registry, endpoints: a.endpoints, artifacts: a.artifacts, log: a.log}
+	return d.fill(ctx)
+}
+
+// live is what endpoints do now; a server that is shutting down is no longer ready.
+type live struct{ app *App }
+
+func (l live) State(endpoint string) (gateway.State, bool) { return l.app.syncer.State(endpoint) }
+
+func (l live) Ready() (bool, []string) {
+	if l.app.draining.Load() {
+		return false, []string{"the server is shutting down"}
+	}
+	return l.app.syncer.Ready()
+}
+
+// openHTTP collects the endpoint table, mounts it and opens the port.
+func (a *App) openHTTP(context.Context) error {
+	guard, err := auth.Guard(auth.GuardOptions{AllowedHosts: a.cfg.AllowedHosts, OwnHosts: []string{a.cfg.Host}, AllowedOrigins: a.cfg.CORSAllowedOrigins})
+	if err != nil {
+		return err
+	}
+	served, refused, err := a.collectRoutes()
+	if err != nil {
+		return err
+	}
+	a.http = newFiber(a.log, guard)
+	if err := mount(a.http, served, refused, a.authority); err != nil {
+		return err
+	}
+	a.routes = served
+	a.listener, a.url, err = listen(&a.cfg)
+	if err != nil {
+		return err
+	}
+	a.onClose("port", func(context.Context) error { _ = a.listener.Close(); return nil })
+	return nil
+}
+
+// collectRoutes is the endpoint table: every row of every room, and apart from it the calls of MLflow's that are refused.
+func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
+	ui, err := setup.FindWebUI(setupOptions(&a.cfg, a.environ))
+	if err != nil {
+		a.log.Warn("MLflow's web UI is not served", slog.String("reason", err.Error()))
+	}
+	track, err := trackingrest.New(a.tracking, a.artifacts, &trackingrest.Options{UIDir: ui, Versions: a.versionSource, RunVersions: a.runVersions, Presence: a.store})
+	if err != nil {
+		return nil, nil, err
+	}
+	a.onClose("web UI", func(context.Context) error { return track.Close() })
+	return slices.Concat(
+		a.data.Load().Routes(),
+		track.Routes(),
+		registryrest.Routes(a.registry),
+		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Who: auth.Who}).Routes(),
+		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
+	), track.Refused(), nil
+}
