@@ -1,0 +1,124 @@
+"""Point 6: every served prediction is logged, and a served version is found from the run it was trained in and the other way round."""
+
+import json
+import pathlib
+
+import pandas as pd
+from conftest import register_wine, split_body, wait_until
+
+
+def serving_run(mlflow, endpoint):
+    runs = mlflow.search_runs(experiment_names=[f"serving/{endpoint}"], output_format="list")
+    return runs[0] if runs else None
+
+
+def segments(mlflow, run_id):
+    client = mlflow.MlflowClient()
+    if not client.list_artifacts(run_id, "predictions"):
+        return None
+    local = pathlib.Path(client.download_artifacts(run_id, "predictions"))
+    return pd.concat([pd.read_parquet(f) for f in sorted(local.rglob("*.parquet"))], ignore_index=True)
+
+
+def test_predictions_are_found_in_tracking(server, mlflow_at):
+    import mlflow
+
+    client = mlflow_at(server)
+    mlflow.set_experiment("training")
+    info = register_wine(mlflow, "wine", "v2")
+    client.transition_model_version_stage("wine", "1", "Production")
+    wait_until(lambda: server.post("/invocations", json=split_body()).ok, what="wine answers")
+    ids = {}
+    for i in range(50):
+        answer = server.post("/invocations", json=split_body(), headers={"X-Request-Id": f"req-{i}"})
+        ids[f"req-{i}"] = answer.headers["X-Sluice-Prediction-Id"]
+    bad = server.post("/invocations", json={"dataframe_split": {"columns": ["a"], "data": [[1]]}}, headers={"X-Request-Id": "bad-one"})
+    assert bad.status_code == 400
+
+    def logged():
+        run = serving_run(mlflow, "wine")
+        frame = segments(mlflow, run.info.run_id) if run else None
+        return [frame] if frame is not None and set(ids) | {"bad-one"} <= set(frame["client_request_id"]) else None
+
+    (frame,) = wait_until(logged, seconds=60, what="51 predictions in tracking")
+    mine = frame[frame["client_request_id"].isin(ids)]
+    assert len(mine) == 50 and mine["databricks_request_id"].nunique() == 50
+    assert dict(zip(mine["client_request_id"], mine["databricks_request_id"])) == ids
+    row = mine.iloc[0]
+    assert (row["endpoint"], row["model_name"], int(row["model_version"]), int(row["status_code"])) == ("wine", "wine", 1, 200)
+    assert json.loads(row["request"]) == split_body() and json.loads(row["response"])["predictions"][0]["label"] == 0
+    failed = frame[frame["client_request_id"] == "bad-one"].iloc[0]
+    assert int(failed["status_code"]) == 400 and failed["error_code"]
+
+    # from the training run to the serving run …
+    training = info.run_id
+    found = mlflow.search_runs(search_all_experiments=True, filter_string=f"tags.\"sluice.training_run_id\" = '{training}'", output_format="list")
+    assert [r.info.run_id for r in found] == [serving_run(mlflow, "wine").info.run_id]
+    # … and back
+    serving = found[0]
+    assert serving.data.tags["sluice.model_name"] == "wine" and serving.data.tags["sluice.model_version"] == "1"
+    assert client.get_run(training).data.tags["sluice.serving_run.wine"] == serving.info.run_id
+    assert client.get_model_version("wine", "1").tags["sluice.serving_run.wine"] == serving.info.run_id
+
+    def counted():
+        metrics = client.get_run(serving.info.run_id).data.metrics
+        return metrics if metrics.get("requests_total", 0) >= 51 else None
+
+    metrics = wait_until(counted, seconds=60, what="51 requests counted")
+    assert metrics["errors_total"] >= 1 and 0 < metrics["latency_p50_ms"] <= metrics["latency_p99_ms"]
+
+
+def test_kill_9_loses_nothing_that_was_acknowledged(server, mlflow_at):
+    import mlflow
+
+    client = mlflow_at(server)
+    register_wine(mlflow, "wine", "v2")
+    client.transition_model_version_stage("wine", "1", "Production")
+    wait_until(lambda: server.post("/invocations", json=split_body()).ok, what="wine answers")
+    with mlflow.start_run() as run:
+        for i in range(20):
+            mlflow.log_metric("m", i, step=i)
+    ids = [server.post("/invocations", json=split_body()).headers["X-Sluice-Prediction-Id"] for _ in range(30)]
+    wait_until(lambda: synced(server), seconds=30, what="the prediction log to be on disk")
+    server.kill()
+    server.start()
+    mlflow_at(server)
+    server.ready()
+    assert len(client_history(mlflow, run)) == 20
+    assert server.post("/invocations", json=split_body()).headers["X-Sluice-Model-Version"] == "1"
+
+    def all_there():
+        r = serving_run(mlflow, "wine")
+        frame = segments(mlflow, r.info.run_id) if r else None
+        return frame is not None and set(ids) <= set(frame["databricks_request_id"])
+
+    wait_until(all_there, seconds=60, what="the predictions from before the kill")
+    frame = segments(mlflow, serving_run(mlflow, "wine").info.run_id)
+    assert frame["databricks_request_id"].is_unique
+
+
+def client_history(mlflow, run):
+    return mlflow.MlflowClient().get_metric_history(run.info.run_id, "m")
+
+
+def synced(server):
+    """No record waits in memory any more, as the metrics tell."""
+    import re
+
+    found = re.search(r"^sluice_predlog_queue_bytes\S* (\S+)", server.get("/metrics").text, re.M)
+    return found and float(found.group(1)) == 0
+
+
+def test_stop_flushes_and_says_so_in_the_exit_code(server, mlflow_at):
+    import mlflow
+
+    client = mlflow_at(server)
+    register_wine(mlflow, "wine", "v2")
+    client.transition_model_version_stage("wine", "1", "Production")
+    wait_until(lambda: server.post("/invocations", json=split_body()).ok, what="wine answers")
+    ids = [server.post("/invocations", json=split_body()).headers["X-Sluice-Prediction-Id"] for _ in range(10)]
+    assert server.stop() == 0
+    server.start()
+    mlflow_at(server)
+    frame = segments(mlflow, serving_run(mlflow, "wine").info.run_id)
+    assert set(ids) <= set(frame["databricks_request_id"])
