@@ -1,0 +1,68 @@
+# Sluice: build, run and test. `make help` lists the targets.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VENV     := .venv
+PYTHON   := $(VENV)/bin/python
+BINARY   := bin/sluice
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+E2E      := cmd/sluice/e2e
+# Packages whose tests run under the race detector: everything that shares memory between requests.
+RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser clean FORCE
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(BINARY) ## build bin/sluice
+
+$(BINARY): FORCE
+	@mkdir -p bin
+	go build $(GOFLAGS_BUILD) -o $(BINARY) ./cmd/sluice
+
+setup: $(BINARY) ## fetch ONNX Runtime and MLflow's web UI with this machine's package clients
+	$(BINARY) setup
+
+run: setup ## build, fetch what is needed, start on http://127.0.0.1:5000 with the example model
+	$(BINARY) serve --demo $(ARGS)
+
+test: lint unit race e2e ## everything: Go tests, race detector, the real clients against the binary
+
+unit: venv setup ## Go tests
+	go test ./...
+
+race: venv setup ## Go tests under the race detector
+	go test -race -short $(RACE)
+
+e2e: venv setup browser ## the real MLflow, Databricks and browser clients against the built binary
+	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
+
+lint: ## gofmt and go vet
+	@test -z "$$(gofmt -l cmd gateway registry runtime tracking loadtest deploy)" || { gofmt -l cmd gateway registry runtime tracking loadtest deploy; exit 1; }
+	go vet ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (default 20s)
+	@go list ./... | while read -r package; do \
+	  go test -list '^Fuzz' "$$package" | grep '^Fuzz' | while read -r target; do \
+	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	  done || exit 1; \
+	done
+
+bench: venv setup ## speed and memory of the built binary, as ratios within one run
+	go run ./cmd/bench -binary $(BINARY) -python $(PYTHON) $(ARGS)
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: $(E2E)/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $(E2E)/requirements.txt
+	touch $@
+
+# The browser tests need Debian's Chromium; where apt-get may install, they get it.
+browser:
+	@test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
+
+clean: ## remove what was built (not the data)
+	rm -rf bin
