@@ -18,8 +18,9 @@ type loader struct {
 	registry  *registry.Service
 	artifacts *artifact.Resolver
 	cache     *modelcache.Cache
-	runtime   *onnx.Runtime // nil when the library was not found
-	noRuntime error         // why
+	// runtime opens ONNX Runtime when the first version is loaded: a server without models does not carry the library in memory, and one that was
+	// started before `sluice setup` finds it at the next try. Opening again costs nothing.
+	runtime func() (*onnx.Runtime, error)
 }
 
 // load is a servable.Loader.
@@ -55,10 +56,11 @@ func (l *loader) open(ctx context.Context, dir string) (*servable.Loaded, error)
 	if _, err := model.ONNX(); err != nil {
 		return nil, fmt.Errorf("only the onnx flavor is served, this version has %v: %w", model.FlavorNames(), err)
 	}
-	if l.runtime == nil {
-		return nil, l.noRuntime
+	runtime, err := l.runtime()
+	if err != nil {
+		return nil, err
 	}
-	return l.runtime.LoadDir(ctx, dir)
+	return runtime.LoadDir(ctx, dir)
 }
 
 // pinned keeps a version's files in the cache while its backend is loaded.

@@ -147,9 +147,9 @@ func (a *App) openModels(context.Context) error {
 	}
 	a.cache = cache
 	a.onClose("model cache", func(context.Context) error { return cache.Close() })
-	a.loader = &loader{registry: a.registry, artifacts: a.artifacts, cache: cache}
-	if a.loader.runtime, a.loader.noRuntime = a.openRuntime(); a.loader.noRuntime != nil {
-		a.log.Warn("models cannot be served", slog.String("reason", a.loader.noRuntime.Error()))
+	a.loader = &loader{registry: a.registry, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime}
+	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
+		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
 	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
