@@ -38,13 +38,15 @@ var classByCode = map[mlflow.Code]class{
 //
 // An *mlflow.Error keeps its code and message; Fiber's own errors (404, 405, 408, 413, 431 …) and context errors are translated;
 // everything else is INTERNAL_ERROR, whose cause goes to log with the request id and never into the answer. Answers of 500 and
-// above are logged as errors, the others at debug level. Headers that the handler has set are kept.
+// above are logged as errors, those that overload causes by the thousand (503, 504) as warnings, a few a second with a count of those
+// between, the others at debug level. Headers that the handler has set are kept.
 func ErrorHandler(log *slog.Logger) fiber.ErrorHandler {
+	l := &errorLog{log: log}
 	return func(c *fiber.Ctx, err error) error {
 		id := ensureRequestID(c)
 		e := classify(c, err)
 		status := e.HTTPStatus()
-		logError(c, log, id, status, err)
+		l.write(c, id, status, err)
 		c.Status(status)
 		return Send(c, answerOf(e))
 	}
@@ -117,20 +119,6 @@ func answerOf(e *mlflow.Error) map[string]any {
 		answer["sqlstate"], answer["error_class"] = k.sqlstate, k.name
 	}
 	return answer
-}
-
-func logError(c *fiber.Ctx, log *slog.Logger, id string, status int, err error) {
-	level := slog.LevelDebug
-	if status >= 500 && status != fiber.StatusNotImplemented {
-		level = slog.LevelError
-	}
-	ctx := c.UserContext()
-	if !log.Enabled(ctx, level) {
-		return
-	}
-	log.LogAttrs(ctx, level, "request failed",
-		slog.String("request_id", id), slog.String("method", c.Method()),
-		slog.String("path", shorten(c.Path(), maxEcho)), slog.Int("status", status), slog.String("error", err.Error()))
 }
 
 func panicked(c *fiber.Ctx, log *slog.Logger, reason any) error {
