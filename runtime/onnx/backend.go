@@ -170,13 +170,11 @@ func (b *Backend) Close() error {
 	}
 }
 
-// interruptible reports whether a run of so many rows should be able to end with ctx.
+// interruptible reports whether a run of so many rows should be able to end with ctx. The cost is looked at first: ctx may make its
+// channel and its timer when it is asked for Done.
 func (b *Backend) interruptible(ctx context.Context, rows int) bool {
-	if ctx.Done() == nil {
-		return false
-	}
 	cost := b.rowCost.Load()
-	return cost == 0 || cost*int64(max(rows, 1)) > int64(longRun)
+	return (cost == 0 || cost*int64(max(rows, 1)) > int64(longRun)) && ctx.Done() != nil
 }
 
 // measured reports whether this run's duration should be noted: the clock costs as much as a small model does, so that is done for the

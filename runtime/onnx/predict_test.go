@@ -341,6 +341,34 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	}
 }
 
+// doneless is a context with a deadline that fails the test when somebody asks for its channel.
+type doneless struct {
+	context.Context
+	t *testing.T
+}
+
+func (d doneless) Done() <-chan struct{} {
+	d.t.Error("Done was asked for by a run that is over before it could be interrupted")
+	return d.Context.Done()
+}
+
+func TestCheapRunsDoNotAskForDone(t *testing.T) {
+	b := load(t, "wine")
+	all, _, _ := wineRows(t)
+	var in, out tensor.Batch
+	if err := in.CopyRows(all, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // until a slow first run is forgotten
+		if err := b.Predict(t.Context(), &in, nil, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Predict(doneless{t.Context(), t}, &in, nil, &out); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRawLoop(t *testing.T) {
 	if d, err := onnxtest.Open(t, os.Getenv("ORT_LIB")).RawLoop(onnxtest.Model(t, "wine"), 1, 2000); err != nil || d <= 0 {
 		t.Errorf("got %v, %v", d, err)

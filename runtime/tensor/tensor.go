@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"unsafe"
 )
@@ -197,14 +198,20 @@ func (t *Tensor) Reshape(shape ...int64) error {
 
 // Fits reports whether shape has no negative dimension and exactly n elements; it does not overflow.
 func Fits(n int, shape []int64) bool {
-	have := int64(1)
+	have, empty := int64(1), false
 	for _, d := range shape {
-		if d < 0 || (d > 0 && have > int64(n)/d) {
+		switch {
+		case d < 0:
 			return false
+		case d == 0:
+			empty = true
+		case have > int64(n)/d: // more than n already, unless a zero follows
+			have = math.MaxInt64
+		default:
+			have *= d
 		}
-		have *= d
 	}
-	return have == int64(n)
+	return (empty && n == 0) || (!empty && have == int64(n))
 }
 
 // Bytes is the memory held, in bytes: buffers at their capacity and the text of strings in use.

@@ -448,3 +448,28 @@ func BenchmarkConcatSplit64(b *testing.B) {
 		}
 	}
 }
+
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		n     int
+		shape []int64
+		want  bool
+	}{
+		{1, nil, true},
+		{0, nil, false},
+		{6, []int64{2, 3}, true},
+		{6, []int64{2, 4}, false},
+		{0, []int64{0, 2}, true},
+		{0, []int64{2, 0}, true},
+		{0, []int64{1 << 62, 1 << 62, 0}, true},
+		{0, []int64{2, 3}, false},
+		{6, []int64{2, 3, 0}, false},
+		{6, []int64{-2, -3}, false},
+		{0, []int64{0, -1}, false},
+		{4, []int64{1 << 62, 1 << 62, 4}, false},
+	} {
+		if got := tensor.Fits(c.n, c.shape); got != c.want {
+			t.Errorf("Fits(%d, %v) = %v", c.n, c.shape, got)
+		}
+	}
+}
