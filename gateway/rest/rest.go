@@ -69,6 +69,9 @@ func (h *Handler) Routes() []wire.Route {
 	return []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
 		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
+		// MLflow's deployment client joins the empty name of an endpoint to the path (mlflow/deployments/databricks, 3.17).
+		{Method: "GET", Path: base + "/", Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
+		{Method: "POST", Path: base + "/", Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
 		{Method: "POST", Path: base + "/pt", Permission: wire.Manage, Audit: "gateway.endpoint.create_provisioned", Handler: absent("provisioned throughput: capacity is the machine's")},
 		{Method: "GET", Path: one, Permission: wire.Read, Audit: "gateway.endpoint.get", Handler: h.get},
 		{Method: "DELETE", Path: one, Permission: wire.Manage, Audit: "gateway.endpoint.delete", Handler: h.delete},
