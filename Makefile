@@ -57,7 +57,8 @@ venv: $(VENV)/.installed
 
 $(VENV)/.installed: $(E2E)/requirements.txt
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $(E2E)/requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r $(E2E)/requirements.txt
 	touch $@
 
 # The browser tests need Debian's Chromium; where apt-get may install, they get it.
