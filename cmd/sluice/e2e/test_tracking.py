@@ -1,11 +1,17 @@
 """Point 2 of the tour: the unmodified MLflow client trains, logs and registers; everything is there again."""
 
 import math
+import os
+import signal
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import register_wine
+import requests
+from conftest import register_wine, split_body, wait_until
 
 
 def test_run_with_everything_comes_back(shared_server, mlflow_at, tmp_path):
@@ -119,21 +125,38 @@ def test_sklearn_model_is_kept_whole(shared_server, mlflow_at):
 
 
 def test_mlflow_server_opens_the_same_database(server, mlflow_at):
-    """The file is MLflow's own: its SQL store reads what was written here and writes what we read."""
+    """The file is MLflow's own: `mlflow server` serves what was written here, and we serve what it wrote."""
     import mlflow
-    from mlflow.entities import ViewType
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     mlflow_at(server)
     mlflow.set_experiment("handover")
     with mlflow.start_run(run_name="ours"):
         mlflow.log_metric("m", 1.5, step=2**40)
+    register_wine(mlflow, "handed-over")
     server.stop()
-    store = SqlAlchemyStore(f"sqlite:///{server.data_dir}/sluice.db", str(server.data_dir / "artifacts"))
-    experiment = store.get_experiment_by_name("handover")
-    runs = store.search_runs([experiment.experiment_id], "", ViewType.ALL)
-    assert [(r.info.run_name, r.data.metrics) for r in runs] == [("ours", {"m": 1.5})]
-    store.set_experiment_tag(experiment.experiment_id, mlflow.entities.ExperimentTag("by", "mlflow"))
-    store.engine.dispose()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{server.data_dir}/sluice.db", "--artifacts-destination", str(server.data_dir / "artifacts")]
+    theirs = subprocess.Popen(command + stores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: requests.get(url + "/health", timeout=5).ok, seconds=120, what="mlflow server")
+        mlflow.set_tracking_uri(url)
+        mlflow.set_registry_uri(url)
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name("handover")
+        runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+        assert runs["ours"].data.metrics == {"m": 1.5}
+        assert client.get_metric_history(runs["ours"].info.run_id, "m")[0].step == 2**40
+        assert client.get_model_version("handed-over", "1").run_id == runs["handed-over-v2"].info.run_id
+        client.set_experiment_tag(experiment.experiment_id, "by", "mlflow")
+        client.transition_model_version_stage("handed-over", "1", "Production")
+    finally:
+        os.killpg(theirs.pid, signal.SIGTERM)
+        theirs.wait(timeout=30)
     server.start()
-    assert mlflow_at(server).get_experiment_by_name("handover").tags["by"] == "mlflow"
+    client = mlflow_at(server)
+    assert client.get_experiment_by_name("handover").tags["by"] == "mlflow"
+    wait_until(lambda: server.post("/endpoints/handed-over/invocations", json=split_body()).ok, what="the version that mlflow server promoted")
