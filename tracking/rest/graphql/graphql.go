@@ -1,8 +1,9 @@
 // Package graphql reads the small part of the GraphQL language that MLflow's web UI speaks, and cuts answers to what was asked.
 //
 // It owns the parser (Parse) and the projection of a resolved tree (Project). It is called by tracking/rest, which resolves root
-// fields; it must not know MLflow's schema. Named operations, variables, arguments, aliases and directives are read; fragments,
-// subscriptions and introspection beyond __typename are refused. Everything here is a pure function.
+// fields; it must not know MLflow's schema. Documents are parsed by vektah/gqlparser, the parser that most Go GraphQL servers stand on;
+// without a schema it brings nothing else in. Fragments are filled in; subscriptions, skip and include, and introspection beyond
+// __typename are refused. Everything here is a pure function.
 package graphql
 
 import (
@@ -15,6 +16,7 @@ import (
 const (
 	maxBytes   = 64 << 10
 	maxDepth   = 16
+	maxTokens  = 20_000
 	maxFields  = 500
 	maxRoot    = 10 // root fields of an operation; MLflow's own limit (MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS)
 	maxAliases = 10 // of one field; MLflow's own limit (MLFLOW_SERVER_GRAPHQL_MAX_ALIASES)

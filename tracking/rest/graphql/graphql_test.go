@@ -22,11 +22,15 @@ func TestParse(t *testing.T) {
 		{Name: "first", Key: "a", Args: map[string]graphql.Value{"input": {Variable: "d"}}, Select: []graphql.Field{
 			{Name: "x", Key: "x"}, {Name: "y", Key: "y", Select: []graphql.Field{{Name: "z", Key: "z"}}},
 		}},
-		{Name: "second", Key: "second", Args: map[string]graphql.Value{"input": {JSON: []byte(`{"s":"q\"}","n":-1.5,"list":[1,"RED",true,null],"o":{}}`)}},
+		{Name: "second", Key: "second", Args: map[string]graphql.Value{"input": {JSON: []byte(`{"list":[1,"RED",true,null],"n":-1.5,"o":{},"s":"q\"}"}`)}},
 			Select: []graphql.Field{{Name: "__typename", Key: "__typename"}}},
 	}}
 	if !reflect.DeepEqual(op, want) {
 		t.Errorf("got  %+v\nwant %+v", op, want)
+	}
+	filled, err := graphql.Parse("{ a { ...F ... on T { y } } } fragment F on T { x }", "")
+	if err != nil || !reflect.DeepEqual(filled.Select, []graphql.Field{{Name: "a", Key: "a", Select: []graphql.Field{{Name: "x", Key: "x"}, {Name: "y", Key: "y"}}}}) {
+		t.Errorf("fragments: %+v, %v", filled, err)
 	}
 	if op, err := graphql.Parse("{ a }", ""); err != nil || op.Kind != "query" {
 		t.Errorf("short form: %+v, %v", op, err)
@@ -36,8 +40,9 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, doc := range map[string]string{
-		"nothing": "", "no selection": "query Q", "open": "{ a { b ", "empty selection": "{ a {} }", "fragment": "{ ...F }", "inline": "{ ... on T { a } }",
-		"subscription": "subscription { a }", "skip": "{ a @skip(if: true) }", "default": "query Q($a: Int = 1) { a }", "block string": `{ a(b: """x""") }`,
+		"nothing": "", "no selection": "query Q", "open": "{ a { b ", "empty selection": "{ a {} }", "unknown fragment": "{ ...F }", "circle": "{ ...F } fragment F on T { a ...F }",
+		"many fragments": "{ ...A } fragment A on T {" + strings.Repeat(" ...B", 100) + "} fragment B on T {" + strings.Repeat(" ...C", 100) + "} fragment C on T { a }",
+		"subscription":   "subscription { a }", "skip": "{ a @skip(if: true) }", "default": "query Q($a: Int = 1) { a }",
 		"character": "{ a; }", "deep": strings.Repeat("{a", 40) + strings.Repeat("}", 40), "deep value": "{ a(b: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + ") }",
 		"many": "{" + strings.Repeat(" a", 600) + "}", "eleven roots": "{ a b c d e f g h i j k }", "eleven aliases": "{ a:x b:x c:x d:x e:x f:x g:x h:x i:x j:x k:x }",
 		"long": "{ a }" + strings.Repeat(" ", 70_000), "two": "{ a } { b }", "variable inside": "{ a(b: [$x]) }", "open string": "{ a(b: \"x) }",

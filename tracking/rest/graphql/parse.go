@@ -1,44 +1,55 @@
 package graphql
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// Operation is one operation of a document.
+// Operation is a query or mutation with its fragments filled in.
 type Operation struct {
 	Kind   string // "query" or "mutation"
-	Name   string // "" if it has none
+	Name   string
 	Select []Field
 }
 
-// Parse reads a document and returns the operation called name, or the only one if name is "".
+// Parse reads a document and returns the operation of the name, or the only one if name is empty. Fragments are filled in
+// whatever their type; directives other than skip and include, which are refused, are passed over. Bounds: bytes, tokens, depth,
+// fields, root fields and aliases.
 func Parse(document, name string) (Operation, error) {
 	if len(document) > maxBytes {
 		return Operation{}, fmt.Errorf("the document has more than %d bytes", maxBytes)
 	}
-	p := &parser{lexer: lexer{src: document}}
-	p.next()
-	var ops []Operation
-	for p.tok != "" && p.err == nil {
-		ops = append(ops, p.operation())
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: document}, maxTokens)
+	if err != nil {
+		return Operation{}, errors.New(err.Error())
 	}
-	if p.err != nil {
-		return Operation{}, p.err
+	found := doc.Operations.ForName(name)
+	if found == nil || (name == "" && len(doc.Operations) > 1) {
+		return Operation{}, errors.New("the document has no operation of that name, or several and no name was given")
 	}
-	for _, op := range ops {
-		if op.Name == name && name != "" || name == "" && len(ops) == 1 {
-			return op, limits(op)
+	if found.Operation == ast.Subscription {
+		return Operation{}, errors.New("subscriptions are not supported")
+	}
+	for _, v := range found.VariableDefinitions {
+		if v.DefaultValue != nil {
+			return Operation{}, fmt.Errorf("variable $%s has a default value, which is not supported", v.Variable)
 		}
 	}
-	return Operation{}, fmt.Errorf("the document has no operation named %q", name)
+	r := reader{fragments: doc.Fragments}
+	fields, err := r.fields(found.SelectionSet, 1)
+	if err != nil {
+		return Operation{}, err
+	}
+	op := Operation{Kind: string(found.Operation), Name: found.Name, Select: fields}
+	return op, op.checkRoot()
 }
 
-// limits refuses batches of the same question under many names.
-func limits(op Operation) error {
+// checkRoot holds the operation against MLflow's own limits.
+func (op Operation) checkRoot() error {
 	count := map[string]int{}
 	for _, f := range op.Select {
 		count[f.Name]++
@@ -52,264 +63,140 @@ func limits(op Operation) error {
 	return nil
 }
 
-// lexer cuts a document into tokens: names, numbers, strings (with their quotes), variables ($x) and punctuation.
-type lexer struct {
-	src string
-	tok string // "" at the end
-	err error
+// reader turns the parser's tree into fields. Fragments that name each other in a circle end at maxDepth.
+type reader struct {
+	fragments ast.FragmentDefinitionList
+	count     int // of fields and of fragments filled in
 }
 
-func (l *lexer) fail(format string, args ...any) {
-	if l.err == nil {
-		l.err = fmt.Errorf("syntax error: "+format, args...)
+func (r *reader) fields(set ast.SelectionSet, depth int) ([]Field, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("more than %d levels", maxDepth)
 	}
-	l.tok, l.src = "", ""
-}
-
-func (l *lexer) next() {
-	l.blanks()
-	if l.src == "" || l.err != nil {
-		l.tok = ""
-		return
-	}
-	n := 1
-	switch c := l.src[0]; {
-	case c == '"':
-		n = stringLength(l.src)
-	case nameByte(c) || c == '-' || c == '$':
-		for n < len(l.src) && (nameByte(l.src[n]) || l.src[n] == '.' && c != '$' || l.src[n] == '+' || l.src[n] == '-') {
-			n++
+	var out []Field
+	for _, s := range set {
+		var more []Field
+		var err error
+		switch s := s.(type) {
+		case *ast.Field:
+			var f Field
+			f, err = r.field(s, depth)
+			more = []Field{f}
+		case *ast.InlineFragment:
+			more, err = r.fragment(s.Directives, s.SelectionSet, depth)
+		case *ast.FragmentSpread:
+			definition := r.fragments.ForName(s.Name)
+			if definition == nil {
+				return nil, fmt.Errorf("Unknown fragment '%s'.", s.Name) //nolint:staticcheck // GraphQL's own sentence
+			}
+			more, err = r.fragment(s.Directives, definition.SelectionSet, depth)
 		}
-	case strings.HasPrefix(l.src, "..."):
-		n = 3
-	case !strings.ContainsRune("{}()[]:=!@", rune(c)):
-		n = 0
-	}
-	if n == 0 {
-		l.fail("unexpected character %q", l.src[0])
-		return
-	}
-	l.tok, l.src = l.src[:n], l.src[n:]
-}
-
-// blanks skips white space, commas, comments and the byte order mark.
-func (l *lexer) blanks() {
-	for {
-		l.src = strings.TrimLeft(l.src, " \t\r\n,\ufeff")
-		if !strings.HasPrefix(l.src, "#") {
-			return
+		if err != nil {
+			return nil, err
 		}
-		if i := strings.IndexByte(l.src, '\n'); i >= 0 {
-			l.src = l.src[i:]
-		} else {
-			l.src = ""
+		out = append(out, more...)
+	}
+	return out, nil
+}
+
+// more counts against what a document may unfold to.
+func (r *reader) more() error {
+	if r.count++; r.count > maxFields {
+		return fmt.Errorf("more than %d fields", maxFields)
+	}
+	return nil
+}
+
+func (r *reader) fragment(directives ast.DirectiveList, set ast.SelectionSet, depth int) ([]Field, error) {
+	if err := r.more(); err != nil {
+		return nil, err
+	}
+	if err := checkDirectives(directives); err != nil {
+		return nil, err
+	}
+	return r.fields(set, depth+1)
+}
+
+func (r *reader) field(f *ast.Field, depth int) (Field, error) {
+	out := Field{Name: f.Name, Key: f.Alias}
+	if err := r.more(); err != nil {
+		return out, err
+	}
+	if err := checkDirectives(f.Directives); err != nil {
+		return out, err
+	}
+	for _, a := range f.Arguments {
+		v, err := argument(a.Value)
+		if err != nil {
+			return out, err
 		}
-	}
-}
-
-func nameByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
-}
-
-// stringLength returns the length of the quoted string at the start of s, 0 if it does not end. Block strings are refused.
-func stringLength(s string) int {
-	if strings.HasPrefix(s, `"""`) {
-		return 0
-	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		case '\n', '\r':
-			return 0
+		if out.Args == nil {
+			out.Args = map[string]Value{}
 		}
+		out.Args[a.Name] = v
 	}
-	return 0
+	if f.SelectionSet == nil {
+		return out, nil
+	}
+	var err error
+	out.Select, err = r.fields(f.SelectionSet, depth+1)
+	return out, err
 }
 
-type parser struct {
-	lexer
-	depth, fields int
-}
-
-func (p *parser) take(tok string) bool {
-	if p.tok == tok && p.err == nil {
-		p.next()
-		return true
-	}
-	return false
-}
-
-func (p *parser) want(tok string) {
-	if !p.take(tok) {
-		p.fail("expected %q, found %q", tok, p.tok)
-	}
-}
-
-func (p *parser) name() string {
-	tok := p.tok
-	if tok == "" || !nameByte(tok[0]) || tok[0] >= '0' && tok[0] <= '9' || strings.ContainsAny(tok, ".+-") {
-		p.fail("expected a name, found %q", tok)
-		return ""
-	}
-	p.next()
-	return tok
-}
-
-func (p *parser) operation() Operation {
-	op := Operation{Kind: "query"}
-	if p.tok != "{" {
-		op.Kind = p.name()
-		if op.Kind != "query" && op.Kind != "mutation" {
-			p.fail("%q is not supported", op.Kind)
-			return op
-		}
-		if p.tok != "{" && p.tok != "(" && p.tok != "@" {
-			op.Name = p.name()
-		}
-		p.variables()
-		p.directives()
-	}
-	op.Select = p.selection()
-	return op
-}
-
-// variables skips the declarations: values are checked where they are used.
-func (p *parser) variables() {
-	if !p.take("(") {
-		return
-	}
-	for p.err == nil && !p.take(")") {
-		if !strings.HasPrefix(p.tok, "$") || len(p.tok) < 2 {
-			p.fail("expected a variable, found %q", p.tok)
-			return
-		}
-		p.next()
-		p.want(":")
-		for p.take("[") {
-		}
-		p.name()
-		for p.take("]") || p.take("!") {
-		}
-		if p.take("=") {
-			p.fail("default values are not supported")
+func checkDirectives(all ast.DirectiveList) error {
+	for _, d := range all {
+		if d.Name == "skip" || d.Name == "include" {
+			return fmt.Errorf("the directive @%s is not supported", d.Name)
 		}
 	}
+	return nil
 }
 
-// directives skips them, but for @skip and @include, which would change the answer.
-func (p *parser) directives() {
-	for p.take("@") {
-		if name := p.name(); name == "skip" || name == "include" {
-			p.fail("the directive @%s is not supported", name)
-			return
-		}
-		p.arguments()
+// argument makes a JSON document of a literal; an enum becomes its name.
+func argument(v *ast.Value) (Value, error) {
+	if v.Kind == ast.Variable {
+		return Value{Variable: v.Raw}, nil
 	}
+	literal, err := literalOf(v, 1)
+	if err != nil {
+		return Value{}, err
+	}
+	text, err := json.Marshal(literal)
+	return Value{JSON: text}, err
 }
 
-func (p *parser) selection() []Field {
-	p.want("{")
-	p.depth++
-	defer func() { p.depth-- }()
-	if p.depth > maxDepth {
-		p.fail("nested too deeply")
-	}
-	fields := []Field{}
-	for p.err == nil && !p.take("}") {
-		fields = append(fields, p.field())
-	}
-	if len(fields) == 0 {
-		p.fail("empty selection")
-	}
-	return fields
-}
-
-func (p *parser) field() Field {
-	if p.tok == "..." {
-		p.fail("fragments are not supported")
-		return Field{}
-	}
-	if p.fields++; p.fields > maxFields {
-		p.fail("more than %d fields", maxFields)
-	}
-	f := Field{Name: p.name()}
-	f.Key = f.Name
-	if p.take(":") {
-		f.Name = p.name()
-	}
-	f.Args = p.arguments()
-	p.directives()
-	if p.tok == "{" {
-		f.Select = p.selection()
-	}
-	return f
-}
-
-func (p *parser) arguments() map[string]Value {
-	if !p.take("(") {
-		return nil
-	}
-	args := map[string]Value{}
-	for p.err == nil && !p.take(")") {
-		name := p.name()
-		p.want(":")
-		if strings.HasPrefix(p.tok, "$") {
-			args[name] = Value{Variable: p.tok[1:]}
-			p.next()
-			continue
-		}
-		var buf bytes.Buffer
-		p.literal(&buf)
-		args[name] = Value{JSON: buf.Bytes()}
-	}
-	return args
-}
-
-// literal writes a value as JSON; names of enumerations become strings.
-func (p *parser) literal(out *bytes.Buffer) {
-	p.depth++
-	defer func() { p.depth-- }()
+func literalOf(v *ast.Value, depth int) (any, error) {
 	switch {
-	case p.depth > maxDepth:
-		p.fail("nested too deeply")
-	case p.tok == "{":
-		p.next()
-		p.members(out, '{', '}')
-	case p.tok == "[":
-		p.next()
-		p.members(out, '[', ']')
-	case p.tok == "true" || p.tok == "false" || p.tok == "null" || json.Valid([]byte(p.tok)):
-		out.WriteString(p.tok)
-		p.next()
-	default:
-		out.WriteString(`"` + p.name() + `"`)
+	case depth > maxDepth:
+		return nil, fmt.Errorf("a value has more than %d levels", maxDepth)
+	case v.Kind == ast.Variable:
+		return nil, errors.New("a variable inside a value is not supported")
+	case v.Kind == ast.IntValue || v.Kind == ast.FloatValue:
+		return json.Number(v.Raw), nil
+	case v.Kind == ast.BooleanValue:
+		return v.Raw == "true", nil
+	case v.Kind == ast.NullValue:
+		return nil, nil
+	case v.Kind == ast.ListValue:
+		list := make([]any, len(v.Children))
+		for i, c := range v.Children {
+			var err error
+			if list[i], err = literalOf(c.Value, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	case v.Kind == ast.ObjectValue:
+		object := make(map[string]any, len(v.Children))
+		for _, c := range v.Children {
+			var err error
+			if object[c.Name], err = literalOf(c.Value, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return object, nil
 	}
-}
-
-func (p *parser) members(out *bytes.Buffer, open, end byte) {
-	out.WriteByte(open)
-	for first := true; p.err == nil && !p.take(string(end)); first = false {
-		if p.tok == "" {
-			p.fail("unexpected end")
-			return
-		}
-		if !first {
-			out.WriteByte(',')
-		}
-		if open == '{' {
-			out.WriteString(`"` + p.name() + `":`)
-			p.want(":")
-		}
-		if strings.HasPrefix(p.tok, "$") {
-			p.fail("a variable inside a value is not supported")
-			return
-		}
-		p.literal(out)
-	}
-	out.WriteByte(end)
+	return v.Raw, nil // strings and enums
 }
 
 // Argument returns the field's argument as JSON, with variables from their JSON object; absent is "{}".
