@@ -36,27 +36,28 @@ type App struct {
 	environ []string
 	log     *slog.Logger
 
-	db        *sqldb.DB
-	store     *trackingstore.Store
-	tracking  *tracking.Service
-	registry  *registry.Service
-	artifacts *artifact.Resolver
-	cache     *modelcache.Cache
-	control   *gatewaystore.Store
-	endpoints *gateway.Service
-	loader    *loader
-	servables *servable.Manager
-	outcomes  *outcome.Book
-	monitor   *monitor.Monitor
-	predlog   *predlog.Log // nil when switched off
-	telemetry *telemetry.Telemetry
-	data      atomic.Pointer[invoke.Handler]
-	syncer    *plan.Syncer
-	authority *auth.Authority
-	http      *fiber.App
-	routes    []wire.Route
-	listener  net.Listener
-	url       string
+	db          *sqldb.DB
+	store       *trackingstore.Store
+	tracking    *tracking.Service
+	registry    *registry.Service
+	artifacts   *artifact.Resolver
+	cache       *modelcache.Cache
+	control     *gatewaystore.Store
+	endpoints   *gateway.Service
+	loader      *loader
+	servables   *servable.Manager
+	outcomes    *outcome.Book
+	monitor     *monitor.Monitor
+	predlog     *predlog.Log // nil when switched off
+	telemetry   *telemetry.Telemetry
+	data        atomic.Pointer[invoke.Handler]
+	syncer      *plan.Syncer
+	authority   *auth.Authority
+	http        *fiber.App
+	routes      []wire.Route
+	listener    net.Listener // what Accept gives is watched by connections
+	connections *connections
+	url         string
 
 	draining atomic.Bool
 	syncing  chan error // the result of the plan loop, once
@@ -121,17 +122,6 @@ func (a *App) Run(ctx context.Context) error {
 			return nil
 		}
 		return fmt.Errorf("plan: %w", err)
-	}
-}
-
-// drain stops accepting and waits for the requests that are being answered.
-func (a *App) drain(ctx context.Context, serving <-chan error) error {
-	err := a.http.ShutdownWithContext(ctx)
-	select {
-	case serr := <-serving:
-		return errors.Join(err, serr)
-	case <-ctx.Done():
-		return errors.Join(err, ctx.Err())
 	}
 }
 
