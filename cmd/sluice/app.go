@@ -83,7 +83,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		name string
 		do   func(context.Context) error
 	}{
-		{"data directory", func(context.Context) error { return makeDataDir(cfg.DataDir) }},
+		{"data directory", a.openDataDir},
 		{"database", a.openDatabase},
 		{"artifacts", a.openArtifacts},
 		{"tracking", a.openTracking},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -28,8 +29,8 @@ const (
 	bufferedBody = 64 << 10
 )
 
-// newFiber returns the HTTP engine with everything that stands before the routes.
-func newFiber(log *slog.Logger, guard fiber.Handler) *fiber.App {
+// newFiber returns the HTTP engine with everything that stands before the routes. leaving makes every answer its connection's last.
+func newFiber(log *slog.Logger, guard fiber.Handler, leaving *atomic.Bool) *fiber.App {
 	app := fiber.New(fiber.Config{
 		AppName:               "sluice",
 		DisableStartupMessage: true,
@@ -47,7 +48,8 @@ func newFiber(log *slog.Logger, guard fiber.Handler) *fiber.App {
 	})
 	app.Server().HeaderReceived = longerForUploads
 	app.Server().NoDefaultServerHeader = true
-	app.Use(wire.RequestID(uuid.NewString), wire.Recover(log), guard)
+	app.Server().CloseOnShutdown = true
+	app.Use(closing(leaving), wire.RequestID(uuid.NewString), wire.Recover(log), guard)
 	return app
 }
 
@@ -81,24 +83,26 @@ func mount(app *fiber.App, served, refused []wire.Route, authority *auth.Authori
 	return nil
 }
 
-// listen opens the port, with TLS if the configuration has a certificate.
-func listen(cfg *Config) (net.Listener, string, error) {
+// listen opens the port, with TLS if the configuration has a certificate. The connections are those below the TLS.
+func listen(cfg *Config) (net.Listener, *connections, string, error) {
 	var config *tls.Config
 	scheme := "http"
 	if cfg.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
 		if err != nil {
-			return nil, "", fmt.Errorf("--tls-cert, --tls-key: %w", err)
+			return nil, nil, "", fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
 		config, scheme = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, "https"
 	}
-	l, err := net.Listen("tcp", cfg.address())
+	plain, err := net.Listen("tcp", cfg.address())
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
+	watched := watch(plain.(*net.TCPListener)) // which "tcp" always is
+	var l net.Listener = watched
 	url := scheme + "://" + l.Addr().String()
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
-	return l, url, nil
+	return l, watched, url, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -52,6 +51,3 @@ type lostRecordsError struct{ lost int64 }
 func (e *lostRecordsError) Error() string {
 	return fmt.Sprintf("%d prediction records were lost", e.lost)
 }
-
-// makeDataDir makes the directory of everything local; others may not read it.
-func makeDataDir(dir string) error { return os.MkdirAll(dir, 0o700) }

@@ -172,12 +172,12 @@ func (a *App) openHTTP(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.http = newFiber(a.log, guard)
+	a.http = newFiber(a.log, guard, &a.draining)
 	if err := mount(a.http, served, refused, a.authority); err != nil {
 		return err
 	}
 	a.routes = served
-	a.listener, a.url, err = listen(&a.cfg)
+	a.listener, a.connections, a.url, err = listen(&a.cfg)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// How a server leaves:
+//
+//  1. /ready says no, and every answer says Connection: close, so that clients that keep connections come to no harm when they are closed
+//     (lameDuck at most, shorter when nobody is connected);
+//  2. nothing new is accepted; requests that are complete are answered, those that are still arriving may go on arriving, but not pause
+//     for longer than stall;
+//  3. after httpShare of the grace what is left is cut off, so that the prediction log and the stores get the rest of it.
+const (
+	lameDuck  = 500 * time.Millisecond
+	stall     = time.Second
+	httpShare = 3.0 / 4
+)
+
+// drain ends the HTTP side. The error says if requests had to be cut off.
+func (a *App) drain(ctx context.Context, serving <-chan error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(httpShare*float64(a.cfg.ShutdownGrace)))
+	defer cancel()
+	a.connections.leave(ctx, lameDuck)
+	a.connections.hurry()
+	err := a.http.ShutdownWithContext(ctx)
+	_ = a.listener.Close() // the engine knows the listener only once it serves: a stop right after the start would wait for it
+	if err != nil {
+		n := a.connections.cut()
+		err = fmt.Errorf("%d connections were cut off: %w", n, err)
+	}
+	return errors.Join(err, <-serving)
+}
+
+// closing is the middleware that tells clients not to use their connection again once the server is leaving.
+func closing(leaving *atomic.Bool) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		err := c.Next()
+		if leaving.Load() {
+			c.Context().SetConnectionClose()
+		}
+		return err
+	}
+}
+
+// connections is a listener that knows its open connections. It exists for the way out: the HTTP engine does not tell a request that is
+// being answered from one of which half was sent and no more will come. It is safe for concurrent use.
+type connections struct {
+	*net.TCPListener
+
+	hurried atomic.Bool // reads must not pause longer than stall
+	mu      sync.Mutex
+	open    map[*connection]struct{} // guarded by mu
+}
+
+func watch(l *net.TCPListener) *connections {
+	return &connections{TCPListener: l, open: map[*connection]struct{}{}}
+}
+
+// Accept implements net.Listener.
+func (l *connections) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	watched := &connection{TCPConn: c, of: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[watched] = struct{}{}
+	return watched, nil
+}
+
+func (l *connections) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// leave waits until nobody is connected, most at the longest.
+func (l *connections) leave(ctx context.Context, most time.Duration) {
+	end := time.NewTimer(most)
+	defer end.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for l.count() > 0 {
+		select {
+		case <-look.C:
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hurry bounds the pauses of every read from now on, of those that wait already too.
+func (l *connections) hurry() {
+	l.hurried.Store(true) // before the sweep: a deadline set meanwhile is seen by one of the two
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(stall))
+	}
+}
+
+// cut closes what is open and returns how many connections that were.
+func (l *connections) cut() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.TCPConn.Close()
+	}
+	return len(l.open)
+}
+
+// connection is one accepted connection.
+type connection struct {
+	*net.TCPConn
+	of *connections
+}
+
+// Read implements net.Conn.
+func (c *connection) Read(p []byte) (int, error) {
+	if c.of.hurried.Load() {
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(stall))
+	}
+	return c.TCPConn.Read(p)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	err := c.TCPConn.SetReadDeadline(t)
+	if latest := time.Now().Add(stall); c.of.hurried.Load() && (t.IsZero() || t.After(latest)) {
+		return c.TCPConn.SetReadDeadline(latest)
+	}
+	return err
+}
+
+// SetDeadline implements net.Conn.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	return c.TCPConn.Close()
+}
