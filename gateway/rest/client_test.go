@@ -21,7 +21,7 @@ func TestDatabricksSDK(t *testing.T) {
 	s := newServer(t)
 	s.addPrediction()
 	s.register(map[string][]string{"wine": {"Production", "Staging", "None"}})
-	s.loader.broken[servable.ID{Model: "wine", Version: 3}] = "not an ONNX file"
+	s.loader.breakVersion(servable.ID{Model: "wine", Version: 3}, "not an ONNX file")
 	got := sqldbtest.Python(t, `
 import sys
 from databricks.sdk import WorkspaceClient

@@ -47,6 +47,13 @@ func (l *loader) Aspire(ids []servable.ID) {
 	l.aspired = fresh
 }
 
+// breakVersion makes the version fail from now on.
+func (l *loader) breakVersion(id servable.ID, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken[id] = reason
+}
+
 func (l *loader) Status(id servable.ID) servable.Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,7 +252,7 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 	t.Run("a version that cannot be loaded", func(t *testing.T) {
 		s.settle("wine")
 		s.loader.mu.Lock()
-		s.loader.broken[servable.ID{Model: "wine", Version: 3}] = "model.onnx is not an ONNX file"
+		s.loader.breakVersion(servable.ID{Model: "wine", Version: 3}, "model.onnx is not an ONNX file")
 		s.loader.mu.Unlock()
 		s.want(200, "PUT", wine+"/config", `{"served_entities":[{"name":"new","entity_name":"wine","entity_version":3}]}`)
 		out := s.settle("wine")
