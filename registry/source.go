@@ -42,10 +42,8 @@ func (s *Service) resolveSource(ctx context.Context, spec VersionSpec, prompt bo
 	if err := s.checkHost(source); err != nil {
 		return origin{}, err
 	}
-	if isLocal(source) { // before the other checks, so that the refusal names the rule that was broken first
-		if err := s.checkLocalOwner(ctx, spec); err != nil {
-			return origin{}, err
-		}
+	if isLocal(source) {
+		return s.fromLocal(ctx, spec)
 	}
 	if err := checkPlainSource(source); err != nil {
 		return origin{}, err
@@ -168,22 +166,32 @@ func (s *Service) loggedModel(ctx context.Context, id string) (LoggedModelSource
 	return s.opts.Sources.LoggedModel(ctx, id)
 }
 
-// checkLocalOwner refuses a local path outside the artifacts of the logged model or run that the caller names.
-func (s *Service) checkLocalOwner(ctx context.Context, spec VersionSpec) error {
+// fromLocal takes files on this machine, which must lie in the artifacts of the logged model or run that the caller names. "." and ".."
+// are resolved first, as MLflow does: the source is shown as it was given, the files are where it leads.
+func (s *Service) fromLocal(ctx context.Context, spec VersionSpec) (origin, error) {
 	runID, modelID := deref(spec.RunID), deref(spec.ModelID)
 	param := ownerParam(modelID)
+	if isForeignFile(spec.Source) {
+		return origin{}, mlflow.Errorf(mlflow.InternalError, "%s is not a valid remote uri. For remote access on windows, please consider "+
+			"using a different scheme such as SMB (e.g. smb://<hostname>/<path>).", spec.Source)
+	}
 	local, ok := localPath(spec.Source)
 	if runID == "" && modelID == "" || !ok {
-		return localSource(spec.Source, param)
+		return origin{}, localSource(spec.Source, param)
 	}
 	root, err := s.root(ctx, spec.Source, runID, modelID)
 	if err != nil {
-		return err
+		return origin{}, err
 	}
 	if rootPath, ok := localPath(root); !ok || !isBelow(local, rootPath) {
-		return localSource(local, param)
+		return origin{}, localSource(local, param)
 	}
-	return nil
+	location := cleanLocal(spec.Source)
+	if err := checkPlainSource(location); err != nil {
+		return origin{}, err
+	}
+	o := origin{source: spec.Source, location: location, runID: orEmpty(spec.RunID), modelID: modelID}
+	return o, s.inheritRun(ctx, &o)
 }
 
 // checkOwner refuses a runs:/ URI, or an artifact of this server's own proxy, that does not belong to the run or logged model

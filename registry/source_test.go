@@ -30,7 +30,7 @@ func TestUnsafeSources(t *testing.T) {
 		{"S02 another run's files", registry.VersionSpec{Source: "mlflow-artifacts:/1/r2/artifacts/model", RunID: run}},
 		{"S02 another run's files by URI", registry.VersionSpec{Source: "runs:/r2/model", RunID: run}},
 		{"S02 another model's files by URI", registry.VersionSpec{Source: "models:/m-2", ModelID: model}},
-		{"S02 file of another host", registry.VersionSpec{Source: "file://host/srv/artifacts/models/m-1/artifacts", ModelID: model}},
+		{"S02 out of the model's folder and encoded behind it", registry.VersionSpec{Source: "/srv/artifacts/models/m-1/artifacts/a/../%2e%2e/x", ModelID: model}},
 		{"S03 relative in the proxy", registry.VersionSpec{Source: "mlflow-artifacts:/1/r1/artifacts/../../..", RunID: run}},
 		{"S03 relative in a bucket", registry.VersionSpec{Source: "s3:/b/a/../../x"}},
 		{"S03 relative in HTTP", registry.VersionSpec{Source: "http://h/api/2.0/mlflow-artifacts/artifacts/../.."}},
@@ -91,9 +91,11 @@ func TestSafeSources(t *testing.T) {
 		{registry.VersionSpec{Source: "runs:/r1/model", RunID: run}, "", "r1"},
 		{registry.VersionSpec{Source: "/srv/my artifacts/models/m-1/artifacts", ModelID: model}, "", "r1"},
 		{registry.VersionSpec{Source: "file:///srv/my%20artifacts/models/m-1/artifacts/sub", ModelID: model}, "", "r1"},
+		{registry.VersionSpec{Source: "/srv/my artifacts/models/m-1/artifacts/sub/../.", ModelID: model}, "/srv/my artifacts/models/m-1/artifacts", "r1"},
+		{registry.VersionSpec{Source: "file:///srv/my%20artifacts/models/x/../m-1/artifacts/sub/%2e%2e/", ModelID: model}, "file:///srv/my%20artifacts/models/m-1/artifacts", "r1"},
 		{registry.VersionSpec{Source: "models:/m-1", ModelID: model}, fake.model.ArtifactLocation, "r1"},
 		{registry.VersionSpec{Source: "models:/m-1", ModelID: model, RunID: new("r9")}, fake.model.ArtifactLocation, "r9"},
-		{registry.VersionSpec{Source: "models:/wine/12"}, fake.model.ArtifactLocation, "r1"}, // the version before this one
+		{registry.VersionSpec{Source: "models:/wine/14"}, fake.model.ArtifactLocation, "r1"}, // the version before this one
 	} {
 		c.spec.Name = "wine"
 		v, err := s.CreateVersion(t.Context(), c.spec)
@@ -107,6 +109,18 @@ func TestSafeSources(t *testing.T) {
 		if v.DownloadURI() != c.location || *v.RunID != c.run {
 			t.Errorf("%s: files at %s, run %q", c.spec.Source, v.DownloadURI(), *v.RunID)
 		}
+	}
+}
+
+// TestForeignFiles pins an answer of MLflow's that is a failure rather than a refusal.
+func TestForeignFiles(t *testing.T) {
+	t.Parallel()
+	s := newService(t, &registry.Options{Sources: registry.FromTracking(&fakeTracking{tracking.LoggedModel{ID: "m-1", ArtifactLocation: "/srv/m-1"}})})
+	wine(t, s, 0)
+	_, err := s.CreateVersion(t.Context(), registry.VersionSpec{Name: "wine", Source: "file://host/srv/m-1", ModelID: new("m-1")})
+	wantCode(t, "a file of another machine", err, mlflow.InternalError)
+	if err == nil || !strings.Contains(err.Error(), "is not a valid remote uri") {
+		t.Errorf("got %v", err)
 	}
 }
 

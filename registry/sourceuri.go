@@ -131,6 +131,30 @@ func localPath(uri string) (string, bool) {
 	return path.Clean(rest), true
 }
 
+// cleanLocal returns a local source without "." and ".." segments, literal or percent-encoded once; one that has none comes back unchanged.
+func cleanLocal(source string) string {
+	scheme, rest := cutScheme(source)
+	if !slices.ContainsFunc(strings.Split(unescape(rest), "/"), func(s string) bool { return s == "." || s == ".." }) {
+		return source
+	}
+	p, ok := localPath(source)
+	switch {
+	case !ok:
+		return source
+	case scheme == "":
+		return p
+	}
+	return (&url.URL{Scheme: scheme, Path: p}).String()
+}
+
+// isForeignFile says whether the source is a file: URI that names another machine.
+func isForeignFile(source string) bool {
+	scheme, rest := cutScheme(source)
+	after, ok := strings.CutPrefix(rest, "//")
+	host, _, _ := strings.Cut(after, "/")
+	return scheme == "file" && ok && host != "" && host != "localhost"
+}
+
 // isBelow says whether the clean path p is dir or lies in it.
 func isBelow(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
