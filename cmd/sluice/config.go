@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -31,6 +32,8 @@ type Config struct {
 	BackendStoreURI      string
 	ArtifactsDestination string
 	DefaultArtifactRoot  string
+	ArtifactFolders      []string
+	VersionSourceRegex   string
 	SQLiteSynchronous    string
 
 	CacheDir string
@@ -65,6 +68,8 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.BackendStoreURI, "backend-store-uri", "", "tracking and registry database, sqlite:///path (default: sluice.db in --data-dir)")
 	f.StringVar(&c.ArtifactsDestination, "artifacts-destination", "", "where proxied artifacts are kept (default: artifacts in --data-dir)")
 	f.StringVar(&c.DefaultArtifactRoot, "default-artifact-root", "mlflow-artifacts:/", "artifact root of new experiments")
+	f.StringSliceVar(&c.ArtifactFolders, "artifact-folders", nil, "further local folders that artifact locations in the database may name, for one taken over from mlflow server")
+	f.StringVar(&c.VersionSourceRegex, "model-version-source-regex", "", "regular expression that the source of every new model version has to match")
 	f.StringVar(&c.SQLiteSynchronous, "sqlite-synchronous", "full", "SQLite durability: full, or normal (an operating system crash may lose the last commits)")
 	f.StringVar(&c.CacheDir, "cache-dir", "", "where `sluice setup` keeps ONNX Runtime and the web UI (default: the user's cache directory)")
 	f.StringVar(&c.ORTLib, "ort-lib", "", "ONNX Runtime shared library, 1.24 or newer (also ORT_LIB; default: what `sluice setup` fetched)")
@@ -113,6 +118,7 @@ func (c *Config) resolve(environ []string) error {
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		oneOf("sqlite-synchronous", c.SQLiteSynchronous, "full", "normal"),
 		c.checkTLS(),
+		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }
 
@@ -137,6 +143,13 @@ func atLeast(flag string, v, least time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("--%s must be at least %v, got %v", flag, least, v)
+}
+
+func isRegex(flag, v string) error {
+	if _, err := regexp.Compile(v); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	return nil
 }
 
 func oneOf(flag, v string, allowed ...string) error {

@@ -59,6 +59,7 @@ func TestSettingsThatCannotBeHonouredAreErrors(t *testing.T) {
 		"certificate, no key":   {args: []string{"--tls-cert", "c.pem"}, want: "go together"},
 		"not YAML":              {file: "port: [1\n", want: "sluice.yaml"},
 		"unknown synchronous":   {args: []string{"--sqlite-synchronous", "off"}, want: "--sqlite-synchronous"},
+		"regular expression":    {args: []string{"--model-version-source-regex", "s3://("}, want: "--model-version-source-regex"},
 		"missing file":          {environ: []string{"SLUICE_CONFIG=/does/not/exist"}, want: "/does/not/exist"},
 		"prediction log budget": {args: []string{"--prediction-log-max-bytes", "5"}, want: "--prediction-log-max-bytes"},
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -50,13 +52,9 @@ func (a *App) openArtifacts(context.Context) error {
 		return err
 	}
 	a.onClose("artifacts", func(context.Context) error { return driver.Close() })
-	local := []string{destination}
-	if !strings.HasPrefix(a.cfg.DefaultArtifactRoot, "mlflow-artifacts:") {
-		root, err := localFolder(a.cfg.DefaultArtifactRoot)
-		if err != nil {
-			return fmt.Errorf("--default-artifact-root: %w", err)
-		}
-		local = append(local, root)
+	local, err := a.localFolders(destination)
+	if err != nil {
+		return err
 	}
 	folders, err := fileartifact.OpenFolders(local, nil)
 	if err != nil {
@@ -65,6 +63,40 @@ func (a *App) openArtifacts(context.Context) error {
 	a.onClose("artifact folders", func(context.Context) error { return folders.Close() })
 	a.artifacts = artifact.NewResolver(artifact.NewRepo(driver), map[string]artifact.Opener{"file": folders.Open})
 	return nil
+}
+
+// localFolders returns every folder on this machine that an artifact location may name: the destination, the default root if it is one, and
+// --artifact-folders, which must be there already: a folder made by a slip of the pen would be found out much later.
+func (a *App) localFolders(destination string) ([]string, error) {
+	folders := []string{destination}
+	if !isProxyRoot(a.cfg.DefaultArtifactRoot) {
+		root, err := localFolder(a.cfg.DefaultArtifactRoot)
+		if err != nil {
+			return nil, fmt.Errorf("--default-artifact-root: %w", err)
+		}
+		folders = append(folders, root)
+	}
+	for _, where := range a.cfg.ArtifactFolders {
+		folder, err := localFolder(where)
+		if err == nil {
+			_, err = os.Stat(folder)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--artifact-folders: %w", err)
+		}
+		folders = append(folders, folder)
+	}
+	return folders, nil
+}
+
+// isProxyRoot says whether artifacts below the root are this server's own to keep: mlflow-artifacts:/ and the URL of the same proxy,
+// which mlflow server takes too.
+func isProxyRoot(root string) bool {
+	if strings.HasPrefix(root, "mlflow-artifacts:") {
+		return true
+	}
+	u, err := url.Parse(root)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.HasPrefix(u.Path+"/", "/api/2.0/mlflow-artifacts/artifacts/")
 }
 
 // localFolder returns the absolute path of a folder given as a path or a file: URI.
@@ -99,9 +131,16 @@ func (a *App) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var sourcePattern *regexp.Regexp
+	if a.cfg.VersionSourceRegex != "" {
+		if sourcePattern, err = regexp.Compile(a.cfg.VersionSourceRegex); err != nil {
+			return err
+		}
+	}
 	a.registry = registry.New(store, &registry.Options{
 		Sources: registry.FromTracking(a.tracking), GuardDelete: a.guardDelete,
 		TrustedLocations: []string{a.cfg.DefaultArtifactRoot, a.cfg.ArtifactsDestination},
+		SourcePattern:    sourcePattern,
 	})
 	a.endpoints = gateway.NewService(a.control, plan.FromRegistry(a.registry), &gateway.Options{Changed: a.poke, Log: a.log})
 	cancel := a.registry.Subscribe(func(e registry.Event) {

@@ -176,6 +176,7 @@ func (a *App) openHTTP(context.Context) error {
 	if err := mount(a.http, served, refused, a.authority); err != nil {
 		return err
 	}
+	a.http.Use(mergeSlashes)
 	a.routes = served
 	a.listener, a.connections, a.url, err = listen(&a.cfg)
 	if err != nil {
