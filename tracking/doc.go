@@ -1,4 +1,5 @@
-// Package tracking records machine learning work: experiments, runs, metrics, params, tags, dataset inputs and logged models.
+// Package tracking records machine learning work: experiments, runs, metrics, params, tags, dataset inputs,
+// logged models and traces.
 //
 // It owns the nouns, the rules (Service) and the contract of storage (Store). It is called by tracking/rest, by registry, which
 // checks sources against runs, and by gateway, which writes serving runs. It must not know SQL, HTTP, or where artifacts lie:

@@ -55,6 +55,14 @@ func MetricOfUnknownModel(id string) error {
 	return mlflow.Errorf(mlflow.BadRequest, "Logged model with ID '%s' not found.", id)
 }
 
+// UnknownTrace is RESOURCE_DOES_NOT_EXIST for a trace id.
+func UnknownTrace(id string) error { return mlflow.Missingf("Trace with ID '%s' not found.", id) }
+
+// UnknownAssessment is RESOURCE_DOES_NOT_EXIST for an assessment of a trace that exists.
+func UnknownAssessment(traceID, id string) error {
+	return mlflow.Missingf("Assessment with ID '%s' not found for trace '%s'", id, traceID)
+}
+
 // ParamConflict is a param that was logged with one value and then with another.
 type ParamConflict struct{ Key, Old, New string }
 

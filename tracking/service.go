@@ -19,6 +19,8 @@ type Options struct {
 	// RefuseLongValues makes param and tag values beyond the limit an error; by default they are cut, as MLflow's server does
 	// (MLFLOW_TRUNCATE_LONG_VALUES).
 	RefuseLongValues bool
+	// TraceWait is how long a reader of a whole trace waits for spans that are still under way; default 3 s, negative not at all.
+	TraceWait time.Duration
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 	// NewID makes 32 random hexadecimal digits; default a version 4 UUID.
@@ -45,6 +47,9 @@ func New(store Store, opts *Options) (*Service, error) {
 	}
 	if o.WorkDir == "" {
 		o.WorkDir = "/"
+	}
+	if o.TraceWait == 0 {
+		o.TraceWait = 3 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -13,6 +13,7 @@ type Store interface {
 	MetricStore
 	InputStore
 	LoggedModelStore
+	TraceStore
 }
 
 // ExperimentStore is the part of Store about experiments. Methods that take an id return UnknownExperiment for one that is

@@ -220,3 +220,15 @@ func tagValue(tags []Tag, key string) (string, bool) {
 	}
 	return "", false
 }
+
+// fitTraceTag checks a tag of a trace and returns it with its value cut.
+func fitTraceTag(t Tag) (Tag, error) {
+	if err := mlflow.CheckName("key", t.Key); err != nil {
+		return t, err
+	}
+	if err := mlflow.CheckLength("key", t.Key, MaxTraceKey); err != nil {
+		return t, err
+	}
+	t.Value = mlflow.Truncate(t.Value, MaxTraceValue)
+	return t, nil
+}

@@ -1,6 +1,6 @@
 // Package filter is MLflow's search language: the lexer, the parser, the typed tree and its evaluation in memory.
 //
-// It owns the filter strings and order_by entries of runs, experiments, logged models, registered models and model versions,
+// It owns the filter strings and order_by entries of runs, experiments, logged models, registered models, model versions and traces,
 // one Grammar for each, with MLflow's own refusals. It is called by the services of tracking and registry, which parse, and by
 // their stores, which compile a tree to SQL or call Match. It must not know SQL, stores, or what the entities are: they are
 // reached through Subject. Everything here is immutable and safe for concurrent use; the cost of parsing is linear in the

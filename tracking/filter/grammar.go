@@ -3,7 +3,7 @@ package filter
 import "slices"
 
 // Grammar is the language of one kind of record: which entities, attributes and comparisons it allows, and with which words
-// it refuses. Get one from Runs, Experiments, LoggedModels, RegisteredModels or ModelVersions.
+// it refuses. Get one from Runs, Experiments, LoggedModels, RegisteredModels, ModelVersions or Traces.
 type Grammar struct {
 	kind     kind
 	entities []entityName
@@ -33,6 +33,7 @@ const (
 	loggedModels
 	registeredModels
 	modelVersions
+	traces
 )
 
 // entityName is one spelling of an entity.

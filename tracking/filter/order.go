@@ -45,7 +45,13 @@ func (g *Grammar) parseOrder(entry string) (Order, error) {
 	if err != nil {
 		return Order{}, err
 	}
-	return Order{Entity: entity, Key: key, Descending: down}, g.checkOrder(entity, key)
+	if err := g.checkOrder(entity, key); err != nil {
+		return Order{}, err
+	}
+	if g.kind == traces {
+		entity, key = stored(entity, key)
+	}
+	return Order{Entity: entity, Key: key, Descending: down}, nil
 }
 
 func (g *Grammar) checkOrder(entity Entity, key string) error {
@@ -58,7 +64,7 @@ func (g *Grammar) checkOrder(entity Entity, key string) error {
 		return mlflow.Invalidf("Invalid order by key '%s' specified. Valid keys are '%s'", shorten(key), set(valid))
 	case entity == Attribute:
 		return mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(key), set(valid))
-	case g.kind == runs:
+	case g.kind == runs || g.kind == traces:
 		return mlflow.Invalidf("Invalid identifier type '%s'", entity)
 	}
 	return mlflow.Invalidf("Invalid order_by entity: %s", entity)

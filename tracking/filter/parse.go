@@ -87,6 +87,13 @@ func (p *parser) clause() error {
 
 // check gives a clause its types: field, then value, then operator, in MLflow's order.
 func (p *parser) check(r raw) (Clause, error) {
+	if p.grammar.kind == traces {
+		c, err := p.grammar.checkTrace(r)
+		if err == nil {
+			err = p.count(c)
+		}
+		return c, err
+	}
 	c := Clause{Op: r.op}
 	var err error
 	if c.Entity, c.Key, err = p.grammar.field(r.field); err != nil {
@@ -98,10 +105,18 @@ func (p *parser) check(r raw) (Clause, error) {
 	if c.Value, err = p.grammar.value(c, r.value); err != nil {
 		return c, err
 	}
-	if p.listed += len(c.Value.List); p.listed > MaxList {
-		return c, mlflow.Invalidf("Invalid filter string: its lists have more than %d values.", MaxList)
+	if err := p.count(c); err != nil {
+		return c, err
 	}
 	return c, p.grammar.checkOp(c)
+}
+
+// count refuses the clause with which the lists of the filter have too many texts together.
+func (p *parser) count(c Clause) error {
+	if p.listed += len(c.Value.List); p.listed > MaxList {
+		return mlflow.Invalidf("Invalid filter string: its lists have more than %d values.", MaxList)
+	}
+	return nil
 }
 
 func isValue(t token) bool {
@@ -120,7 +135,7 @@ func (p *parser) operator() (Op, bool) {
 	case t.is("ILIKE"):
 		return ILike, true
 	case t.is("RLIKE"):
-		return "RLIKE", true
+		return RLike, true
 	case t.is("IN"):
 		return In, p.tok.kind == listToken
 	case t.is("NOT"):

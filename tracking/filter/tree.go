@@ -15,6 +15,13 @@ const (
 	Param     Entity = "parameter"
 	Tag       Entity = "tag"
 	Dataset   Entity = "dataset"
+
+	// Of traces only:
+	Metadata    Entity = "request_metadata"
+	Span        Entity = "span"
+	Feedback    Entity = "feedback"
+	Expectation Entity = "expectation"
+	Issue       Entity = "issue"
 )
 
 // Op is a comparison in its canonical spelling.
@@ -30,6 +37,7 @@ const (
 	GreaterOrEqual Op = ">="
 	Like           Op = "LIKE"  // % and _ are wildcards, letter case counts
 	ILike          Op = "ILIKE" // as Like, letter case does not count
+	RLike          Op = "RLIKE" // a regular expression of the store matches; traces only
 	In             Op = "IN"
 	NotIn          Op = "NOT IN"
 	IsNull         Op = "IS NULL"
