@@ -12,14 +12,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 	"golang.org/x/tools/txtar"
 
 	"sluice/registry"
+	"sluice/registry/fernet"
+	"sluice/registry/outbox"
 	"sluice/registry/rest"
 	"sluice/registry/sqlstore"
 	"sluice/tracking/mlflow"
@@ -68,10 +72,24 @@ func newApp(t testing.TB, opts *registry.Options) (*fiber.App, *registry.Service
 	}
 	service := registry.New(store, opts)
 	app := fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(slog.New(slog.DiscardHandler)), DisableStartupMessage: true})
-	for _, r := range rest.Routes(service) {
+	for _, r := range slices.Concat(rest.Routes(service), rest.WebhookRoutes(newWebhooks(t, store))) {
 		app.Add(r.Method, r.Path, r.Handler)
 	}
 	return app, service
+}
+
+// newWebhooks returns the rules of webhooks with a real guard and a real key.
+func newWebhooks(t testing.TB, store registry.WebhookStore) *registry.Webhooks {
+	t.Helper()
+	guard, err := outbox.NewGuard(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := fernet.New(fernet.Generate(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registry.NewWebhooks(store, registry.WebhookOptions{Sealer: key, CheckURL: guard.CheckURL, NewID: uuid.NewString})
 }
 
 // call sends one request and returns status and decoded answer.
@@ -132,6 +150,13 @@ func playFile(t *testing.T, file string) {
 		}
 	}
 	app, _ := newApp(t, &registry.Options{Sources: origins{}})
+	var webhooks []string // ids of those that were created
+	insert := func(text string) string {
+		for i, id := range webhooks {
+			text = strings.ReplaceAll(text, fmt.Sprintf("{{webhook%d}}", i+1), id)
+		}
+		return insert(text)
+	}
 	for _, f := range archive.Files {
 		parts := strings.SplitN(f.Name, " ", 3)
 		if parts[1] == "answer" || parts[1] == "ours" {
@@ -142,6 +167,10 @@ func playFile(t *testing.T, file string) {
 			t.Fatalf("request %s has no answer: run with -update", parts[0])
 		}
 		status, got := call(t, app, parts[1], insert(parts[2]), insert(strings.TrimSpace(string(f.Data))))
+		if made, ok := got.(map[string]any)["webhook"].(map[string]any); ok && parts[1] == "POST" {
+			webhooks = append(webhooks, fmt.Sprint(made["webhook_id"]))
+		}
+		want.Data = []byte(insert(string(want.Data)))
 		compare(t, f, want, status, got)
 	}
 }

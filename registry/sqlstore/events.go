@@ -10,6 +10,12 @@ import (
 // note adds an event to the change; its revision and time are filled when the change is flushed.
 func (w *writer) note(e registry.Event) { w.events = append(w.events, e) }
 
+// announce notes an event that webhooks may hear of.
+func (w *writer) announce(e registry.Event, about registry.Subject) {
+	w.said = append(w.said, said{len(w.events), about})
+	w.note(e)
+}
+
 // flush gives the noted events their revisions and stores them. Raising the one row of the revision table makes writers of all
 // processes take turns, so that revisions become visible in order.
 func (w *writer) flush(ctx context.Context) error {
@@ -34,6 +40,9 @@ func (w *writer) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := w.enqueue(ctx); err != nil {
+		return err
 	}
 	_, err := w.exec(ctx, "DELETE FROM sluice_registry_events WHERE revision <= ?", last-keptEvents)
 	return err

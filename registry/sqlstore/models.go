@@ -37,7 +37,8 @@ func (s *Store) CreateModel(ctx context.Context, spec registry.ModelSpec, at int
 				return err
 			}
 		}
-		w.note(registry.Event{Kind: registry.ModelCreated, Model: spec.Name, Prompt: prompt})
+		w.announce(registry.Event{Kind: registry.ModelCreated, Model: spec.Name, Prompt: prompt},
+			registry.Subject{Description: spec.Description, Tags: spec.Tags})
 		m, err = w.fullModel(ctx, spec.Name)
 		return err
 	})
@@ -108,7 +109,7 @@ func (s *Store) DeleteModel(ctx context.Context, name string, at int64) ([]regis
 // SetModelTag implements registry.ModelWriter.
 func (s *Store) SetModelTag(ctx context.Context, name string, tag registry.Tag, at int64) ([]registry.Event, error) {
 	return s.changeModel(ctx, name, at, func(w *writer, prompt bool) error {
-		w.note(registry.Event{Kind: registry.ModelTagSet, Model: name, Key: tag.Key, Prompt: prompt})
+		w.announce(registry.Event{Kind: registry.ModelTagSet, Model: name, Key: tag.Key, Prompt: prompt}, registry.Subject{Value: tag.Value})
 		return w.putModelTag(ctx, name, tag)
 	})
 }
@@ -118,7 +119,7 @@ func (s *Store) DeleteModelTag(ctx context.Context, name, key string, at int64) 
 	return s.changeModel(ctx, name, at, func(w *writer, prompt bool) error {
 		n, err := w.exec(ctx, "DELETE FROM registered_model_tags WHERE workspace = ? AND name = ? AND "+w.dialect.Quote("key")+" = ?", workspace, name, key)
 		if n > 0 {
-			w.note(registry.Event{Kind: registry.ModelTagDeleted, Model: name, Key: key, Prompt: prompt})
+			w.announce(registry.Event{Kind: registry.ModelTagDeleted, Model: name, Key: key, Prompt: prompt}, registry.Subject{})
 		}
 		return err
 	})

@@ -54,6 +54,8 @@ var migrations = []sqldb.Migration{{
 			CONSTRAINT sluice_registry_events_pk PRIMARY KEY (revision)
 		)`,
 	},
+}, {
+	ID: 2, Name: "deliveries to webhooks", Do: createDeliveries,
 }}
 
 // New returns a Store on db, which stays the caller's to close, and brings our own tables up to date. Returns INVALID_STATE if
@@ -114,6 +116,14 @@ type writer struct {
 	reader
 	at     int64 // Unix time, milliseconds
 	events []registry.Event
+	// said is what webhooks are told of some of the events.
+	said []said
+}
+
+// said is an event of the change, by its place, and what webhooks are told of it.
+type said struct {
+	event int
+	about registry.Subject
 }
 
 // exec runs a statement and returns how many rows it touched.

@@ -84,7 +84,8 @@ func (s *Store) CreateVersion(ctx context.Context, v registry.Version, at int64)
 		if err := w.touch(ctx, v.Name); err != nil {
 			return err
 		}
-		w.note(registry.Event{Kind: registry.VersionCreated, Model: v.Name, Version: number, To: registry.StageNone, Prompt: prompt || v.IsPrompt()})
+		w.announce(registry.Event{Kind: registry.VersionCreated, Model: v.Name, Version: number, To: registry.StageNone, Prompt: prompt || v.IsPrompt()},
+			registry.Subject{Source: v.Source, RunID: text(v.RunID), Description: text(v.Description), Tags: v.Tags})
 		made, err = w.fullVersion(ctx, v.Name, number)
 		return err
 	})
@@ -197,7 +198,8 @@ func (w *writer) dropAliases(ctx context.Context, name string, version int, prom
 // SetVersionTag implements registry.VersionWriter.
 func (s *Store) SetVersionTag(ctx context.Context, name string, version int, tag registry.Tag, at int64) ([]registry.Event, error) {
 	return s.changeVersion(ctx, name, version, at, func(w *writer, _ registry.Version, prompt bool) error {
-		w.note(registry.Event{Kind: registry.VersionTagSet, Model: name, Version: version, Key: tag.Key, Prompt: prompt})
+		w.announce(registry.Event{Kind: registry.VersionTagSet, Model: name, Version: version, Key: tag.Key, Prompt: prompt},
+			registry.Subject{Value: tag.Value})
 		return w.putVersionTag(ctx, name, version, tag)
 	})
 }
@@ -213,7 +215,7 @@ func (s *Store) DeleteVersionTag(ctx context.Context, name string, version int, 
 	return s.changeVersion(ctx, name, version, at, func(w *writer, _ registry.Version, prompt bool) error {
 		n, err := w.exec(ctx, "DELETE FROM model_version_tags"+thisVersion+" AND "+w.dialect.Quote("key")+" = ?", workspace, name, version, key)
 		if n > 0 {
-			w.note(registry.Event{Kind: registry.VersionTagDeleted, Model: name, Version: version, Key: key, Prompt: prompt})
+			w.announce(registry.Event{Kind: registry.VersionTagDeleted, Model: name, Version: version, Key: key, Prompt: prompt}, registry.Subject{})
 		}
 		return err
 	})
@@ -222,7 +224,7 @@ func (s *Store) DeleteVersionTag(ctx context.Context, name string, version int, 
 // SetAlias implements registry.AliasWriter.
 func (s *Store) SetAlias(ctx context.Context, name, alias string, version int, at int64) ([]registry.Event, error) {
 	return s.changeVersion(ctx, name, version, at, func(w *writer, _ registry.Version, prompt bool) error {
-		w.note(registry.Event{Kind: registry.AliasSet, Model: name, Version: version, Alias: alias, Prompt: prompt})
+		w.announce(registry.Event{Kind: registry.AliasSet, Model: name, Version: version, Alias: alias, Prompt: prompt}, registry.Subject{})
 		_, err := w.exec(ctx, w.dialect.Insert("registered_model_aliases", "workspace", "name", "alias", "version")+
 			w.dialect.Upsert([]string{"workspace", "name", "alias"}, "version"), workspace, name, alias, version)
 		return err
@@ -239,7 +241,7 @@ func (s *Store) DeleteAlias(ctx context.Context, name, alias string, at int64) (
 		if err != nil {
 			return err
 		}
-		w.note(registry.Event{Kind: registry.AliasDeleted, Model: name, Version: version, Alias: alias, Prompt: prompt})
+		w.announce(registry.Event{Kind: registry.AliasDeleted, Model: name, Version: version, Alias: alias, Prompt: prompt}, registry.Subject{})
 		_, err = w.exec(ctx, "DELETE FROM registered_model_aliases WHERE workspace = ? AND name = ? AND alias = ?", workspace, name, alias)
 		return err
 	})
@@ -249,4 +251,11 @@ func scanInt(row interface{ Scan(...any) error }) (int, error) {
 	var n int
 	err := row.Scan(&n)
 	return n, err
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

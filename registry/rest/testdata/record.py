@@ -5,7 +5,8 @@
 A file is a list of sections: "N METHOD path" with the body, and "N answer STATUS" with what MLflow answered. A section "N ours
 STATUS" is written by hand where we answer differently on purpose; it is kept (message "*" there means any sentence). Words in {{}} stand for ids and places of this run:
 run, root (a run below the artifact proxy, and its artifact root), localrun, localroot (a run below a local folder), model,
-modelroot (a logged model of localrun, and its artifact root), tmp (the folder above the local ones). Timestamps become 0.
+modelroot (a logged model of localrun, and its artifact root), tmp (the folder above the local ones), webhook1, webhook2 … (ids
+of the webhooks created in the file). Timestamps become 0.
 """
 
 import json
@@ -59,6 +60,8 @@ def record(base, path, words):
         for word, value in words.items():
             target, sent = target.replace("{{%s}}" % word, value), sent.replace("{{%s}}" % word, value)
         status, answer = call(base, method, target, sent or None)
+        if method == "POST" and "webhook" in answer:
+            words["webhook%d" % (1 + sum(w.startswith("webhook") for w in words))] = answer["webhook"]["webhook_id"]
         text = json.dumps(normal(answer), indent=1, sort_keys=True, ensure_ascii=False)
         for word, value in words.items():
             text = text.replace(value, "{{%s}}" % word)
