@@ -11,7 +11,7 @@ RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser clean FORCE
+.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser databases clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,13 @@ run: setup ## build, fetch what is needed, start on http://127.0.0.1:5000 with t
 
 test: lint unit race e2e ## everything: Go tests, race detector, the real clients against the binary
 
-unit: venv setup ## Go tests
+unit: venv databases setup ## Go tests
 	go test ./...
 
-race: venv setup ## Go tests under the race detector
+race: venv databases setup ## Go tests under the race detector
 	go test -race -short $(RACE)
 
-e2e: venv setup browser ## the real MLflow, Databricks and browser clients against the built binary
+e2e: venv databases setup browser ## the real MLflow, Databricks and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
 
 lint: ## gofmt and go vet
@@ -64,6 +64,11 @@ $(VENV)/.installed: $(E2E)/requirements.txt
 # The browser tests need Debian's Chromium; where apt-get may install, they get it.
 browser:
 	@test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
+
+# The stores are tested on real PostgreSQL and MariaDB servers, which the tests start themselves from Debian's packages.
+databases:
+	@{ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null; } && { test -x /usr/sbin/mariadbd || command -v mariadbd >/dev/null; } || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql mariadb-server; }
 
 clean: ## remove what was built (not the data)
 	rm -rf bin

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashPath); path != "" {
 		writeForever(path)
 	}
-	os.Exit(m.Run())
+	os.Exit(sqldbtest.Main(m))
 }
 
 func writeForever(path string) {

@@ -10,8 +10,15 @@ import (
 	"sluice/tracking/mlflow"
 )
 
-//go:embed schema/sqlite.sql
-var sqliteDDL string
+// The DDL of each dialect; schema/generate.py makes it from databases that MLflow's own migrations made.
+var (
+	//go:embed schema/sqlite.sql
+	sqliteDDL string
+	//go:embed schema/postgresql.sql
+	postgresDDL string
+	//go:embed schema/mysql.sql
+	mysqlDDL string
+)
 
 // revisionList holds the accepted Alembic revisions, the head (MLflow 3.17.2) first, MLflow 3.12's head last.
 //
@@ -26,15 +33,20 @@ func KnownRevisions() []string { return strings.Fields(revisionList) }
 
 // prepareSchema creates MLflow's tables in an empty database, checks the revision of any other, and learns the columns.
 func (db *DB) prepareSchema(ctx context.Context) error {
-	err := db.WithTx(ctx, func(tx *Tx) error {
-		empty, err := hasNoTables(ctx, tx)
+	err := db.exclusively(ctx, func(tx *Tx) error {
+		if db.dialect == MySQL {
+			if _, err := tx.ExecContext(ctx, db.dialect.Portable(lockTable)); err != nil {
+				return err
+			}
+		}
+		empty, err := db.isEmpty(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if empty {
 			return db.createSchema(ctx, tx)
 		}
-		db.revision, err = readRevision(ctx, tx)
+		db.revision, err = db.readRevision(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -46,34 +58,85 @@ func (db *DB) prepareSchema(ctx context.Context) error {
 	return db.loadColumns(ctx)
 }
 
-// hasNoTables says whether the database holds no table but ours and Alembic's own, empty one.
-func hasNoTables(ctx context.Context, tx *Tx) (bool, error) {
-	var n int
-	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'
-		AND name NOT LIKE 'sluice!_%' ESCAPE '!' AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND name <> 'alembic_version'`).Scan(&n)
-	return n == 0, err
+// tables selects the name of every table but SQLite's own.
+func (d Dialect) tables() string {
+	switch d {
+	case Postgres:
+		return "SELECT name FROM (SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE') t"
+	case MySQL:
+		return "SELECT name FROM (SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE') t"
+	}
+	return "SELECT name FROM (SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!') t"
+}
+
+// creatingTable stands in a MySQL database while its tables are being made, which no transaction holds together there.
+const creatingTable = "sluice_creating"
+
+// isEmpty says whether the database holds no table but ours and Alembic's own, empty one, or an unfinished creation's.
+func (db *DB) isEmpty(ctx context.Context, tx *Tx) (bool, error) {
+	var foreign, creating int
+	err := tx.QueryRowContext(ctx, "SELECT COALESCE(SUM(CASE WHEN name LIKE 'sluice!_%' ESCAPE '!' OR name = 'alembic_version' THEN 0 ELSE 1 END), 0), "+
+		"COALESCE(SUM(CASE WHEN name = '"+creatingTable+"' THEN 1 ELSE 0 END), 0) FROM ("+db.dialect.tables()+") a").Scan(&foreign, &creating)
+	return foreign == 0 || creating > 0, err
 }
 
 // createSchema makes MLflow's tables at the head revision, with the rows that its migrations leave in a fresh database.
+//
+// On MySQL each statement that makes a table commits by itself: creatingTable marks the database until the last one, and an
+// interrupted creation is taken up again by the next Open.
 func (db *DB) createSchema(ctx context.Context, tx *Tx) error {
-	if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS alembic_version"); err != nil {
+	if err := db.createTables(ctx, tx); err != nil {
+		return fmt.Errorf("create MLflow's tables: %w", err)
+	}
+	if err := db.createRows(ctx, tx); err != nil {
 		return err
 	}
-	for _, stmt := range ddlStatements() {
-		if _, err := tx.conn.ExecContext(ctx, stmt); err != nil {
-			return fmt.Errorf("create MLflow's tables: %w", err)
+	if db.dialect == MySQL {
+		if _, err := tx.ExecContext(ctx, "DROP TABLE "+creatingTable); err != nil {
+			return err
 		}
-	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO alembic_version (version_num) VALUES (?)", HeadRevision()); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO workspaces (name, description) VALUES (?, ?)", defaultWorkspace, defaultWorkspaceText)
-	if err != nil {
-		return err
 	}
 	db.revision = HeadRevision()
 	db.opts.Logger.Info("database created", slog.String("revision", db.revision))
 	return nil
+}
+
+func (db *DB) createTables(ctx context.Context, tx *Tx) error {
+	if db.dialect == MySQL {
+		if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+creatingTable+" (id INTEGER)"); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS alembic_version"); err != nil {
+		return err
+	}
+	for _, stmt := range ddlStatements(db.dialect) {
+		if db.dialect == MySQL {
+			stmt = repeatable(stmt)
+		}
+		if _, err := tx.conn.ExecContext(ctx, stmt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeatable lets a statement of MySQL's schema meet what it makes.
+func repeatable(stmt string) string {
+	for _, kind := range []string{"TABLE", "TRIGGER"} {
+		stmt = strings.Replace(stmt, "CREATE "+kind+" ", "CREATE "+kind+" IF NOT EXISTS ", 1)
+	}
+	return stmt
+}
+
+// createRows writes what MLflow's migrations leave in a fresh database.
+func (db *DB) createRows(ctx context.Context, tx *Tx) error {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO alembic_version (version_num) VALUES (?)", HeadRevision()); err != nil {
+		return err
+	}
+	insert := db.dialect.InsertIgnore("workspaces", []string{"name"}, "name", "description")
+	_, err := tx.ExecContext(ctx, insert, defaultWorkspace, defaultWorkspaceText)
+	return err
 }
 
 // The row that MLflow's workspace migration writes (source: a database made by MLflow 3.17.2).
@@ -82,8 +145,8 @@ const (
 	defaultWorkspaceText = "Default workspace for legacy resources"
 )
 
-func ddlStatements() []string {
-	_, body, _ := strings.Cut(sqliteDDL, "\n")
+func ddlStatements(d Dialect) []string {
+	_, body, _ := strings.Cut(map[Dialect]string{SQLite: sqliteDDL, Postgres: postgresDDL, MySQL: mysqlDDL}[d], "\n")
 	var out []string
 	for s := range strings.SplitSeq(body, "\n--\n") {
 		if s = strings.TrimSpace(s); s != "" {
@@ -94,9 +157,9 @@ func ddlStatements() []string {
 }
 
 // readRevision returns the revision in alembic_version, "" if the table is missing or empty.
-func readRevision(ctx context.Context, tx *Tx) (string, error) {
+func (db *DB) readRevision(ctx context.Context, tx *Tx) (string, error) {
 	var n int
-	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'").Scan(&n); err != nil || n == 0 {
+	if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM ("+db.dialect.tables()+") a WHERE name = 'alembic_version'").Scan(&n); err != nil || n == 0 {
 		return "", err
 	}
 	var rev string
@@ -132,8 +195,19 @@ func (db *DB) HasColumn(table, column string) bool {
 	return db.columns[table][column]
 }
 
+// allColumns selects table and name of every column.
+func (d Dialect) allColumns() string {
+	switch d {
+	case Postgres:
+		return "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+	case MySQL:
+		return "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+	}
+	return "SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+}
+
 func (db *DB) loadColumns(ctx context.Context) error {
-	rows, err := db.Read().QueryContext(ctx, `SELECT m.name, c.name FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'`)
+	rows, err := db.Read().QueryContext(ctx, db.dialect.allColumns())
 	if err != nil {
 		return Classify(err)
 	}

@@ -1,4 +1,4 @@
-// Package sqldb opens the database that tracking, registry and gateway keep their rows in.
+// Package sqldb opens the database that tracking, registry and gateway keep their rows in: SQLite, PostgreSQL, MySQL or MariaDB.
 //
 // It owns the address (SQLAlchemy's URIs), the connections, MLflow's own schema and its revision check, our own migrations
 // (tables named sluice_…), transactions, the dialect differences, and the classification of database errors. It is called by
@@ -6,12 +6,18 @@
 //
 // A DB is safe for concurrent use. On SQLite there is one writer connection, which transactions take in turn, and a pool of
 // reader connections that see the last commit; a transaction that returned without an error survives kill -9 and, unless
-// Options.RelaxedSync is set, a power cut.
+// Options.RelaxedSync is set, a power cut. On the servers there are two bounded pools, one for transactions that write, so that
+// a reader inside of one never waits for itself.
 //
 // # Rules for stores
 //
 //   - Statements use ? placeholders on every dialect.
 //   - Rows are closed before the next statement of the same transaction, and inside ReadTx.
+//   - A transaction that reads and then writes locks first: Tx.Lock for the component's rare writes, Tx.ForUpdate for a row.
+//   - After a statement that failed, a transaction runs no other one (PostgreSQL refuses it): use Dialect.InsertIgnore and ask
+//     RowsAffected where a key may exist.
+//   - RowsAffected of an UPDATE counts changed rows on MySQL, matched ones elsewhere.
+//   - Functions given to WithTx may run more than once.
 //   - No sluice_ table refers to one of MLflow's by a foreign key: MLflow's upgrades rebuild their tables.
 //   - Columns and tables younger than the oldest accepted revision are asked for by HasTable and HasColumn.
 package sqldb
@@ -24,8 +30,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"sluice/tracking/mlflow"
 )
 
 // Querier runs statements with ? placeholders. *Tx and the value of DB.Read are Queriers.
@@ -39,10 +43,13 @@ type Querier interface {
 type Options struct {
 	// Readers is the number of reader connections; 0 means max(4, 2 × CPUs).
 	Readers int
-	// BusyTimeout is how long a statement waits for a lock that another process holds; 0 means 20 s, as MLflow.
+	// Writers is the number of connections that write at once on a server; 0 means max(8, 2 × CPUs). SQLite has one.
+	Writers int
+	// BusyTimeout is how long a statement waits for a lock that another process holds; 0 means 20 s, as MLflow on SQLite.
 	BusyTimeout time.Duration
 	// RelaxedSync lets the operating system write commits in its own time (synchronous=NORMAL): several times faster, safe
-	// against kill -9, but the last commits may be lost with the power. Default false: every commit is on disk.
+	// against kill -9, but the last commits may be lost with the power. Default false: every commit is on disk. Servers have
+	// settings of their own for this, which are left alone.
 	RelaxedSync bool
 	// Logger hears about schema creation and migrations; nil means silence.
 	Logger *slog.Logger
@@ -57,6 +64,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if out.Readers <= 0 {
 		out.Readers = max(4, 2*runtime.NumCPU())
+	}
+	if out.Writers <= 0 {
+		out.Writers = max(8, 2*runtime.NumCPU())
 	}
 	if out.BusyTimeout <= 0 {
 		out.BusyTimeout = 20 * time.Second
@@ -77,7 +87,8 @@ type DB struct {
 	address Address
 	readers *sql.DB
 	reads   *cachedPool
-	writer  *writer
+	writer  *writer // SQLite's
+	writers *sql.DB // a server's; nil on SQLite
 
 	mu       sync.RWMutex
 	columns  map[string]map[string]bool // guarded by mu; table → its columns
@@ -86,19 +97,19 @@ type DB struct {
 
 // Open opens the database at uri, creates MLflow's tables in an empty one, and checks the revision of any other.
 //
-// URIs are SQLAlchemy's: sqlite:///relative.db, sqlite:////absolute.db; missing parent folders are made (mode 0700).
-// Returns NOT_IMPLEMENTED for dialects whose driver is not built in, INVALID_PARAMETER_VALUE for an unusable URI, and
-// INVALID_STATE with the command to run for a schema revision that is not known here.
+// URIs are SQLAlchemy's (see ParseURI): sqlite:///relative.db, sqlite:////absolute.db (missing parent folders are made, mode
+// 0700), postgresql://…, mysql://…, whose database must exist.
+// Returns NOT_IMPLEMENTED for dialects whose driver is not built in, INVALID_PARAMETER_VALUE for an unusable URI,
+// TEMPORARILY_UNAVAILABLE for a server that does not answer or refuses the login, and INVALID_STATE with the command to run for
+// a schema revision that is not known here.
 func Open(ctx context.Context, uri string, opts *Options) (*DB, error) {
 	addr, err := ParseURI(uri)
 	if err != nil {
 		return nil, err
 	}
-	if addr.Dialect != SQLite {
-		return nil, mlflow.Errorf(mlflow.NotImplemented, "not built in yet: %s as backend store; use sqlite:///path/to/file.db", addr.Dialect)
-	}
 	db := &DB{dialect: addr.Dialect, opts: opts.withDefaults(), address: addr}
-	if err := db.connectSQLite(ctx); err != nil {
+	connect := map[Dialect]func(context.Context) error{SQLite: db.connectSQLite, Postgres: db.connectPostgres, MySQL: db.connectMySQL}
+	if err := connect[addr.Dialect](ctx); err != nil {
 		return nil, err
 	}
 	if err := db.prepareSchema(ctx); err != nil {
@@ -110,7 +121,7 @@ func Open(ctx context.Context, uri string, opts *Options) (*DB, error) {
 
 // Close closes all connections; transactions still running fail. It waits for the running writer.
 func (db *DB) Close() error {
-	err := db.writer.close()
+	err := db.closeWriting()
 	db.reads.close()
 	if rerr := db.readers.Close(); err == nil {
 		err = rerr
@@ -119,6 +130,13 @@ func (db *DB) Close() error {
 		return fmt.Errorf("close database: %w", err)
 	}
 	return nil
+}
+
+func (db *DB) closeWriting() error {
+	if db.writers != nil {
+		return db.writers.Close()
+	}
+	return db.writer.close()
 }
 
 // Dialect returns the SQL dialect of the database.

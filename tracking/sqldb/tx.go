@@ -51,32 +51,50 @@ func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.R
 // WithTx runs fn in one transaction: committed if fn returns nil, rolled back if it returns an error or panics.
 //
 // On SQLite transactions are serialised (BEGIN IMMEDIATE on the one writer connection), so fn may read and then write
-// without surprises; waiting for the turn ends with ctx. fn must be quick, must not call WithTx again, and takes its "now"
-// once. fn's own errors come back as they are, or classified if they carry no code (see Classify).
+// without surprises; waiting for the turn ends with ctx. On the servers transactions run side by side (READ COMMITTED): what
+// fn reads and relies on it locks first, by Tx.Lock or by Tx.ForUpdate; and fn runs again, on a rolled back transaction, when
+// the server had to break a deadlock (at most maxAttempts times), so that it must not add to what it finds outside.
+//
+// fn must be quick, must not call WithTx again, and takes its "now" once. fn's own errors come back as they are, or
+// classified if they carry no code (see Classify).
 func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
+	if db.writers != nil {
+		return db.serverTx(ctx, fn)
+	}
 	conn, err := db.writer.lock(ctx)
 	if err != nil {
 		return Classify(err)
 	}
 	defer db.writer.unlock()
 	tx := &Tx{dialect: db.dialect, conn: conn, stmts: db.writer.stmts}
-	return Classify(inTransaction(ctx, conn, "BEGIN IMMEDIATE", func() error { return fn(tx) }))
+	return Classify(inTransaction(ctx, conn, begin("BEGIN IMMEDIATE"), func() error { return fn(tx) }))
 }
 
 // ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.
 func (db *DB) ReadTx(ctx context.Context, fn func(q Querier) error) error {
+	if db.writers != nil {
+		return db.serverReadTx(ctx, fn)
+	}
 	conn, err := db.readers.Conn(ctx)
 	if err != nil {
 		return Classify(err)
 	}
 	defer conn.Close()
 	tx := &Tx{dialect: db.dialect, conn: conn, stmts: newStmtCache(0, nil)}
-	return Classify(inTransaction(ctx, conn, "BEGIN", func() error { return fn(tx) }))
+	return Classify(inTransaction(ctx, conn, begin("BEGIN"), func() error { return fn(tx) }))
+}
+
+// begin returns the function that begins a transaction by one statement.
+func begin(statement string) func(context.Context, *sql.Conn) error {
+	return func(ctx context.Context, conn *sql.Conn) error {
+		_, err := conn.ExecContext(ctx, statement)
+		return err
+	}
 }
 
 // inTransaction frames fn by begin and COMMIT or ROLLBACK. The end is not cancelled by ctx: a connection goes back clean.
-func inTransaction(ctx context.Context, conn *sql.Conn, begin string, fn func() error) (err error) {
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
+func inTransaction(ctx context.Context, conn *sql.Conn, begin func(context.Context, *sql.Conn) error, fn func() error) (err error) {
+	if err := begin(ctx, conn); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	end := context.WithoutCancel(ctx)

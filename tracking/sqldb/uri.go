@@ -3,6 +3,8 @@ package sqldb
 import (
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"sluice/tracking/mlflow"
@@ -11,27 +13,72 @@ import (
 // Address is a parsed backend store URI.
 type Address struct {
 	Dialect Dialect
-	// Driver is SQLAlchemy's driver after the plus sign ("psycopg2" of postgresql+psycopg2), for error messages only.
+	// Driver is SQLAlchemy's driver after the plus sign ("psycopg2" of postgresql+psycopg2): told again by Redacted, else unused.
 	Driver string
 	// Path is the SQLite file, relative or absolute; empty for other dialects.
 	Path string
-	// URL is the whole address of a server database; nil for SQLite.
-	URL *url.URL
+	// User and Password are decoded; empty if the URI has none. HasPassword tells an empty one from none.
+	User, Password string
+	HasPassword    bool
+	// Host is a name or address without brackets; empty for a socket that the options name, or the driver's default.
+	Host string
+	// Port is 0 if the URI has none.
+	Port int
+	// Database is the name of the database; empty means the driver's default.
+	Database string
+	// Options are the parameters behind the question mark; nil for SQLite.
+	Options url.Values
+
+	scheme string // of a server, as it was written
 }
 
 // Redacted returns the address as a URI with the password replaced by "***".
 func (a Address) Redacted() string {
-	if a.URL == nil {
+	if a.Dialect == SQLite {
 		return "sqlite:///" + a.Path
 	}
-	u := *a.URL
-	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), "***")
+	var b strings.Builder
+	b.WriteString(a.scheme + "://" + url.PathEscape(a.User))
+	if a.HasPassword {
+		b.WriteString(":***")
 	}
-	return u.String()
+	if a.User != "" || a.HasPassword {
+		b.WriteByte('@')
+	}
+	if strings.Contains(a.Host, ":") {
+		b.WriteString("[" + a.Host + "]")
+	} else {
+		b.WriteString(a.Host)
+	}
+	if a.Port != 0 {
+		b.WriteString(":" + strconv.Itoa(a.Port))
+	}
+	b.WriteString("/" + a.Database)
+	if len(a.Options) > 0 {
+		b.WriteString("?" + redactedOptions(a.Options))
+	}
+	return b.String()
 }
 
-// ParseURI reads a SQLAlchemy URI: dialect[+driver]://…; for SQLite the path begins after the third slash.
+func redactedOptions(options url.Values) string {
+	shown := url.Values{}
+	for k, v := range options {
+		if strings.Contains(strings.ToLower(k), "pass") {
+			v = []string{"***"}
+		}
+		shown[k] = v
+	}
+	text, err := url.QueryUnescape(shown.Encode())
+	if err != nil {
+		return shown.Encode()
+	}
+	return text
+}
+
+// ParseURI reads a SQLAlchemy URI: dialect[+driver]://…; for SQLite the path begins after the third slash, for the servers it is
+// user:password@host:port/database?option=value with user and password percent-encoded. The driver's name is accepted, whatever
+// it is: postgresql+psycopg2 and mysql+pymysql are the usual ones.
+//
 // Returns INVALID_PARAMETER_VALUE for anything else, and for SQLite in memory, which a second connection could not see.
 // The message never repeats the URI, which may hold a password.
 func ParseURI(uri string) (Address, error) {
@@ -40,13 +87,16 @@ func ParseURI(uri string) (Address, error) {
 		return Address{}, mlflow.Invalidf("backend store URI must look like sqlite:///path/to/file.db")
 	}
 	dialect, driver, _ := strings.Cut(strings.ToLower(scheme), "+")
+	a := Address{Driver: driver, scheme: scheme}
 	switch dialect {
 	case "sqlite":
 		return parseSQLite(rest)
 	case "postgresql", "postgres":
-		return parseServer(Postgres, driver, uri)
-	case "mysql":
-		return parseServer(MySQL, driver, uri)
+		a.Dialect = Postgres
+		return parseServer(a, rest)
+	case "mysql", "mariadb":
+		a.Dialect = MySQL
+		return parseServer(a, rest)
 	case "mssql":
 		return Address{}, mlflow.Errorf(mlflow.NotImplemented, "not built in: mssql as backend store")
 	}
@@ -67,10 +117,43 @@ func parseSQLite(rest string) (Address, error) {
 	return Address{Dialect: SQLite, Path: filepath.FromSlash(path)}, nil
 }
 
-func parseServer(d Dialect, driver, uri string) (Address, error) {
-	u, err := url.Parse(uri)
-	if err != nil || u.Host == "" && u.Query().Get("host") == "" && u.Query().Get("unix_socket") == "" {
-		return Address{}, mlflow.Invalidf("backend store URI must look like %s://user:password@host:port/database", d)
+// serverURI takes a server's URI apart as SQLAlchemy does: a password holds anything but "@" (in it: "/", "?", "#"), which
+// net/url would read otherwise. Groups: user, ":" and password, IPv6 address, other host, port, database, options.
+var serverURI = regexp.MustCompile(`^(?:([^:/@]*)(:[^@]*)?@)?(?:\[([^/?\]]+)\]|([^/:?\[\]]*))(?::([^/?]*))?(?:/([^?]*))?(?:\?(.*))?$`)
+
+func parseServer(a Address, rest string) (Address, error) {
+	wrong := mlflow.Invalidf("backend store URI must look like %s://user:password@host:port/database", a.Dialect)
+	part := serverURI.FindStringSubmatch(rest)
+	if part == nil || strings.ContainsAny(rest, "\x00\n\r") {
+		return Address{}, wrong
 	}
-	return Address{Dialect: d, Driver: driver, URL: u}, nil
+	var errs [3]error
+	a.User, errs[0] = url.PathUnescape(part[1])
+	if part[2] != "" {
+		a.HasPassword = true
+		a.Password, errs[1] = url.PathUnescape(part[2][1:])
+	}
+	a.Host, a.Database = part[3]+part[4], part[6]
+	a.Options, errs[2] = url.ParseQuery(part[7])
+	for _, err := range errs {
+		if err != nil {
+			return Address{}, wrong // the error would repeat a part of the password
+		}
+	}
+	if part[5] != "" {
+		port, err := strconv.ParseUint(part[5], 10, 16)
+		if err != nil || port == 0 {
+			return Address{}, wrong
+		}
+		a.Port = int(port)
+	}
+	if a.Host == "" && a.Options.Get("host") == "" && a.Options.Get("unix_socket") == "" {
+		return Address{}, wrong
+	}
+	for k, v := range a.Options {
+		if len(v) != 1 {
+			return Address{}, mlflow.Invalidf("backend store option %q stands there more than once", k)
+		}
+	}
+	return a, nil
 }

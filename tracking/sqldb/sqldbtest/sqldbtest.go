@@ -1,7 +1,8 @@
 // Package sqldbtest gives tests a fresh database, and the real MLflow to compare with.
 //
-// It owns the finding of the repository's Python environment (.venv) and temporary databases. It is called by tests only; it
-// must not know any store.
+// It owns the finding of the repository's Python environment (.venv), temporary SQLite files, and one PostgreSQL and one MariaDB
+// server for each test binary: started from Debian's packages when a test first asks for them, stopped by Main. A missing server
+// fails the test. It is called by tests only; it must not know any store.
 package sqldbtest
 
 import (
@@ -14,7 +15,54 @@ import (
 	"sluice/tracking/sqldb"
 )
 
-// Open returns a fresh database in a temporary folder, closed at the end of the test. opts may be nil.
+// Opener returns a fresh database, closed at the end of the test. opts may be nil.
+type Opener func(t testing.TB, opts *sqldb.Options) *sqldb.DB
+
+// Each runs a subtest on every dialect, named after it.
+func Each(t *testing.T, run func(t *testing.T, open Opener)) {
+	for _, d := range []sqldb.Dialect{sqldb.SQLite, sqldb.Postgres, sqldb.MySQL} {
+		t.Run(string(d), func(t *testing.T) { run(t, On(d)) })
+	}
+}
+
+// EachServer is Each without SQLite, for what a suite on SQLite tests elsewhere.
+func EachServer(t *testing.T, run func(t *testing.T, d sqldb.Dialect)) {
+	for _, d := range []sqldb.Dialect{sqldb.Postgres, sqldb.MySQL} {
+		t.Run(string(d), func(t *testing.T) { run(t, d) })
+	}
+}
+
+// On returns the Opener of a dialect.
+func On(d sqldb.Dialect) Opener {
+	if d == sqldb.SQLite {
+		return Open
+	}
+	return func(t testing.TB, opts *sqldb.Options) *sqldb.DB {
+		t.Helper()
+		return OpenURI(t, URI(t, d, true), opts)
+	}
+}
+
+// URI returns the address of a fresh database, which is gone after the test. With schema it has MLflow's tables, else none.
+// MLflow can use the address, too.
+func URI(t testing.TB, d sqldb.Dialect, schema bool) string {
+	t.Helper()
+	switch d {
+	case sqldb.Postgres, sqldb.MySQL:
+		s := serverFor(t, d)
+		if schema {
+			return s.uri(s.lend(t))
+		}
+		return s.uri(s.create(t))
+	}
+	path := filepath.Join(t.TempDir(), "mlflow.db")
+	if schema {
+		OpenFile(t, path, nil).Close()
+	}
+	return "sqlite:///" + path
+}
+
+// Open returns a fresh SQLite database in a temporary folder, closed at the end of the test. opts may be nil.
 func Open(t testing.TB, opts *sqldb.Options) *sqldb.DB {
 	t.Helper()
 	return OpenFile(t, filepath.Join(t.TempDir(), "mlflow.db"), opts)
@@ -23,13 +71,19 @@ func Open(t testing.TB, opts *sqldb.Options) *sqldb.DB {
 // OpenFile opens the database file at path, closed at the end of the test.
 func OpenFile(t testing.TB, path string, opts *sqldb.Options) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:///"+path, opts)
+	return OpenURI(t, "sqlite:///"+path, opts)
+}
+
+// OpenURI opens the database at an address, closed at the end of the test.
+func OpenURI(t testing.TB, uri string, opts *sqldb.Options) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), uri, opts)
 	if err != nil {
-		t.Fatalf("open %s: %v", path, err)
+		t.Fatalf("open %s: %v", uri, err)
 	}
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Errorf("close %s: %v", path, err)
+			t.Errorf("close %s: %v", uri, err)
 		}
 	})
 	return db
