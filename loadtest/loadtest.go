@@ -22,7 +22,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Request is what every connection sends, over and over.
+// Request is what every connection sends, over and over. With several requests, connections send them in turn.
 type Request struct {
 	// URL is http://host:port/path; only loopback load is meant, and TLS is not spoken.
 	URL    string
@@ -37,10 +37,20 @@ type Options struct {
 	Connections int
 	// Duration is how long requests are sent; required. Answers may come in later, up to Drain.
 	Duration time.Duration
-	// Rate is requests per second of an open loop with constant spacing; 0 means closed loop.
+	// Rate is requests per second of an open loop with constant spacing; 0 means closed loop, unless Pacer is set.
 	Rate float64
+	// Pacer says when requests of an open loop are due; it goes before Rate. nil: see Rate.
+	Pacer Pacer
 	// Drain bounds the wait for the last answers; default 10 s.
 	Drain time.Duration
+	// Progress is called about once a second with what was seen so far, from one goroutine; may be nil. It must be quick.
+	Progress func(Progress)
+}
+
+// Progress is a picture of a run under way.
+type Progress struct {
+	Elapsed                time.Duration
+	Sent, Answered, Failed int64
 }
 
 // Result of a run.
@@ -54,6 +64,15 @@ type Result struct {
 	Latency *hdrhistogram.Histogram
 	// FirstFailure is the text of the first failure, "" if there was none.
 	FirstFailure string
+	// Seconds is what happened in each second of the run, by the time at which answers came.
+	Seconds []Second
+}
+
+// Second is one second of a run.
+type Second struct {
+	Answered, Failed int64
+	// P50, P99 and Max are µs; 0 when nothing was answered.
+	P50, P99, Max int64
 }
 
 // Rate is answers per second.
@@ -72,6 +91,14 @@ const (
 // Run drives the server until o.Duration is over or ctx ends, and returns what it saw. A server that cannot be reached is an error;
 // failing answers are counted in the result.
 func Run(ctx context.Context, r Request, o Options) (*Result, error) {
+	return RunMany(ctx, []Request{r}, o)
+}
+
+// RunMany is Run with several requests, all to the host of the first, sent in turn.
+func RunMany(ctx context.Context, requests []Request, o Options) (*Result, error) {
+	if len(requests) == 0 {
+		return nil, errors.New("loadtest: nothing to send")
+	}
 	if o.Duration <= 0 {
 		return nil, errors.New("loadtest: Duration must be above 0")
 	}
@@ -81,13 +108,27 @@ func Run(ctx context.Context, r Request, o Options) (*Result, error) {
 	if o.Drain <= 0 {
 		o.Drain = 10 * time.Second
 	}
-	wire, host, err := r.encode()
-	if err != nil {
-		return nil, err
+	if o.Pacer == nil && o.Rate > 0 {
+		o.Pacer = Constant(o.Rate)
 	}
-	run := &run{wire: wire, options: o}
+	run := &run{options: o}
+	var host string
+	for _, r := range requests {
+		wire, at, err := r.encode()
+		if err != nil {
+			return nil, err
+		}
+		if host == "" {
+			host = at
+		}
+		if at != host {
+			return nil, fmt.Errorf("loadtest: requests go to %s and %s", host, at)
+		}
+		run.wire = append(run.wire, wire)
+	}
 	conns := make([]*conn, o.Connections)
 	for i := range conns {
+		var err error
 		if conns[i], err = dial(ctx, host); err != nil {
 			for _, c := range conns[:i] {
 				c.Close()
@@ -142,27 +183,41 @@ func dial(ctx context.Context, host string) (*conn, error) {
 }
 
 type run struct {
-	wire    []byte
+	wire    [][]byte
 	options Options
-	// next numbers the requests of an open loop: number n is due n/Rate seconds after start.
-	next  atomic.Int64
-	start time.Time
+	start   time.Time
+
+	turn   atomic.Int64 // numbers the requests
+	pacing sync.Mutex   // guards options.Pacer
+
+	sent, answered, failed atomic.Int64 // for Progress
 }
 
-// worker is what one connection saw; merged at the end so that connections share nothing while they run.
+// worker is what one connection saw; merged at the end so that connections share nothing but counters while they run.
 type worker struct {
 	latency  *hdrhistogram.Histogram
+	seconds  []second
 	byStatus map[int]int64
 	sent     int64
 	failed   int64
 	failure  string
 }
 
+// second is one second of one worker.
+type second struct {
+	failed  int64
+	latency *hdrhistogram.Histogram // coarse; nil until something was answered
+}
+
+// coarseDigits keep the histograms of seconds small.
+const coarseDigits = 2
+
 func (r *run) drive(ctx context.Context, conns []*conn) *Result {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Duration)
 	defer cancel()
 	workers := make([]worker, len(conns))
 	r.start = time.Now()
+	stopProgress := r.report()
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		w := &workers[i]
@@ -174,7 +229,30 @@ func (r *run) drive(ctx context.Context, conns []*conn) *Result {
 		})
 	}
 	wg.Wait()
+	stopProgress()
 	return r.merge(workers)
+}
+
+// report calls Progress every second until the returned function is called, which waits for the last call.
+func (r *run) report() (stop func()) {
+	if r.options.Progress == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				r.options.Progress(Progress{Elapsed: time.Since(r.start), Sent: r.sent.Load(), Answered: r.answered.Load(), Failed: r.failed.Load()})
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 func (r *run) work(ctx context.Context, c *conn, w *worker) {
@@ -186,26 +264,44 @@ func (r *run) work(ctx context.Context, c *conn, w *worker) {
 			return
 		}
 		w.sent++
-		status, err := c.ask(r.wire, &res)
+		r.sent.Add(1)
+		status, err := c.ask(r.next(), &res)
+		at := time.Now()
 		if err != nil {
-			w.fail(err.Error())
+			r.fail(w, at, err.Error())
 			return
 		}
 		w.byStatus[status]++
-		_ = w.latency.RecordValue(min(max(time.Since(due).Microseconds(), 1), maxLatency.Microseconds()))
+		r.answered.Add(1)
+		latency := min(max(at.Sub(due).Microseconds(), 1), maxLatency.Microseconds())
+		_ = w.latency.RecordValue(latency)
+		s := w.second(at.Sub(r.start))
+		if s.latency == nil {
+			s.latency = hdrhistogram.New(1, maxLatency.Microseconds(), coarseDigits)
+		}
+		_ = s.latency.RecordValue(latency)
 		if status < 200 || status > 299 {
-			w.fail(fmt.Sprintf("status %d: %.300s", status, res.Body()))
+			r.fail(w, at, fmt.Sprintf("status %d: %.300s", status, res.Body()))
 		}
 	}
 }
 
+// next returns the bytes of the request whose turn it is.
+func (r *run) next() []byte {
+	if len(r.wire) == 1 {
+		return r.wire[0]
+	}
+	return r.wire[(r.turn.Add(1)-1)%int64(len(r.wire))]
+}
+
 // wait returns when the next request is due; ok is false when the run is over.
 func (r *run) wait(ctx context.Context) (due time.Time, ok bool) {
-	if r.options.Rate <= 0 {
+	if r.options.Pacer == nil {
 		return time.Now(), ctx.Err() == nil
 	}
-	n := r.next.Add(1) - 1
-	after := time.Duration(float64(n) / r.options.Rate * float64(time.Second))
+	r.pacing.Lock()
+	after := r.options.Pacer.Next()
+	r.pacing.Unlock()
 	if after >= r.options.Duration {
 		return time.Time{}, false
 	}
@@ -227,8 +323,18 @@ func (c *conn) ask(wire []byte, res *fasthttp.Response) (int, error) {
 	return res.StatusCode(), nil
 }
 
-func (w *worker) fail(text string) {
+// second returns the worker's account of the second in which the run is.
+func (w *worker) second(elapsed time.Duration) *second {
+	for i := int(elapsed / time.Second); len(w.seconds) <= i; {
+		w.seconds = append(w.seconds, second{})
+	}
+	return &w.seconds[elapsed/time.Second]
+}
+
+func (r *run) fail(w *worker, at time.Time, text string) {
 	w.failed++
+	r.failed.Add(1)
+	w.second(at.Sub(r.start)).failed++
 	if w.failure == "" {
 		w.failure = text
 	}
@@ -247,6 +353,33 @@ func (r *run) merge(workers []worker) *Result {
 		}
 		if out.FirstFailure == "" {
 			out.FirstFailure = w.failure
+		}
+	}
+	out.Seconds = mergeSeconds(workers)
+	return out
+}
+
+func mergeSeconds(workers []worker) []Second {
+	n := 0
+	for i := range workers {
+		n = max(n, len(workers[i].seconds))
+	}
+	out := make([]Second, n)
+	for s := range out {
+		all := hdrhistogram.New(1, maxLatency.Microseconds(), coarseDigits)
+		for i := range workers {
+			if s >= len(workers[i].seconds) {
+				continue
+			}
+			one := &workers[i].seconds[s]
+			out[s].Failed += one.failed
+			if one.latency != nil {
+				all.Merge(one.latency)
+			}
+		}
+		out[s].Answered = all.TotalCount()
+		if out[s].Answered > 0 {
+			out[s].P50, out[s].P99, out[s].Max = all.ValueAtQuantile(50), all.ValueAtQuantile(99), all.Max()
 		}
 	}
 	return out

@@ -1,0 +1,111 @@
+package loadtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/perf/benchmath"
+)
+
+// Comparison holds paired windows of two servers: the n-th of A ran right before the n-th of B.
+type Comparison struct {
+	A, B []*Result
+}
+
+// Compare drives two servers in turn, A B A B …, for rounds windows each, so that a machine that drifts drifts for both. windows is called
+// for the options of each window, because a Pacer serves one run only.
+func Compare(ctx context.Context, a, b []Request, rounds int, window func() Options) (*Comparison, error) {
+	var c Comparison
+	for range rounds {
+		for _, side := range []struct {
+			requests []Request
+			into     *[]*Result
+		}{{a, &c.A}, {b, &c.B}} {
+			res, err := RunMany(ctx, side.requests, window())
+			if err != nil {
+				return nil, err
+			}
+			*side.into = append(*side.into, res)
+		}
+	}
+	return &c, nil
+}
+
+// Line is one row of a comparison: medians with their range, the change, and how sure it is.
+type Line struct {
+	Name  string
+	Unit  string
+	A, B  benchmath.Summary
+	Delta string // B against A in percent, "~" when the difference may be chance
+	P     float64
+}
+
+// Lines compares rate, latency quantiles and failures with a test that assumes no distribution (Mann-Whitney), as benchstat does.
+func (c *Comparison) Lines() []Line {
+	quantile := func(q float64) func(*Result) float64 {
+		return func(r *Result) float64 { return float64(r.Quantile(q)) / float64(time.Millisecond) }
+	}
+	return []Line{
+		c.line("rate", "1/s", (*Result).Rate),
+		c.line("p50", "ms", quantile(0.5)),
+		c.line("p90", "ms", quantile(0.9)),
+		c.line("p99", "ms", quantile(0.99)),
+		c.line("failed", "", func(r *Result) float64 { return float64(r.Failed) }),
+	}
+}
+
+func (c *Comparison) line(name, unit string, of func(*Result) float64) Line {
+	sample := func(results []*Result) *benchmath.Sample {
+		values := make([]float64, len(results))
+		for i, r := range results {
+			values[i] = of(r)
+		}
+		return benchmath.NewSample(values, &benchmath.DefaultThresholds)
+	}
+	a, b := sample(c.A), sample(c.B)
+	summaryA, summaryB := benchmath.AssumeNothing.Summary(a, 0.95), benchmath.AssumeNothing.Summary(b, 0.95)
+	verdict := benchmath.AssumeNothing.Compare(a, b)
+	return Line{
+		Name: name, Unit: unit, A: summaryA, B: summaryB, P: verdict.P,
+		Delta: verdict.FormatDelta(summaryA.Center, summaryB.Center),
+	}
+}
+
+// WriteText writes the lines as a table; "~" says that the difference may be chance.
+func (c *Comparison) WriteText(w io.Writer, nameA, nameB string) error {
+	rows := [][]string{{"", nameA, nameB, "B against A"}}
+	for _, l := range c.Lines() {
+		rows = append(rows, []string{
+			strings.TrimSpace(l.Name + " " + l.Unit),
+			fmt.Sprintf("%.4g ± %s", l.A.Center, l.A.PctRangeString()), fmt.Sprintf("%.4g ± %s", l.B.Center, l.B.PctRangeString()),
+			fmt.Sprintf("%s (p=%.3f n=%d+%d)", l.Delta, l.P, len(c.A), len(c.B)),
+		})
+	}
+	return writeTable(w, rows)
+}
+
+// writeTable writes rows in columns of equal width.
+func writeTable(w io.Writer, rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+2))
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
