@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"sluice/tracking/mlflow"
 )
@@ -20,7 +21,7 @@ var hostSchemes = map[string]string{
 var userSchemes = []string{"ftp", "sftp", "hdfs", "wasb", "wasbs", "abfs", "abfss"}
 
 // resolveLocation checks an artifact location and returns it with a relative local path made absolute under dir.
-// Refused: runs:/ URIs, fragments, path parameters, control characters, backslashes, ".." in the path or the query however often
+// Refused: runs:/ URIs, fragments, path parameters, control characters, backslashes, what is no UTF-8, ".." in the path or the query however often
 // it is encoded, disguising user information, foreign file hosts, and more than mlflow.MaxArtifactLocation characters.
 func resolveLocation(location, dir string) (string, error) {
 	if strings.HasPrefix(location, "runs:") {
@@ -64,7 +65,11 @@ func checkForm(form string) error {
 	if strings.ContainsFunc(form, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
 		return mlflow.Invalidf("'artifact_location' can't include control characters or backslashes.")
 	}
-	pathPart, query, _ := strings.Cut(form, "?")
+	if !utf8.ValidString(form) {
+		return mlflow.Invalidf("'artifact_location' can't include bytes that are no UTF-8.")
+	}
+	_, rest := cutScheme(form) // ".." right behind the scheme is a segment too
+	pathPart, query, _ := strings.Cut(rest, "?")
 	if strings.Contains(query, "..") {
 		return mlflow.Invalidf("Invalid query string")
 	}

@@ -84,17 +84,24 @@ func message(method, target, headers, body string) string {
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %d\r\n\r\n%s", method, target, headers, len(body), body)
 }
 
-// send writes text to a connection of its own and reads one answer; method is that of the request.
-func (b *booted) send(t *testing.T, method, text string) (*http.Response, string) {
+// dial opens a connection that fails rather than hangs.
+func (b *booted) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.addr)
 	if err != nil {
 		t.Fatalf("the server is gone: %v", err)
 	}
-	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// send writes text to a connection of its own and reads one answer; method is that of the request.
+func (b *booted) send(t *testing.T, method, text string) (*http.Response, string) {
+	t.Helper()
+	conn := b.dial(t)
+	defer conn.Close()
 	// A server that answers before it has read everything may close: the answer counts, not the failed write.
 	go func() { _, _ = io.WriteString(conn, text) }()
 	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

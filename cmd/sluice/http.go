@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -12,19 +11,19 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
-	"github.com/valyala/fasthttp"
 
 	"sluice/gateway/auth"
 	"sluice/tracking/wire"
 )
 
 const (
-	// readTimeout bounds the arrival of a request's head and body, so that slow senders do not hold connections; artifact uploads get longer.
-	readTimeout       = 60 * time.Second
-	uploadReadTimeout = 6 * time.Hour
-	idleTimeout       = 2 * time.Minute
-	maxHeadBytes      = 32 << 10
-	maxConnections    = 64 << 10
+	// readTimeout bounds the arrival of a request's head and body, writeTimeout the departure of its answer, so that slow clients do not
+	// hold connections; the transfer of a file has a pace of its own (wire.Pace).
+	readTimeout    = 60 * time.Second
+	writeTimeout   = 60 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeadBytes   = 32 << 10
+	maxConnections = 64 << 10
 	// bufferedBody is how much of a body the engine may hold before the handler reads; larger bodies are streamed.
 	bufferedBody = 64 << 10
 )
@@ -40,26 +39,17 @@ func newFiber(log *slog.Logger, guard fiber.Handler, leaving *atomic.Bool) *fibe
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               maxHeadBytes,
 		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		Concurrency:                  maxConnections,
 		CaseSensitive:                true,
 		StrictRouting:                true,
 		ErrorHandler:                 wire.ErrorHandler(log),
 	})
-	app.Server().HeaderReceived = longerForUploads
 	app.Server().NoDefaultServerHeader = true
 	app.Server().CloseOnShutdown = true
 	app.Use(closing(leaving), wire.RequestID(uuid.NewString), wire.Recover(log), guard)
 	return app
-}
-
-var uploadPath = []byte("/mlflow-artifacts/artifacts/")
-
-func longerForUploads(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if h.IsPut() && bytes.Contains(h.RequestURI(), uploadPath) {
-		return fasthttp.RequestConfig{ReadTimeout: uploadReadTimeout}
-	}
-	return fasthttp.RequestConfig{}
 }
 
 // mount adds every route behind its permission, and what is refused behind all of them. A row without a permission, an audit name or a

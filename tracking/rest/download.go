@@ -6,12 +6,17 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/tracking/artifact"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
 )
+
+// transfer is how slow a client may be that sends or takes a file: whatever its size, as long as something moves.
+var transfer = wire.Pace{Stall: time.Minute, Total: 6 * time.Hour}
 
 // sendFile answers one file as an attachment that no browser runs on our origin: named, nosniff, sandboxed. It honours a single
 // byte range, If-Range and If-None-Match. The reader is closed when the answer has been written.
@@ -43,7 +48,7 @@ func sendFile(c *fiber.Ctx, repo *artifact.Repo, p string) error {
 		c.Set(fiber.HeaderContentRange, fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, info.Size))
 		c.Status(fiber.StatusPartialContent)
 	}
-	c.Context().SetBodyStream(r, int(length))
+	wire.Download(c, r, length, transfer)
 	return nil
 }
 

@@ -62,7 +62,7 @@ func (a *API) proxyUpload(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	body, err := wire.BodyReader(c, a.opts.MaxUploadBytes)
+	body, err := wire.Upload(c, a.opts.MaxUploadBytes, transfer)
 	if err != nil {
 		return err
 	}

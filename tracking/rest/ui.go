@@ -155,7 +155,7 @@ func (u *webUI) stream(c *fiber.Ctx, p string) error {
 	}
 	c.Set(fiber.HeaderContentType, webType(p))
 	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	c.Context().SetBodyStream(f, int(info.Size()))
+	wire.Download(c, f, info.Size(), transfer)
 	return nil
 }
 

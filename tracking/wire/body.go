@@ -15,8 +15,8 @@ import (
 // chunkedLength is what fasthttp reports as content length of a chunked body.
 const chunkedLength = -1
 
-// firstRead is the first buffer for a body whose length was not declared, in bytes.
-const firstRead = 4 << 10
+// firstRead is the first buffer for a streamed body, in bytes; the engine holds as much already.
+const firstRead = 64 << 10
 
 // Body reads the whole request body and returns it; the caller may keep the slice. Calling it twice returns the same bytes.
 //
@@ -40,36 +40,37 @@ func Body(c *fiber.Ctx, max int64) ([]byte, error) {
 	return b, nil
 }
 
+// readStream reads to the end, length bytes if length is not negative. The buffer grows with what arrives: a length that was only
+// promised costs nothing.
 func readStream(r io.Reader, length, max int64) ([]byte, error) {
 	if length > max {
 		return nil, tooLarge(max)
 	}
+	most := max + 1 // one more tells that there is too much
 	if length >= 0 {
-		b := make([]byte, length)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return nil, cutShort(err)
-		}
-		return b, nil
+		most = length
 	}
-	b := make([]byte, 0, min(firstRead, max+1))
-	for {
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if int64(len(b)) > max {
-			return nil, tooLarge(max)
-		}
-		if err == io.EOF {
-			return b, nil
-		}
-		if err != nil {
-			return nil, cutShort(err)
-		}
+	b := make([]byte, 0, min(firstRead, most))
+	for length < 0 || int64(len(b)) < length {
 		if len(b) == cap(b) {
-			grown := make([]byte, len(b), min(int64(2*cap(b)), max+1))
+			grown := make([]byte, len(b), min(int64(2*cap(b)), most))
 			copy(grown, b)
 			b = grown
 		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > max:
+			return nil, tooLarge(max)
+		case err == io.EOF && int64(len(b)) >= length:
+			return b, nil
+		case err == io.EOF:
+			return nil, cutShort(io.ErrUnexpectedEOF)
+		case err != nil:
+			return nil, cutShort(err)
+		}
 	}
+	return b, nil
 }
 
 // BodyReader returns the request body as a stream for uploads that must not be held in memory. It is valid until the handler
