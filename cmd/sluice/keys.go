@@ -96,7 +96,14 @@ func newKeysRevokeCommand(environ []string) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withKeyStore(cmd, &cfg, environ, func(ctx context.Context, store auth.Store) error {
-				return store.RevokeKey(ctx, args[0], time.Now().UnixMilli())
+				if err := store.RevokeKey(ctx, args[0], time.Now().UnixMilli()); err != nil {
+					return err
+				}
+				keys, _, err := store.Keys(ctx)
+				if err == nil && !auth.Valid(keys) {
+					cmd.PrintErrln("This was the last key. A server on loopback asks nobody for credentials now; one that listens elsewhere lets nobody in.")
+				}
+				return err
 			})
 		},
 	}

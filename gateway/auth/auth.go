@@ -7,7 +7,7 @@
 // # When credentials count
 //
 // While no valid key exists everybody may do everything, and credentials that are sent are ignored: the server listens on loopback
-// only (CheckBind). From the first key on, every route that is not public needs one, as `Authorization: Bearer <key>` or as Basic with
+// only (CheckBind). A server that listens elsewhere lets nobody in when its last key is revoked (Options.Always). From the first key on, every route that is not public needs one, as `Authorization: Bearer <key>` or as Basic with
 // the key as password and any user name; this is what MLflow's client sends for MLFLOW_TRACKING_TOKEN and
 // MLFLOW_TRACKING_USERNAME/PASSWORD. Keys made or revoked by another process take effect within a second.
 //

@@ -22,6 +22,9 @@ type Options struct {
 	// MaxFailures is how many wrong credentials an address may send in a minute before further ones get 429; 0 means 30. Right
 	// credentials are never throttled.
 	MaxFailures int
+	// Always means that credentials count although no valid key exists: nobody gets in then. It is for servers that others reach, which
+	// must not open up because their last key was revoked.
+	Always bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log hears about a store that cannot be read; nil means silence.
@@ -103,6 +106,9 @@ func (a *Authority) Close() error {
 // Enforced says whether a valid key exists, so that credentials count.
 func (a *Authority) Enforced() bool { return len(a.keys.Load().byHash) > 0 }
 
+// counts says whether credentials count under the keys of set.
+func (a *Authority) counts(set *snapshot) bool { return a.opts.Always || len(set.byHash) > 0 }
+
 // Require returns the handler that goes in front of the route's own. It answers UNAUTHENTICATED (401, with WWW-Authenticate: Basic),
 // PERMISSION_DENIED (403) or REQUEST_LIMIT_EXCEEDED (429, with Retry-After), else it calls the next handler.
 func (a *Authority) Require(r wire.Route) fiber.Handler {
@@ -115,7 +121,7 @@ func (a *Authority) Require(r wire.Route) fiber.Handler {
 	}
 	return func(c *fiber.Ctx) error {
 		set := a.keys.Load()
-		if len(set.byHash) == 0 {
+		if !a.counts(set) {
 			return c.Next()
 		}
 		cred := set.find(c.Request().Header.Peek(fiber.HeaderAuthorization))
@@ -161,7 +167,7 @@ func (a *Authority) second(c *fiber.Ctx, set *snapshot) (*credential, error) {
 	}
 	a.recheck(c.UserContext())
 	if now := a.keys.Load(); now != set {
-		if len(now.byHash) == 0 {
+		if !a.counts(now) {
 			return nil, nil
 		}
 		if cred := now.find(header); cred != nil {

@@ -207,6 +207,32 @@ func until(t *testing.T, ok func() bool) {
 	}
 }
 
+func TestAServerThatOthersReachDoesNotOpenUp(t *testing.T) {
+	store := openStore(t, filepath.Join(t.TempDir(), "s.db"))
+	key := createKey(t, store, "last", wire.Manage)
+	a := newAuthority(t, store, &auth.Options{Always: true, Poll: time.Millisecond})
+	app := newApp(a)
+	if resp, body := get(t, app, "/manage", "Bearer "+key); resp.StatusCode != 200 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	if err := store.RevokeKey(t.Context(), "last", time.Now().UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); a.Enforced(); {
+		if time.Now().After(deadline) {
+			t.Fatal("the revocation is not noticed")
+		}
+	}
+	for _, header := range []string{"", "Bearer " + key, "Bearer nonsense", "garbage"} {
+		if resp, body := get(t, app, "/read", header); resp.StatusCode != 401 || errorCode(body) != "UNAUTHENTICATED" {
+			t.Errorf("%q: %d %s", header, resp.StatusCode, body)
+		}
+	}
+	if resp, _ := get(t, app, "/public", ""); resp.StatusCode != 200 {
+		t.Errorf("public: %d", resp.StatusCode)
+	}
+}
+
 func TestThrottle(t *testing.T) {
 	store := openStore(t, filepath.Join(t.TempDir(), "s.db"))
 	key := createKey(t, store, "ann", wire.Read)
