@@ -58,12 +58,16 @@ type listArtifactsRequest struct {
 }
 
 func (a *API) listRunArtifacts(ctx context.Context, q *listArtifactsRequest) (any, error) {
+	return a.runFiles(ctx, q)
+}
+
+func (a *API) runFiles(ctx context.Context, q *listArtifactsRequest) (filesAnswer, error) {
 	if _, err := artifact.CleanPath(q.Path); err != nil {
-		return nil, err
+		return filesAnswer{}, err
 	}
 	run, err := a.tracking.Run(ctx, q.RunID)
 	if err != nil {
-		return nil, err
+		return filesAnswer{}, err
 	}
 	return a.list(ctx, run.Info.ArtifactURI, q.Path)
 }
@@ -83,10 +87,10 @@ func (a *API) listModelArtifacts(ctx context.Context, id string, q *listModelArt
 	return a.list(ctx, m.ArtifactLocation, q.Dir)
 }
 
-func (a *API) list(ctx context.Context, uri, dir string) (any, error) {
+func (a *API) list(ctx context.Context, uri, dir string) (filesAnswer, error) {
 	repo, err := a.files.Resolve(uri)
 	if err != nil {
-		return nil, err
+		return filesAnswer{}, err
 	}
 	found, err := repo.List(ctx, dir)
 	return filesAnswer{uri, fromInfos(found)}, err

@@ -21,7 +21,7 @@ type ModelVersion struct {
 	CreatedMS                            int64 // Unix time, milliseconds
 }
 
-// graphqlRoutes serve the queries that MLflow 3.17.2's web UI sends: one run, a search for runs, a sampled metric, an experiment.
+// graphqlRoutes serve MLflow 3.17.2's queries on tracking: one run, a search for runs, a sampled metric, an experiment, files, datasets.
 func (a *API) graphqlRoutes() []wire.Route {
 	return []wire.Route{
 		{Method: fiber.MethodPost, Path: "/graphql", Permission: wire.Read, Audit: "tracking.graphql.query", Handler: a.graphql},
@@ -93,6 +93,10 @@ func (a *API) rootField(ctx context.Context, f graphql.Field, variables map[stri
 		found, err = resolve(ctx, input, a.graphHistory)
 	case "mlflowGetExperiment":
 		found, err = resolve(ctx, input, a.graphExperiment)
+	case "mlflowListArtifacts":
+		found, err = resolve(ctx, input, a.graphFiles)
+	case "mlflowSearchDatasets":
+		found, err = resolve(ctx, input, a.graphDatasets)
 	default:
 		return nil, queryError{fmt.Errorf("Cannot query field '%s' on type 'Query'.", f.Name)} //nolint:staticcheck // GraphQL's own sentence
 	}
@@ -151,6 +155,37 @@ func (a *API) graphExperiment(ctx context.Context, q *experimentID) (graphql.Obj
 		return nil, err
 	}
 	return graphql.Object{"__typename": "MlflowGetExperimentResponse", "apiError": nil, "experiment": graphExperimentOf(e)}, nil
+}
+
+func (a *API) graphFiles(ctx context.Context, q *listArtifactsRequest) (graphql.Object, error) {
+	found, err := a.runFiles(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]graphql.Object, len(found.Files))
+	for i, f := range found.Files {
+		list[i] = graphql.Object{"__typename": "MlflowFileInfo", "path": f.Path, "isDir": f.IsDir, "fileSize": "0"}
+		if f.Size != nil {
+			list[i]["fileSize"] = long(*f.Size)
+		}
+	}
+	return graphql.Object{
+		"__typename": "MlflowListArtifactsResponse", "apiError": nil, "rootUri": found.RootURI, "files": list, "nextPageToken": "",
+	}, nil
+}
+
+func (a *API) graphDatasets(ctx context.Context, q *searchDatasetsRequest) (graphql.Object, error) {
+	found, err := a.tracking.SearchDatasets(ctx, q.ExperimentIDs)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]graphql.Object, len(found))
+	for i, d := range found {
+		list[i] = graphql.Object{
+			"__typename": "MlflowDatasetSummary", "experimentId": d.ExperimentID, "name": d.Name, "digest": d.Digest, "context": d.Context,
+		}
+	}
+	return graphql.Object{"__typename": "MlflowSearchDatasetsResponse", "apiError": nil, "datasetSummaries": list}, nil
 }
 
 func graphExperimentOf(e tracking.Experiment) graphql.Object {

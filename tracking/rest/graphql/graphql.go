@@ -15,11 +15,13 @@ import (
 // Bounds on a document.
 const (
 	maxBytes   = 64 << 10
-	maxDepth   = 16
+	maxNesting = 16 // of values
 	maxTokens  = 20_000
-	maxFields  = 500
-	maxRoot    = 10 // root fields of an operation; MLflow's own limit (MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS)
-	maxAliases = 10 // of one field; MLflow's own limit (MLFLOW_SERVER_GRAPHQL_MAX_ALIASES)
+	// MLflow's own limits, with MLflow's answers (source: mlflow/server/graphql/graphql_no_batching.py, MLflow 3.17).
+	maxDepth   = 10   // selections in selections
+	maxFields  = 1000 // selected fields, with what fragments bring in
+	maxRoot    = 10   // root fields of an operation
+	maxAliases = 10   // among the fields of one selection
 )
 
 // Field is one selected field.

@@ -44,7 +44,7 @@ func TestParseRefuses(t *testing.T) {
 		"many fragments": "{ ...A } fragment A on T {" + strings.Repeat(" ...B", 100) + "} fragment B on T {" + strings.Repeat(" ...C", 100) + "} fragment C on T { a }",
 		"subscription":   "subscription { a }", "skip": "{ a @skip(if: true) }", "default": "query Q($a: Int = 1) { a }",
 		"character": "{ a; }", "deep": strings.Repeat("{a", 40) + strings.Repeat("}", 40), "deep value": "{ a(b: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + ") }",
-		"many": "{" + strings.Repeat(" a", 600) + "}", "eleven roots": "{ a b c d e f g h i j k }", "eleven aliases": "{ a:x b:x c:x d:x e:x f:x g:x h:x i:x j:x k:x }",
+		"many": "{" + strings.Repeat(" a", 1100) + "}", "eleven roots": "{ a b c d e f g h i j k }", "eleven aliases": "{ a:x b:x c:x d:x e:x f:x g:x h:x i:x j:x k:x }",
 		"long": "{ a }" + strings.Repeat(" ", 70_000), "two": "{ a } { b }", "variable inside": "{ a(b: [$x]) }", "open string": "{ a(b: \"x) }",
 	} {
 		if op, err := graphql.Parse(doc, ""); err == nil {
@@ -53,6 +53,28 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := graphql.Parse("query A { a }", "B"); err == nil {
 		t.Error("an operation that is not there was found")
+	}
+}
+
+// TestMLflowsLimits pins the sentences by which clients know the limits (MLflow's tests/tracking/test_rest_tracking.py asks for them).
+func TestMLflowsLimits(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("{a", 11) + strings.Repeat("}", 11)
+	for doc, want := range map[string]string{
+		"{" + strings.Repeat(" a", 11) + "}":                                        "GraphQL queries should have at most 10 root fields, got 11 root fields.",
+		"{ a {" + strings.Repeat(" x: b", 12) + "} }":                               "GraphQL queries should have at most 10 aliases, got 12 aliases.",
+		"{ a { x: b ...F } } fragment F on T {" + strings.Repeat(" x: b", 10) + "}": "GraphQL queries should have at most 10 aliases, got 11 aliases.",
+		deep: "Query exceeds maximum depth of 10",
+		"{ a {" + strings.Repeat(" b", 1000) + "} }": "Query exceeds maximum total selections of 1000",
+	} {
+		if _, err := graphql.Parse(doc, ""); err == nil || err.Error() != want {
+			t.Errorf("%.60s: got %v, want %s", doc, err, want)
+		}
+	}
+	for _, doc := range []string{deep[2 : len(deep)-1], "{" + strings.Repeat(" a", 10) + "}", "{ a {" + strings.Repeat(" x: b", 10) + "} }", "{ a {" + strings.Repeat(" b", 999) + "} }"} {
+		if _, err := graphql.Parse(doc, ""); err != nil {
+			t.Errorf("%.60s: %v", doc, err)
+		}
 	}
 }
 

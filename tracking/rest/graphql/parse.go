@@ -45,33 +45,31 @@ func Parse(document, name string) (Operation, error) {
 		return Operation{}, err
 	}
 	op := Operation{Kind: string(found.Operation), Name: found.Name, Select: fields}
-	return op, op.checkRoot()
+	return op, r.checkWidth(op)
 }
 
-// checkRoot holds the operation against MLflow's own limits.
-func (op Operation) checkRoot() error {
-	count := map[string]int{}
-	for _, f := range op.Select {
-		count[f.Name]++
-		if count[f.Name] > maxAliases {
-			return fmt.Errorf("Query exceeds the limit of %d aliases.", maxAliases) //nolint:staticcheck // MLflow's own kind of sentence
-		}
+// checkWidth holds the operation against MLflow's limits on root fields and aliases.
+func (r *reader) checkWidth(op Operation) error {
+	const sentence = "GraphQL queries should have at most %d %s, got %d %s."
+	if n := len(op.Select); n > maxRoot {
+		return fmt.Errorf(sentence, maxRoot, "root fields", n, "root fields")
 	}
-	if len(op.Select) > maxRoot {
-		return fmt.Errorf("Query exceeds the limit of %d root fields.", maxRoot) //nolint:staticcheck // MLflow's own kind of sentence
+	if n := r.aliases; n > maxAliases {
+		return fmt.Errorf(sentence, maxAliases, "aliases", n, "aliases")
 	}
 	return nil
 }
 
-// reader turns the parser's tree into fields. Fragments that name each other in a circle end at maxDepth.
+// reader turns the parser's tree into fields. Fragments that name each other in a circle end at maxFields.
 type reader struct {
 	fragments ast.FragmentDefinitionList
 	count     int // of fields and of fragments filled in
+	aliases   int // the most in one selection
 }
 
 func (r *reader) fields(set ast.SelectionSet, depth int) ([]Field, error) {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("more than %d levels", maxDepth)
+		return nil, fmt.Errorf("Query exceeds maximum depth of %d", maxDepth) //nolint:staticcheck // MLflow's own sentence
 	}
 	var out []Field
 	for _, s := range set {
@@ -96,13 +94,20 @@ func (r *reader) fields(set ast.SelectionSet, depth int) ([]Field, error) {
 		}
 		out = append(out, more...)
 	}
+	aliases := 0
+	for _, f := range out {
+		if f.Key != f.Name {
+			aliases++
+		}
+	}
+	r.aliases = max(r.aliases, aliases)
 	return out, nil
 }
 
 // more counts against what a document may unfold to.
 func (r *reader) more() error {
 	if r.count++; r.count > maxFields {
-		return fmt.Errorf("more than %d fields", maxFields)
+		return fmt.Errorf("Query exceeds maximum total selections of %d", maxFields) //nolint:staticcheck // MLflow's own sentence
 	}
 	return nil
 }
@@ -114,7 +119,7 @@ func (r *reader) fragment(directives ast.DirectiveList, set ast.SelectionSet, de
 	if err := checkDirectives(directives); err != nil {
 		return nil, err
 	}
-	return r.fields(set, depth+1)
+	return r.fields(set, depth) // merges into the selection around it
 }
 
 func (r *reader) field(f *ast.Field, depth int) (Field, error) {
@@ -167,8 +172,8 @@ func argument(v *ast.Value) (Value, error) {
 
 func literalOf(v *ast.Value, depth int) (any, error) {
 	switch {
-	case depth > maxDepth:
-		return nil, fmt.Errorf("a value has more than %d levels", maxDepth)
+	case depth > maxNesting:
+		return nil, fmt.Errorf("a value has more than %d levels", maxNesting)
 	case v.Kind == ast.Variable:
 		return nil, errors.New("a variable inside a value is not supported")
 	case v.Kind == ast.IntValue || v.Kind == ast.FloatValue:
