@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -57,9 +58,14 @@ func classOf(err error) class {
 		return mysqlClass(my.Number)
 	case lostConnection(err):
 		return classUnavailable
+	case strings.Contains(err.Error(), "failed to encode args[") && outOfRange.MatchString(err.Error()):
+		return classWidth
 	}
 	return classOther
 }
+
+// outOfRange is what pgx says, in plain text, of a number that the parameter's type cannot hold.
+var outOfRange = regexp.MustCompile(`is (greater than maximum|less than minimum) value for \w+$`)
 
 func sqliteClass(e sqlite3.Error) class {
 	switch e.ExtendedCode {

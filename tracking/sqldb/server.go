@@ -77,7 +77,7 @@ func (db *DB) serverReadTx(ctx context.Context, fn func(q Querier) error) error 
 		return Classify(err)
 	}
 	defer conn.Close()
-	tx := &Tx{dialect: db.dialect, conn: conn, stmts: newStmtCache(0, nil)}
+	tx := &Tx{dialect: db.dialect, conn: conn, stmts: newStmtCache(0, nil), reading: true}
 	return Classify(inTransaction(ctx, conn, db.beginServer(true), func() error { return fn(tx) }))
 }
 
@@ -114,8 +114,11 @@ func (tx *Tx) Lock(ctx context.Context, name string) error {
 }
 
 // ForUpdate returns the end of a SELECT that locks the rows it reads until the transaction ends; "" on SQLite, whose writer is
-// alone. Rows that refer to a locked one may still be written.
+// alone, and inside ReadTx. Rows that refer to a locked one may still be written.
 func (tx *Tx) ForUpdate() string {
+	if tx.reading {
+		return ""
+	}
 	switch tx.dialect {
 	case Postgres:
 		return " FOR NO KEY UPDATE"
@@ -127,6 +130,9 @@ func (tx *Tx) ForUpdate() string {
 
 // ForShare returns the end of a SELECT that keeps others from changing the rows it reads until the transaction ends.
 func (tx *Tx) ForShare() string {
+	if tx.reading {
+		return ""
+	}
 	switch tx.dialect {
 	case Postgres:
 		return " FOR SHARE"

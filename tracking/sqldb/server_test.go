@@ -177,6 +177,9 @@ func TestServerErrors(t *testing.T) {
 		if err := fails("INSERT INTO experiments (experiment_id, name) VALUES (3000000000, 'x')"); mlflow.CodeOf(err) != mlflow.InvalidParameterValue {
 			t.Errorf("out of range: %v", err)
 		}
+		if err := fails("INSERT INTO experiments (experiment_id, name) VALUES (?, 'x')", int64(3_000_000_000)); mlflow.CodeOf(err) != mlflow.InvalidParameterValue {
+			t.Errorf("out of range in a parameter: %v", err)
+		}
 		if err := fails("INSERT INTO nowhere VALUES (1)"); mlflow.CodeOf(err) != mlflow.InternalError {
 			t.Errorf("no such table: %v", err)
 		}

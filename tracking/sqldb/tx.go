@@ -15,6 +15,7 @@ type Tx struct {
 	dialect Dialect
 	conn    *sql.Conn
 	stmts   *stmtCache
+	reading bool // made by ReadTx on a server
 }
 
 var _ Querier = (*Tx)(nil)

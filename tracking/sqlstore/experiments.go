@@ -24,7 +24,7 @@ func scanExperiment(rows interface{ Scan(...any) error }) (tracking.Experiment, 
 
 // Experiment implements tracking.ExperimentReader.
 func (s *Store) Experiment(ctx context.Context, id string) (tracking.Experiment, error) {
-	n, err := experimentID(id)
+	n, err := storedExperimentID(s.db.Dialect(), id)
 	if err != nil {
 		return tracking.Experiment{}, err
 	}
@@ -164,7 +164,7 @@ func (s *Store) insertExperiment(ctx context.Context, tx *sqldb.Tx, e tracking.E
 	return n, err
 }
 
-// insertExperimentAs inserts with a chosen id. MySQL takes id 0 for "choose one" unless told otherwise.
+// insertExperimentAs inserts with a chosen id. PostgreSQL must be told not to choose it again later.
 func (s *Store) insertExperimentAs(ctx context.Context, tx *sqldb.Tx, e tracking.Experiment, location func(id string) string, columns []string, args []any) (int64, error) {
 	n, err := experimentID(e.ID)
 	if err != nil {
@@ -173,12 +173,11 @@ func (s *Store) insertExperimentAs(ctx context.Context, tx *sqldb.Tx, e tracking
 	if e.ArtifactLocation == "" {
 		args[1] = location(e.ID)
 	}
-	if tx.Dialect() == sqldb.MySQL {
-		if _, err := tx.ExecContext(ctx, "SET @@SESSION.sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_ON_ZERO')"); err != nil {
-			return 0, err
-		}
-	}
 	_, err = tx.ExecContext(ctx, tx.Dialect().Insert("experiments", append(columns, "experiment_id")...), append(args, n)...)
+	if err != nil || tx.Dialect() != sqldb.Postgres || n == 0 {
+		return n, err
+	}
+	_, err = tx.ExecContext(ctx, "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), MAX(experiment_id)) FROM experiments")
 	return n, err
 }
 
@@ -196,14 +195,15 @@ func insertReturning(ctx context.Context, tx *sqldb.Tx, insert, column string, a
 	return res.LastInsertId()
 }
 
-// experimentStage returns number and lifecycle stage of an experiment inside a transaction.
-func experimentStage(ctx context.Context, tx *sqldb.Tx, id string) (int64, tracking.Lifecycle, error) {
-	n, err := experimentID(id)
+// experimentStage returns number and lifecycle stage of an experiment inside a transaction; lock is the end of the statement
+// that keeps others from changing it (see sqldb.Tx).
+func experimentStage(ctx context.Context, tx *sqldb.Tx, id, lock string) (int64, tracking.Lifecycle, error) {
+	n, err := storedExperimentID(tx.Dialect(), id)
 	if err != nil {
 		return 0, "", err
 	}
 	var stage tracking.Lifecycle
-	err = tx.QueryRowContext(ctx, "SELECT COALESCE(lifecycle_stage, 'active') FROM experiments WHERE experiment_id = ?", n).Scan(&stage)
+	err = tx.QueryRowContext(ctx, "SELECT COALESCE(lifecycle_stage, 'active') FROM experiments WHERE experiment_id = ?"+lock, n).Scan(&stage)
 	if ok, err := found(err); err != nil {
 		return 0, "", err
 	} else if !ok {
@@ -212,9 +212,9 @@ func experimentStage(ctx context.Context, tx *sqldb.Tx, id string) (int64, track
 	return n, stage, nil
 }
 
-// activeExperiment is experimentStage for an experiment that must be active.
+// activeExperiment is experimentStage for an experiment that must be active, and stays so until the transaction ends.
 func activeExperiment(ctx context.Context, tx *sqldb.Tx, id string) (int64, error) {
-	n, stage, err := experimentStage(ctx, tx, id)
+	n, stage, err := experimentStage(ctx, tx, id, tx.ForShare())
 	if err == nil && stage != tracking.Active {
 		err = tracking.ExperimentNotActive(strconv.FormatInt(n, 10), stage)
 	}
@@ -224,7 +224,7 @@ func activeExperiment(ctx context.Context, tx *sqldb.Tx, id string) (int64, erro
 // RenameExperiment implements tracking.ExperimentWriter.
 func (s *Store) RenameExperiment(ctx context.Context, id, name string, at int64) error {
 	err := s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
-		n, stage, err := experimentStage(ctx, tx, id)
+		n, stage, err := experimentStage(ctx, tx, id, tx.ForUpdate())
 		if err != nil {
 			return err
 		}
@@ -252,7 +252,7 @@ func (s *Store) RestoreExperiment(ctx context.Context, id string, at int64) erro
 
 func (s *Store) moveExperiment(ctx context.Context, id string, at int64, from, to tracking.Lifecycle) error {
 	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
-		n, stage, err := experimentStage(ctx, tx, id)
+		n, stage, err := experimentStage(ctx, tx, id, tx.ForUpdate())
 		if err != nil {
 			return err
 		}

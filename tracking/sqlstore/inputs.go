@@ -72,7 +72,7 @@ func (s *Store) datasetID(ctx context.Context, tx *sqldb.Tx, experiment int64, d
 		return "", err
 	}
 	var id string
-	query := "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?" + forUpdate(tx.Dialect())
+	query := "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?" + tx.ForUpdate()
 	err = tx.QueryRowContext(ctx, query, experiment, d.Name, d.Digest).Scan(&id)
 	return id, err
 }

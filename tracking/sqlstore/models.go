@@ -25,7 +25,12 @@ func scanModel(rows interface{ Scan(...any) error }) (tracking.LoggedModel, erro
 
 // modelHead returns a logged model without params, tags and metrics.
 func modelHead(ctx context.Context, q sqldb.Querier, id string) (tracking.LoggedModel, error) {
-	m, err := scanModel(q.QueryRowContext(ctx, "SELECT "+modelColumns+" FROM logged_models lm WHERE lm.model_id = ?", id))
+	return modelWhere(ctx, q, id, "")
+}
+
+// modelWhere is modelHead with an end of the statement that may lock the row.
+func modelWhere(ctx context.Context, q sqldb.Querier, id, lock string) (tracking.LoggedModel, error) {
+	m, err := scanModel(q.QueryRowContext(ctx, "SELECT "+modelColumns+" FROM logged_models lm WHERE lm.model_id = ?"+lock, id))
 	if ok, err := found(err); err != nil {
 		return m, err
 	} else if !ok {
@@ -181,10 +186,10 @@ func writeModelTags(ctx context.Context, tx *sqldb.Tx, id string, experiment int
 	return err
 }
 
-// withModel runs fn on a logged model, a deleted one too, in one transaction.
+// withModel runs fn on a logged model, a deleted one too, in one transaction, which others that change it wait for.
 func (s *Store) withModel(ctx context.Context, id string, fn func(tx *sqldb.Tx, experiment int64) error) error {
 	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
-		m, err := modelHead(ctx, tx, id)
+		m, err := modelWhere(ctx, tx, id, tx.ForUpdate())
 		if err != nil {
 			return err
 		}
@@ -241,7 +246,7 @@ func (s *Store) LogLoggedModelParams(ctx context.Context, id string, params []tr
 		if err != nil || n == int64(len(params)) {
 			return err
 		}
-		have, err := valuesByKey(ctx, tx, "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?"+forUpdate(tx.Dialect()), id)
+		have, err := valuesByKey(ctx, tx, "SELECT param_key, param_value FROM logged_model_params WHERE model_id = ?"+tx.ForUpdate(), id)
 		if err != nil {
 			return err
 		}

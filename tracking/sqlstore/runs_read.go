@@ -23,7 +23,12 @@ func scanRun(rows interface{ Scan(...any) error }) (tracking.RunInfo, error) {
 
 // runInfo returns the head of a run.
 func runInfo(ctx context.Context, q sqldb.Querier, id string) (tracking.RunInfo, error) {
-	r, err := scanRun(q.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs r WHERE r.run_uuid = ?", id))
+	return runWhere(ctx, q, id, "")
+}
+
+// runWhere is runInfo with an end of the statement that may lock the row.
+func runWhere(ctx context.Context, q sqldb.Querier, id, lock string) (tracking.RunInfo, error) {
+	r, err := scanRun(q.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs r WHERE r.run_uuid = ?"+lock, id))
 	if ok, err := found(err); err != nil {
 		return r, err
 	} else if !ok {

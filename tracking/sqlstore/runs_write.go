@@ -37,9 +37,15 @@ func nullZero(n int64) any {
 	return n
 }
 
-// activeRun returns the head of a run that must be active.
+// lockedRun returns the head of a run and keeps other writers of the run waiting until the transaction ends, so that they
+// never hold parts of each other's rows, in whatever order their keys come.
+func lockedRun(ctx context.Context, tx *sqldb.Tx, id string) (tracking.RunInfo, error) {
+	return runWhere(ctx, tx, id, tx.ForUpdate())
+}
+
+// activeRun is lockedRun for a run that must be active.
 func activeRun(ctx context.Context, tx *sqldb.Tx, id string) (tracking.RunInfo, error) {
-	r, err := runInfo(ctx, tx, id)
+	r, err := lockedRun(ctx, tx, id)
 	if err == nil && r.Lifecycle != tracking.Active {
 		err = tracking.RunNotActive(id, r.Lifecycle)
 	}
@@ -85,7 +91,7 @@ func (s *Store) RestoreRun(ctx context.Context, id string) error {
 
 func (s *Store) moveRun(ctx context.Context, id string, at int64, to tracking.Lifecycle) error {
 	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
-		if _, err := runInfo(ctx, tx, id); err != nil {
+		if _, err := lockedRun(ctx, tx, id); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE runs SET lifecycle_stage = ?, deleted_time = ? WHERE run_uuid = ?", string(to), deletedTime(to, at), id)
@@ -137,7 +143,7 @@ func (s *Store) writeParams(ctx context.Context, tx *sqldb.Tx, runID string, par
 // checkParams compares the params that stand with those that were wanted. It locks what it reads: a plain read of MySQL would
 // show the state before the transaction, without the other writer's params.
 func (s *Store) checkParams(ctx context.Context, tx *sqldb.Tx, runID string, params []tracking.Param, want map[string]string) error {
-	query := "SELECT " + s.q("key") + ", COALESCE(value, '') FROM params WHERE run_uuid = ?" + forUpdate(tx.Dialect())
+	query := "SELECT " + s.q("key") + ", COALESCE(value, '') FROM params WHERE run_uuid = ?" + tx.ForUpdate()
 	have, err := valuesByKey(ctx, tx, query, runID)
 	if err != nil {
 		return err
@@ -221,7 +227,7 @@ func (s *Store) EditTag(ctx context.Context, runID, key string, edit func(old st
 			return err
 		}
 		var old string
-		query := "SELECT COALESCE(value, '') FROM tags WHERE run_uuid = ? AND " + s.q("key") + " = ?" + forUpdate(tx.Dialect())
+		query := "SELECT COALESCE(value, '') FROM tags WHERE run_uuid = ? AND " + s.q("key") + " = ?" + tx.ForUpdate()
 		if _, err := found(tx.QueryRowContext(ctx, query, runID, key).Scan(&old)); err != nil {
 			return err
 		}
@@ -231,12 +237,4 @@ func (s *Store) EditTag(ctx context.Context, runID, key string, edit func(old st
 		}
 		return writeTags(ctx, tx, runID, []tracking.Tag{{Key: key, Value: value}})
 	})
-}
-
-// forUpdate locks the rows that a SELECT reads; SQLite's writer is alone anyway.
-func forUpdate(d sqldb.Dialect) string {
-	if d == sqldb.SQLite {
-		return ""
-	}
-	return " FOR UPDATE"
 }

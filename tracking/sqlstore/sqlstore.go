@@ -55,6 +55,15 @@ func experimentID(id string) (int64, error) {
 	return n, nil
 }
 
+// storedExperimentID is experimentID for a lookup: an id that the column cannot hold (32 bits on the servers) is unknown.
+func storedExperimentID(d sqldb.Dialect, id string) (int64, error) {
+	n, err := experimentID(id)
+	if err == nil && d != sqldb.SQLite && (n > math.MaxInt32 || n < math.MinInt32) {
+		err = tracking.UnknownExperiment(strconv.FormatInt(n, 10))
+	}
+	return n, err
+}
+
 // experimentIDs reads ids as a comma separated list of integers for use in a statement. The list is safe as text: it holds
 // digits only, and a list in parameters would meet the bound on their number.
 func experimentIDs(ids []string) (string, error) {

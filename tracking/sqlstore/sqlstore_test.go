@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"os"
 	"testing"
 
 	"sluice/tracking"
@@ -10,10 +11,15 @@ import (
 	"sluice/tracking/storetest"
 )
 
+func TestMain(m *testing.M) { os.Exit(sqldbtest.Main(m)) }
+
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) tracking.Store {
-		return sqlstore.New(sqldbtest.Open(t, &sqldb.Options{RelaxedSync: true}), nil)
+	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
+		t.Parallel()
+		storetest.Run(t, func(t *testing.T) tracking.Store {
+			return sqlstore.New(open(t, &sqldb.Options{RelaxedSync: true}), nil)
+		})
 	})
 }
 

@@ -22,7 +22,7 @@ func (s *Store) writeTraces(ctx context.Context, fn func(tx *sqldb.Tx) error) er
 func traceHead(ctx context.Context, q sqldb.Querier, id string) (tracking.TraceInfo, error) {
 	query := "SELECT " + traceColumns + " FROM trace_info ti WHERE ti.request_id = ?"
 	if tx, ok := q.(*sqldb.Tx); ok {
-		query += forUpdate(tx.Dialect())
+		query += tx.ForUpdate()
 	}
 	t, err := scanTrace(q.QueryRowContext(ctx, query, id))
 	if ok, err := found(err); err != nil {

@@ -107,6 +107,25 @@ var batchCases = []testCase{
 		equal(f, m.Step, int64(writers*each-1), "latest step")
 		equal(f, len(f.history(id, "a")), writers*each, "history")
 	}},
+	{"sixty-four writers with permuted keys all succeed", func(f *fixture) {
+		id := f.run("r")
+		const writers, keys = 64, 20
+		var wg sync.WaitGroup
+		errs := make([]error, writers)
+		for w := range writers {
+			wg.Go(func() { errs[w] = f.svc.LogBatch(f.ctx, id, permuted(w, keys)) })
+		}
+		wg.Wait()
+		for _, err := range errs {
+			f.must(err)
+		}
+		r := f.get(id)
+		equal(f, []int{len(r.Data.Metrics), len(r.Data.Params)}, []int{keys, keys}, "metrics and params")
+		for _, m := range r.Data.Metrics {
+			equal(f, []float64{m.Value, float64(m.Step)}, []float64{writers - 1, writers - 1}, "latest "+m.Key)
+			equal(f, len(f.history(id, m.Key)), writers, "history of "+m.Key)
+		}
+	}},
 	{"of two writers of one param one is told", func(f *fixture) {
 		id := f.run("r")
 		var wg sync.WaitGroup
@@ -119,6 +138,21 @@ var batchCases = []testCase{
 			f.Fatalf("errors: %v", errs)
 		}
 	}},
+}
+
+// permuted is the batch of writer w: the same keys as every other's, from another one on and every second one backwards.
+func permuted(w, keys int) tracking.Batch {
+	var b tracking.Batch
+	for i := range keys {
+		k := (w*7 + i) % keys
+		if w%2 == 1 {
+			k = keys - 1 - k
+		}
+		b.Metrics = append(b.Metrics, tracking.Metric{Key: fmt.Sprint("m", k), Value: float64(w), TimestampMS: 1, Step: int64(w)})
+		b.Params = append(b.Params, tracking.Param{Key: fmt.Sprint("p", k), Value: "same"})
+		b.Tags = append(b.Tags, tracking.Tag{Key: fmt.Sprint("t", k), Value: fmt.Sprint(w)})
+	}
+	return b
 }
 
 func many[T any](n int, make func(i int) T) []T {

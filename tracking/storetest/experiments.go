@@ -100,11 +100,12 @@ var experimentCases = []testCase{
 			want   []string
 		}{
 			{"", tracking.ActiveOnly, nil, []string{"banana", "Apple", "Default"}},
-			{"", tracking.All, []string{"name"}, []string{"Apple", "Default", "banana", "cherry"}},
+			{"", tracking.All, []string{"experiment_id"}, []string{"Default", "Apple", "banana", "cherry"}},
 			{"", tracking.DeletedOnly, nil, []string{"cherry"}},
 			{"name LIKE 'app%'", tracking.ActiveOnly, nil, nil},
 			{"name ILIKE 'app%'", tracking.ActiveOnly, nil, []string{"Apple"}},
-			{"name != 'Apple' AND tags.kind IS NULL", tracking.ActiveOnly, []string{"name DESC"}, []string{"banana", "Default"}},
+			{"name != 'Default'", tracking.All, []string{"name DESC"}, []string{"cherry", "banana", "Apple"}},
+			{"name != 'Apple' AND tags.kind IS NULL", tracking.ActiveOnly, []string{"experiment_id DESC"}, []string{"banana", "Default"}},
 			{"tags.kind = 'Pome'", tracking.ActiveOnly, nil, []string{"Apple"}},
 			{"tags.kind != 'x'", tracking.ActiveOnly, nil, []string{"Apple"}},
 			{"tag.kind IS NOT NULL", tracking.ActiveOnly, nil, []string{"Apple"}},
@@ -121,8 +122,17 @@ var experimentCases = []testCase{
 			equal(f, got, c.want, c.filter)
 		}
 	}},
+	{"ids that no database has are unknown", func(f *fixture) {
+		for _, id := range []string{"77", "2147483648", "9223372036854775807"} {
+			_, err := f.svc.Experiment(f.ctx, id)
+			f.refused(err, mlflow.ResourceDoesNotExist)
+			_, err = f.svc.CreateRun(f.ctx, tracking.RunSpec{ExperimentID: id})
+			f.refused(err, mlflow.ResourceDoesNotExist)
+			equal(f, f.search(tracking.RunQuery{ExperimentIDs: []string{id}}), []string(nil), "runs in "+id)
+		}
+	}},
 	{"search pages without gaps", func(f *fixture) {
-		for _, n := range []string{"a", "b", "c", "d"} {
+		for _, n := range []string{"e", "f", "g", "h"} { // by name after "Default", whether letter case counts or not
 			f.experiment(n)
 		}
 		var got []string
@@ -138,6 +148,6 @@ var experimentCases = []testCase{
 				break
 			}
 		}
-		equal(f, got, []string{"Default", "a", "b", "c", "d"}, "names")
+		equal(f, got, []string{"Default", "e", "f", "g", "h"}, "names")
 	}},
 }

@@ -14,7 +14,7 @@ import (
 func searchRuns(f *fixture) map[string]string {
 	ids := map[string]string{}
 	for i, name := range []string{"a", "b", "c", "d"} {
-		ids[name] = f.run(name, tracking.Tag{Key: "kind", Value: map[bool]string{true: "Tree", false: "net"}[i%2 == 0]})
+		ids[name] = f.run(name, tracking.Tag{Key: "kind", Value: map[bool]string{true: "Tree", false: "wood"}[i%2 == 0]})
 		f.must(f.svc.LogParam(f.ctx, ids[name], tracking.Param{Key: "lr rate", Value: fmt.Sprintf("0.%d", i)}))
 	}
 	f.metric(ids["a"], "acc", 0.9, 1, 1)
