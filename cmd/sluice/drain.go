@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,11 +17,12 @@ import (
 //
 //  1. /ready says no, and every answer says Connection: close, so that clients that keep connections come to no harm when they are closed
 //     (lameDuck at most, shorter when nobody is connected);
-//  2. nothing new is accepted; requests that are complete are answered, those that are still arriving may go on arriving, but not pause
-//     for longer than stall;
-//  3. after httpShare of the grace what is left is cut off, so that the prediction log and the stores get the rest of it.
+//  2. attempts to connect are ignored until those that had begun are accepted (settle), then the port is closed;
+//  3. requests that are complete are answered, those that are still arriving may go on arriving, but not pause for longer than stall;
+//  4. after httpShare of the grace what is left is cut off, so that the prediction log and the stores get the rest of it.
 const (
 	lameDuck  = 500 * time.Millisecond
+	settle    = 30 * time.Millisecond
 	stall     = time.Second
 	httpShare = 3.0 / 4
 )
@@ -30,6 +32,10 @@ func (a *App) drain(ctx context.Context, serving <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(httpShare*float64(a.cfg.ShutdownGrace)))
 	defer cancel()
 	a.connections.leave(ctx, lameDuck)
+	if err := refuseConnections(a.connections.TCPListener); err != nil {
+		a.log.Debug("attempts to connect cannot be ignored", slog.Any("error", err))
+	}
+	pause(ctx, settle)
 	a.connections.hurry()
 	err := a.http.ShutdownWithContext(ctx)
 	_ = a.listener.Close() // the engine knows the listener only once it serves: a stop right after the start would wait for it
@@ -38,6 +44,16 @@ func (a *App) drain(ctx context.Context, serving <-chan error) error {
 		err = fmt.Errorf("%d connections were cut off: %w", n, err)
 	}
 	return errors.Join(err, <-serving)
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // closing is the middleware that tells clients not to use their connection again once the server is leaving.
@@ -61,8 +77,15 @@ type connections struct {
 	open    map[*connection]struct{} // guarded by mu
 }
 
-func watch(l *net.TCPListener) *connections {
-	return &connections{TCPListener: l, open: map[*connection]struct{}{}}
+// watch listens at a host:port. Multipath TCP, which Go would offer, has no socket filters (see refuseConnections).
+func watch(address string) (*connections, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	l, err := config.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &connections{TCPListener: l.(*net.TCPListener), open: map[*connection]struct{}{}}, nil // which "tcp" always is
 }
 
 // Accept implements net.Listener.

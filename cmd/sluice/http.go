@@ -68,31 +68,30 @@ func mount(app *fiber.App, served, refused []wire.Route, authority *auth.Authori
 			continue // a refusal of a whole tree, in which this one is served
 		}
 		seen[at] = true
-		app.Add(r.Method, r.Path, authority.Require(r), r.Handler)
+		require := authority.Require(r)
+		app.Add(r.Method, r.Path, require, r.Handler)
+		if r.Method == fiber.MethodGet { // what may be read may be asked after (RFC 9110, 9.1)
+			app.Add(fiber.MethodHead, r.Path, require, r.Handler)
+		}
 	}
 	return nil
 }
 
 // listen opens the port, with TLS if the configuration has a certificate. The connections are those below the TLS.
 func listen(cfg *Config) (net.Listener, *connections, string, error) {
-	var config *tls.Config
-	scheme := "http"
-	if cfg.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-		if err != nil {
-			return nil, nil, "", fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		config, scheme = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, "https"
-	}
-	plain, err := net.Listen("tcp", cfg.address())
+	config, err := tlsConfig(cfg)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	watched := watch(plain.(*net.TCPListener)) // which "tcp" always is
-	var l net.Listener = watched
-	url := scheme + "://" + l.Addr().String()
-	if config != nil {
-		l = tls.NewListener(l, config)
+	watched, err := watch(cfg.address())
+	if err != nil {
+		return nil, nil, "", err
 	}
+	var l net.Listener = watched
+	scheme := "http"
+	if config != nil {
+		scheme, l = "https", tls.NewListener(httpsOnly{watched}, config)
+	}
+	url := scheme + "://" + l.Addr().String()
 	return l, watched, url, nil
 }
