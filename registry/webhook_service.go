@@ -113,7 +113,9 @@ func (s *Webhooks) Create(ctx context.Context, spec WebhookSpec) (Webhook, error
 }
 
 // Get returns a webhook, RESOURCE_DOES_NOT_EXIST if there is none.
-func (s *Webhooks) Get(ctx context.Context, id string) (Webhook, error) { return s.store.Webhook(ctx, id) }
+func (s *Webhooks) Get(ctx context.Context, id string) (Webhook, error) {
+	return s.store.Webhook(ctx, id)
+}
 
 // List returns one page of webhooks, the latest first; size 0 means 100, at most 1000.
 func (s *Webhooks) List(ctx context.Context, size int64, token string) (WebhookPage, error) {

@@ -22,6 +22,7 @@ import (
 	"sluice/gateway/telemetry"
 	"sluice/registry"
 	"sluice/registry/modelcache"
+	registrystore "sluice/registry/sqlstore"
 	"sluice/runtime/servable"
 	"sluice/tracking"
 	"sluice/tracking/artifact"
@@ -36,28 +37,31 @@ type App struct {
 	environ []string
 	log     *slog.Logger
 
-	db          *sqldb.DB
-	store       *trackingstore.Store
-	tracking    *tracking.Service
-	registry    *registry.Service
-	artifacts   *artifact.Resolver
-	cache       *modelcache.Cache
-	control     *gatewaystore.Store
-	endpoints   *gateway.Service
-	loader      *loader
-	servables   *servable.Manager
-	outcomes    *outcome.Book
-	monitor     *monitor.Monitor
-	predlog     *predlog.Log // nil when switched off
-	telemetry   *telemetry.Telemetry
-	data        atomic.Pointer[invoke.Handler]
-	syncer      *plan.Syncer
-	authority   *auth.Authority
-	http        *fiber.App
-	routes      []wire.Route
-	listener    net.Listener // what Accept gives is watched by connections
-	connections *connections
-	url         string
+	db *sqldb.DB
+	// registryStore is what the registry and its webhooks keep their rows in.
+	registryStore *registrystore.Store
+	store         *trackingstore.Store
+	tracking      *tracking.Service
+	registry      *registry.Service
+	webhooks      *registry.Webhooks
+	artifacts     *artifact.Resolver
+	cache         *modelcache.Cache
+	control       *gatewaystore.Store
+	endpoints     *gateway.Service
+	loader        *loader
+	servables     *servable.Manager
+	outcomes      *outcome.Book
+	monitor       *monitor.Monitor
+	predlog       *predlog.Log // nil when switched off
+	telemetry     *telemetry.Telemetry
+	data          atomic.Pointer[invoke.Handler]
+	syncer        *plan.Syncer
+	authority     *auth.Authority
+	http          *fiber.App
+	routes        []wire.Route
+	listener      net.Listener // what Accept gives is watched by connections
+	connections   *connections
+	url           string
 
 	draining atomic.Bool
 	syncing  chan error // the result of the plan loop, once
@@ -88,6 +92,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		{"artifacts", a.openArtifacts},
 		{"tracking", a.openTracking},
 		{"registry", a.openRegistry},
+		{"webhooks", a.openWebhooks},
 		{"authentication", a.openAuth},
 		{"models", a.openModels},
 		{"prediction log", a.openPredictionLog},

@@ -36,6 +36,10 @@ type Config struct {
 	VersionSourceRegex   string
 	SQLiteSynchronous    string
 
+	WebhookSecretKey      string
+	WebhookAllowedSchemes []string
+	WebhookAllowPrivate   bool
+
 	CacheDir string
 	ORTLib   string
 
@@ -71,6 +75,9 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.ArtifactFolders, "artifact-folders", nil, "further local folders that artifact locations in the database may name, for one taken over from mlflow server")
 	f.StringVar(&c.VersionSourceRegex, "model-version-source-regex", "", "regular expression that the source of every new model version has to match")
 	f.StringVar(&c.SQLiteSynchronous, "sqlite-synchronous", "full", "SQLite durability: full, or normal (an operating system crash may lose the last commits)")
+	f.StringVar(&c.WebhookSecretKey, "webhook-secret-key", "", "Fernet key that encrypts webhook secrets, better set as SLUICE_WEBHOOK_SECRET_KEY (also MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY; default: webhook.key in --data-dir)")
+	f.StringSliceVar(&c.WebhookAllowedSchemes, "webhook-allowed-schemes", []string{"https"}, "URL schemes of webhooks: https, http")
+	f.BoolVar(&c.WebhookAllowPrivate, "webhook-allow-private", false, "let webhooks call addresses that are not public, this machine's own included")
 	f.StringVar(&c.CacheDir, "cache-dir", "", "where `sluice setup` keeps ONNX Runtime and the web UI (default: the user's cache directory)")
 	f.StringVar(&c.ORTLib, "ort-lib", "", "ONNX Runtime shared library, 1.24 or newer (also ORT_LIB; default: what `sluice setup` fetched)")
 	f.StringVar(&c.DefaultEndpoint, "default-endpoint", "", "endpoint that answers /invocations without X-Sluice-Endpoint (default: the only one)")
@@ -94,6 +101,9 @@ func (c *Config) resolve(environ []string) error {
 	}
 	if c.ArtifactsDestination == "" {
 		c.ArtifactsDestination = filepath.Join(c.DataDir, "artifacts")
+	}
+	if c.WebhookSecretKey == "" {
+		c.WebhookSecretKey = lookup(environ, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
 	}
 	if c.ORTLib == "" {
 		c.ORTLib = lookup(environ, "ORT_LIB")

@@ -131,6 +131,7 @@ func (a *App) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.registryStore = store
 	var sourcePattern *regexp.Regexp
 	if a.cfg.VersionSourceRegex != "" {
 		if sourcePattern, err = regexp.Compile(a.cfg.VersionSourceRegex); err != nil {
@@ -168,7 +169,7 @@ func (a *App) guardDelete(ctx context.Context, name string, version int) error {
 }
 
 func (a *App) openAuth(ctx context.Context) error {
-	authority, err := auth.NewAuthority(ctx, a.control, &auth.Options{Log: a.log})
+	authority, err := auth.NewAuthority(ctx, a.control, &auth.Options{Log: a.log, Always: !auth.Loopback(a.cfg.Host) && !a.cfg.InsecureNoAuth})
 	if err != nil {
 		return err
 	}

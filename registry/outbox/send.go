@@ -130,8 +130,8 @@ func (s *Sender) request(ctx context.Context, w registry.Webhook, m message) (*h
 	at := strconv.FormatInt(s.opts.Now().Unix(), 10)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "sluice")
-	req.Header.Set(HeaderDeliveryID, m.id)
-	req.Header.Set(HeaderTimestamp, at)
+	req.Header[HeaderDeliveryID] = []string{m.id} // spelled as MLflow does, not in Go's canonical form
+	req.Header[HeaderTimestamp] = []string{at}
 	if w.SealedSecret == "" {
 		return req, nil
 	}
@@ -142,7 +142,7 @@ func (s *Sender) request(ctx context.Context, w registry.Webhook, m message) (*h
 	if err != nil {
 		return nil, ErrSecret
 	}
-	req.Header.Set(HeaderSignature, sign(secret, m.id, at, body))
+	req.Header[HeaderSignature] = []string{sign(secret, m.id, at, body)}
 	return req, nil
 }
 
