@@ -17,9 +17,7 @@ func (a *API) emptyRoutes() []wire.Route {
 	}
 	traces, datasets := none("traces", Presence.HasTraces), none("evaluation datasets", Presence.HasDatasets)
 	return rows(
-		wire.API("3.0", fiber.MethodPost, "/traces/search", wire.Read, "tracking.trace.search", traces),
 		wire.API("3.0", fiber.MethodPost, "/traces/metrics", wire.Read, "tracking.trace.search", traces),
-		wire.API("2.0", fiber.MethodGet, "/traces", wire.Read, "tracking.trace.search", traces),
 		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		[]wire.Route{

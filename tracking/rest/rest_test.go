@@ -24,18 +24,18 @@ func versionSource(uris map[string]string) rest.VersionSource {
 	}
 }
 
-// presence is a store that has traces or not.
+// presence is a store that has evaluation datasets or not.
 type presence struct {
-	traces bool
-	err    error
+	datasets bool
+	err      error
 }
 
-func (p presence) HasTraces(context.Context) (bool, error)   { return p.traces, p.err }
-func (p presence) HasDatasets(context.Context) (bool, error) { return false, p.err }
+func (p presence) HasTraces(context.Context) (bool, error)   { return false, p.err }
+func (p presence) HasDatasets(context.Context) (bool, error) { return p.datasets, p.err }
 
 func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	t.Parallel()
-	search := request("POST", "/ajax-api/3.0/mlflow/traces/search", "Content-Type: application/json\r\n", `{"max_results":5}`)
+	search := request("POST", "/ajax-api/3.0/mlflow/datasets/search", "Content-Type: application/json\r\n", `{"max_results":5}`)
 	for _, c := range []struct {
 		name   string
 		opts   *rest.Options
@@ -44,7 +44,7 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	}{
 		{"nobody knows", nil, 501, "NOT_IMPLEMENTED"},
 		{"there are none", &rest.Options{Presence: presence{}}, 200, "{}"},
-		{"there are some", &rest.Options{Presence: presence{traces: true}}, 501, "does not serve traces yet"},
+		{"there are some", &rest.Options{Presence: presence{datasets: true}}, 501, "does not serve evaluation datasets yet"},
 		{"the store is broken", &rest.Options{Presence: presence{err: errors.New("disk")}}, 500, "INTERNAL_ERROR"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	for _, target := range []string{"GET /api/3.0/mlflow/traces/tr-1", "POST /api/3.0/mlflow/gateway/secrets/create", "POST /v1/traces", "GET /ajax-api/3.0/mlflow/assistant/config"} {
+	for _, target := range []string{"GET /api/2.0/mlflow/unified-traces", "POST /api/3.0/mlflow/gateway/secrets/create", "POST /api/3.0/mlflow/traces/calculate-filter-correlation", "GET /ajax-api/3.0/mlflow/assistant/config"} {
 		method, path, _ := strings.Cut(target, " ")
 		if res, body := s.raw(t, request(method, path, "", "")); res.StatusCode != 501 || !strings.Contains(body, "NOT_IMPLEMENTED") {
 			t.Errorf("%s: got %d %s", target, res.StatusCode, body)

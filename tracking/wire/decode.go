@@ -179,7 +179,7 @@ func (d *decoder) value(path string, v reflect.Value, f *field) error {
 	if d.peek() == 'n' {
 		return d.null(path, v, start)
 	}
-	if v.Kind() == reflect.Pointer && !v.Type().Implements(jsonUnmarshaler) {
+	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		return d.value(path, v.Elem(), f)
 	}
