@@ -20,17 +20,17 @@ func (s *Store) Model(ctx context.Context, name string) (m registry.Model, err e
 func (s *Store) CreateModel(ctx context.Context, spec registry.ModelSpec, at int64) (m registry.Model, events []registry.Event, err error) {
 	prompt := registry.Model{Tags: spec.Tags}.IsPrompt()
 	events, err = s.write(ctx, at, func(w *writer) error {
-		_, err := w.exec(ctx, w.dialect.Insert("registered_models", "workspace", "name", "creation_time", "last_updated_time", "description"),
-			workspace, spec.Name, at, at, spec.Description)
-		if sqldb.IsUniqueViolation(err) {
-			existing, perr := w.isPrompt(ctx, spec.Name)
-			if perr != nil {
-				return perr
-			}
-			return registry.ModelExists(spec.Name, existing, prompt)
-		}
+		insert := w.dialect.InsertIgnore("registered_models", []string{"workspace", "name"}, "workspace", "name", "creation_time", "last_updated_time", "description")
+		n, err := w.exec(ctx, insert, workspace, spec.Name, at, at, spec.Description)
 		if err != nil {
 			return err
+		}
+		if n == 0 {
+			existing, err := w.isPrompt(ctx, spec.Name)
+			if err != nil {
+				return err
+			}
+			return registry.ModelExists(spec.Name, existing, prompt)
 		}
 		for _, t := range spec.Tags {
 			if err := w.putModelTag(ctx, spec.Name, t); err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 
 	"sluice/registry"
 	"sluice/tracking/sqldb"
@@ -125,7 +126,7 @@ func (r reader) versionsWithTags(ctx context.Context, inner, order string, args 
 	for i, v := range versions {
 		at[place{v.Name, v.Version}] = i
 	}
-	rows, err := r.q.QueryContext(ctx, "SELECT t.name, t.version, t."+r.dialect.Quote("key")+", t.value FROM ("+inner+`) v
+	rows, err := r.q.QueryContext(ctx, "SELECT v.name, v.version, t."+r.dialect.Quote("key")+", t.value FROM ("+inner+`) v
 		JOIN model_version_tags t ON t.workspace = v.workspace AND t.name = v.name AND t.version = v.version
 		ORDER BY t.`+r.dialect.Quote("key"), args...)
 	if err != nil {
@@ -165,20 +166,37 @@ func (r reader) fill(ctx context.Context, models []registry.Model) error {
 		return err
 	}
 	for _, t := range tags {
-		at[t.model].Tags = append(at[t.model].Tags, t.tag)
+		m := named(at, t.model)
+		m.Tags = append(m.Tags, t.tag)
 	}
 	aliases, err := collect(ctx, r.q, scanNamedAlias, "SELECT name, alias, version FROM registered_model_aliases"+where, args...)
 	if err != nil {
 		return err
 	}
 	for _, a := range aliases {
-		at[a.model].Aliases = append(at[a.model].Aliases, a.alias)
+		m := named(at, a.model)
+		m.Aliases = append(m.Aliases, a.alias)
 	}
 	versions, err := r.latest(ctx, names)
 	for _, v := range versions {
-		at[v.Name].Latest = append(at[v.Name].Latest, v)
+		m := named(at, v.Name)
+		m.Latest = append(m.Latest, v)
 	}
 	return err
+}
+
+// named returns the registered model that a row belongs to. Where the database ignores letter case, rows of a registered model
+// may write its name in another one.
+func named(at map[string]*registry.Model, name string) *registry.Model {
+	if m := at[name]; m != nil {
+		return m
+	}
+	for other, m := range at {
+		if strings.EqualFold(other, name) {
+			return m
+		}
+	}
+	return &registry.Model{} // unreachable but for letters that the database folds and we do not: the row is left out
 }
 
 // aliases returns the aliases of one registered model, sorted.

@@ -138,6 +138,14 @@ func (b *builder) allTags(clauses []filter.Clause) error {
 
 // compare returns the condition that the column meets the clause.
 func (b *builder) compare(column string, c filter.Clause) (string, []any, error) {
+	switch text := c.Value.Kind == filter.Text; {
+	case text && c.Op == filter.Equal:
+		condition, args := b.dialect.Equal(column, c.Value.Text)
+		return condition, args, nil
+	case text && c.Op == filter.NotEqual:
+		condition, args := b.dialect.NotEqual(column, c.Value.Text)
+		return condition, args, nil
+	}
 	switch c.Op {
 	case filter.Equal, filter.NotEqual, filter.Less, filter.LessOrEqual, filter.Greater, filter.GreaterOrEqual:
 		return column + " " + string(c.Op) + " ?", []any{literal(c.Value)}, nil
@@ -146,7 +154,7 @@ func (b *builder) compare(column string, c filter.Clause) (string, []any, error)
 	case filter.ILike:
 		return b.dialect.ILike(column), []any{c.Value.Text}, nil
 	case filter.In, filter.NotIn:
-		return column + " " + string(c.Op) + " (" + sqldb.Placeholders(len(c.Value.List)) + ")", anys(c.Value.List), nil
+		return b.dialect.Exact(column) + " " + string(c.Op) + " (" + sqldb.Placeholders(len(c.Value.List)) + ")", anys(c.Value.List), nil
 	}
 	return "", nil, fmt.Errorf("no SQL for %s", c)
 }

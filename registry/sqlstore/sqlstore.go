@@ -88,10 +88,14 @@ func (s *Store) read(ctx context.Context, fn func(r reader) error) error {
 	return s.db.ReadTx(ctx, func(q sqldb.Querier) error { return fn(reader{q, s.db.Dialect()}) })
 }
 
-// write runs fn in one transaction at one time and writes the events that fn noted.
+// write runs fn in one transaction at one time and writes the events that fn noted. Changes of all processes take turns, so
+// that fn may rely on what it reads, and revisions become visible in order.
 func (s *Store) write(ctx context.Context, at int64, fn func(w *writer) error) ([]registry.Event, error) {
 	var events []registry.Event
 	err := s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+		if err := tx.Lock(ctx, "registry"); err != nil {
+			return err
+		}
 		w := &writer{reader: reader{tx, s.db.Dialect()}, at: at}
 		if err := fn(w); err != nil {
 			return err

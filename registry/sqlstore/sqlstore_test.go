@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -22,9 +23,21 @@ func newStore(t testing.TB) registry.Store {
 	return store
 }
 
+func TestMain(m *testing.M) { os.Exit(sqldbtest.Main(m)) }
+
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, newStore)
+	sqldbtest.EachExact(t, func(t *testing.T, open sqldbtest.Opener) {
+		t.Parallel()
+		storetest.Run(t, func(t testing.TB) registry.Store {
+			t.Helper()
+			store, err := sqlstore.New(t.Context(), open(t, &sqldb.Options{RelaxedSync: true}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		})
+	})
 }
 
 func TestOtherWorkspacesAreRefused(t *testing.T) {

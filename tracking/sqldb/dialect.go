@@ -23,6 +23,31 @@ func (d Dialect) Quote(ident string) string {
 	return `"` + strings.ReplaceAll(ident, `"`, `""`) + `"`
 }
 
+// Equal returns the case-sensitive "column = text" and its parameters. MySQL's usual collations ignore letter case: there the
+// plain comparison finds the rows by index and the binary one decides.
+func (d Dialect) Equal(column, text string) (string, []any) {
+	if d == MySQL {
+		return "(" + column + " = ? AND BINARY " + column + " = ?)", []any{text, text}
+	}
+	return column + " = ?", []any{text}
+}
+
+// NotEqual returns the case-sensitive "column <> text" and its parameters.
+func (d Dialect) NotEqual(column, text string) (string, []any) {
+	if d == MySQL {
+		return "(" + column + " != ? OR BINARY " + column + " != ?)", []any{text, text}
+	}
+	return column + " != ?", []any{text}
+}
+
+// Exact returns the column for case-sensitive comparisons with lists of texts.
+func (d Dialect) Exact(column string) string {
+	if d == MySQL {
+		return "BINARY " + column
+	}
+	return column
+}
+
 // Like returns the case-sensitive "column LIKE ?".
 func (d Dialect) Like(column string) string {
 	if d == MySQL {

@@ -69,10 +69,7 @@ func compareValue(d sqldb.Dialect, column string, op filter.Op, v filter.Value) 
 		}
 	case filter.List:
 		if op == filter.In || op == filter.NotIn {
-			if d == sqldb.MySQL {
-				column = "BINARY " + column
-			}
-			return column + " " + string(op) + " (" + sqldb.Placeholders(len(v.List)) + ")", anys(v.List), nil
+			return d.Exact(column) + " " + string(op) + " (" + sqldb.Placeholders(len(v.List)) + ")", anys(v.List), nil
 		}
 	case filter.Integer:
 		if numeric(op) {
@@ -94,20 +91,13 @@ func numeric(op filter.Op) bool {
 	return false
 }
 
-// textCompare compiles a case-sensitive comparison of text (ILIKE excepted); "" for an operator that texts lack. MySQL's
-// collations ignore letter case: there the plain comparison finds the rows by index and the binary one decides.
+// textCompare compiles a case-sensitive comparison of text (ILIKE excepted); "" for an operator that texts lack.
 func textCompare(d sqldb.Dialect, column string, op filter.Op, text string) (string, []any) {
 	switch op {
 	case filter.Equal:
-		if d == sqldb.MySQL {
-			return "(" + column + " = ? AND BINARY " + column + " = ?)", []any{text, text}
-		}
-		return column + " = ?", []any{text}
+		return d.Equal(column, text)
 	case filter.NotEqual:
-		if d == sqldb.MySQL {
-			return "(" + column + " != ? OR BINARY " + column + " != ?)", []any{text, text}
-		}
-		return column + " != ?", []any{text}
+		return d.NotEqual(column, text)
 	case filter.Like:
 		return d.Like(column), []any{text}
 	case filter.ILike:

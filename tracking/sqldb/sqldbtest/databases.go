@@ -19,13 +19,17 @@ func (s *server) uri(database string) string {
 }
 
 // create makes a database without tables and returns its name; it goes with the server.
-func (s *server) create(t testing.TB) string {
+// The collation is MySQL's; "" means the server's.
+func (s *server) create(t testing.TB, collation string) string {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock() // PostgreSQL copies its template, which nobody else may use meanwhile
 	s.made++
 	name := "sluice_" + strconv.Itoa(s.made)
-	if _, err := s.admin.Exec("CREATE DATABASE " + name); err != nil {
+	if collation != "" {
+		collation = " COLLATE " + collation
+	}
+	if _, err := s.admin.Exec("CREATE DATABASE " + name + collation); err != nil {
 		t.Fatalf("%s: %v", s.dialect, err)
 	}
 	return name
@@ -33,11 +37,11 @@ func (s *server) create(t testing.TB) string {
 
 // lend returns the name of a database with MLflow's schema and no rows, taken back at the end of the test: making the tables
 // anew would cost more than most tests.
-func (s *server) lend(t testing.TB) string {
+func (s *server) lend(t testing.TB, collation string) string {
 	t.Helper()
-	name := s.takeFree()
+	name := s.takeFree(collation)
 	if name == "" {
-		name = s.create(t)
+		name = s.create(t, collation)
 		db, err := sqldb.Open(t.Context(), s.uri(name), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -47,22 +51,22 @@ func (s *server) lend(t testing.TB) string {
 	t.Cleanup(func() {
 		s.wipe(t, name)
 		s.mu.Lock()
-		s.free = append(s.free, name)
+		s.free[collation] = append(s.free[collation], name)
 		s.mu.Unlock()
 	})
 	return name
 }
 
-func (s *server) takeFree() string {
+func (s *server) takeFree(collation string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.free)
-	if n == 0 {
+	free := s.free[collation]
+	if len(free) == 0 {
 		return ""
 	}
-	name := s.free[n-1]
-	s.free = s.free[:n-1]
-	return name
+	last := len(free) - 1
+	s.free[collation] = free[:last]
+	return free[last]
 }
 
 // wipe makes a database as it was when it was fresh.

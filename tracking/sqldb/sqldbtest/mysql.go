@@ -29,7 +29,7 @@ func startMySQL() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dialect: sqldb.MySQL, dir: dir}
+	s := &server{dialect: sqldb.MySQL, dir: dir, free: map[string][]string{}}
 	data := filepath.Join(dir, "data")
 	fast := []string{"--no-defaults", "--datadir=" + data, "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-log-file-size=16M"}
 	init := who.command(dir, install, append(slices.Clone(fast), "--skip-test-db", "--auth-root-authentication-method=normal")...)

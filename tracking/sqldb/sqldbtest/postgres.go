@@ -25,7 +25,7 @@ func startPostgres() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dialect: sqldb.Postgres, dir: dir}
+	s := &server{dialect: sqldb.Postgres, dir: dir, free: map[string][]string{}}
 	data := filepath.Join(dir, "data")
 	initdb := who.command(dir, filepath.Join(filepath.Dir(binary), "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--encoding=UTF8",
 		"--locale=C.UTF-8", "--no-sync", "--no-instructions")

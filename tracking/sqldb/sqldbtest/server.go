@@ -48,8 +48,8 @@ type server struct {
 	connect func(database string) (*sql.DB, error)
 
 	mu   sync.Mutex
-	made int      // guarded by mu; number of databases made
-	free []string // guarded by mu; databases to be used again, with the schema and no rows
+	made int                 // guarded by mu; number of databases made
+	free map[string][]string // guarded by mu; by collation: databases to be used again, with the schema and no rows
 }
 
 // serverFor returns the running server of a dialect.

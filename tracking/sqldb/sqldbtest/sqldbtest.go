@@ -25,6 +25,21 @@ func Each(t *testing.T, run func(t *testing.T, open Opener)) {
 	}
 }
 
+// EachExact is Each with a database of MySQL that minds letter case, for suites whose names differ in nothing else: with the usual
+// collation such names are one, for MLflow too.
+func EachExact(t *testing.T, run func(t *testing.T, open Opener)) {
+	for _, d := range []sqldb.Dialect{sqldb.SQLite, sqldb.Postgres} {
+		t.Run(string(d), func(t *testing.T) { run(t, On(d)) })
+	}
+	t.Run(string(sqldb.MySQL), func(t *testing.T) {
+		run(t, func(t testing.TB, opts *sqldb.Options) *sqldb.DB {
+			t.Helper()
+			s := serverFor(t, sqldb.MySQL)
+			return OpenURI(t, s.uri(s.lend(t, "utf8mb4_bin")), opts)
+		})
+	})
+}
+
 // EachServer is Each without SQLite, for what a suite on SQLite tests elsewhere.
 func EachServer(t *testing.T, run func(t *testing.T, d sqldb.Dialect)) {
 	for _, d := range []sqldb.Dialect{sqldb.Postgres, sqldb.MySQL} {
@@ -51,9 +66,9 @@ func URI(t testing.TB, d sqldb.Dialect, schema bool) string {
 	case sqldb.Postgres, sqldb.MySQL:
 		s := serverFor(t, d)
 		if schema {
-			return s.uri(s.lend(t))
+			return s.uri(s.lend(t, ""))
 		}
-		return s.uri(s.create(t))
+		return s.uri(s.create(t, ""))
 	}
 	path := filepath.Join(t.TempDir(), "mlflow.db")
 	if schema {
