@@ -16,7 +16,7 @@ import pytest
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-BINARY = pathlib.Path(os.environ.get("SLUICE_BINARY", ROOT / "bin" / "sluice"))
+BINARY = pathlib.Path(os.environ.pop("SLUICE_BINARY", ROOT / "bin" / "sluice"))  # not a setting of the server: out of its sight
 EXAMPLES = ROOT / "deploy" / "examples" / "wine"
 STARTUP_SECONDS = 60
 
