@@ -35,7 +35,7 @@ func (s *Store) PutArms(ctx context.Context, records []gateway.ArmRecord) error 
 	if len(records) == 0 {
 		return nil
 	}
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		stmt := tx.Dialect().Insert("sluice_arm_state", "endpoint", "arm", "model", "target", "version", "updated_ms") +
 			tx.Dialect().Upsert([]string{"endpoint", "arm"}, "model", "target", "version", "updated_ms")
 		for _, r := range records {
@@ -49,7 +49,7 @@ func (s *Store) PutArms(ctx context.Context, records []gateway.ArmRecord) error 
 
 // DeleteArms implements gateway.ArmStore.
 func (s *Store) DeleteArms(ctx context.Context, endpoint string) error {
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM sluice_arm_state WHERE endpoint = ?`, endpoint)
 		return err
 	})

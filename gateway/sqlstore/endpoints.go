@@ -124,7 +124,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, e gateway.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM sluice_endpoints`).Scan(&n); err != nil {
 			return err
@@ -162,7 +162,7 @@ func (s *Store) UpdateConfig(ctx context.Context, name string, c gateway.Config,
 		return gateway.Endpoint{}, err
 	}
 	var e gateway.Endpoint
-	err = s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	err = s.change(ctx, func(tx *sqldb.Tx) error {
 		var err error
 		if e, err = endpoint(ctx, tx, name); err != nil {
 			return err
@@ -196,7 +196,7 @@ func keepArms(ctx context.Context, tx *sqldb.Tx, e gateway.Endpoint) error {
 // UpdateTags implements gateway.EndpointStore.
 func (s *Store) UpdateTags(ctx context.Context, name string, set []gateway.Tag, remove []string, nowMS int64) ([]gateway.Tag, error) {
 	var out []gateway.Tag
-	err := s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	err := s.change(ctx, func(tx *sqldb.Tx) error {
 		if _, err := endpoint(ctx, tx, name); err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (s *Store) UpdateTags(ctx context.Context, name string, set []gateway.Tag, 
 
 // DeleteEndpoint implements gateway.EndpointStore.
 func (s *Store) DeleteEndpoint(ctx context.Context, name string) error {
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM sluice_endpoints WHERE name = ?`, name)
 		if err != nil {
 			return err

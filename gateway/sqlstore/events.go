@@ -13,7 +13,7 @@ func (s *Store) AddEvents(ctx context.Context, events []gateway.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		for _, e := range events {
 			if err := addEvent(ctx, tx, e); err != nil {
 				return err

@@ -67,7 +67,7 @@ func (s *Store) CreateKey(ctx context.Context, k auth.Key) error {
 	for i, p := range k.Permissions {
 		permissions[i] = string(p)
 	}
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		var all, same int
 		err := tx.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN name = ? AND revoked_ms = 0 THEN 1 ELSE 0 END), 0) FROM sluice_keys`, k.Name).Scan(&all, &same)
 		switch {
@@ -94,7 +94,7 @@ func raiseRevision(ctx context.Context, tx *sqldb.Tx) error {
 
 // RevokeKey implements auth.Store.
 func (s *Store) RevokeKey(ctx context.Context, idOrName string, nowMS int64) error {
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE sluice_keys SET revoked_ms = ? WHERE (id = ? OR name = ?) AND revoked_ms = 0`, nowMS, idOrName, idOrName)
 		if err != nil {
 			return err
@@ -111,7 +111,7 @@ func (s *Store) TouchKeys(ctx context.Context, usedMS map[string]int64) error {
 	if len(usedMS) == 0 {
 		return nil
 	}
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.change(ctx, func(tx *sqldb.Tx) error {
 		for id, ms := range usedMS {
 			if _, err := tx.ExecContext(ctx, `UPDATE sluice_keys SET last_used_ms = ? WHERE id = ? AND last_used_ms < ?`, ms, id, ms); err != nil {
 				return err

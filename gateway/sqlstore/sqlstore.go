@@ -28,6 +28,16 @@ func New(ctx context.Context, db *sqldb.DB) (*Store, error) {
 	return &Store{db: db}, nil
 }
 
+// change runs fn in one transaction. Changes of all processes take turns, so that fn may rely on what it reads.
+func (s *Store) change(ctx context.Context, fn func(tx *sqldb.Tx) error) error {
+	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+		if err := tx.Lock(ctx, "gateway"); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 // migrations of the component "gateway"; steps are never edited after a release. Names have 256 characters because an implicit
 // endpoint is called as its registered model, which MLflow bounds there.
 var migrations = []sqldb.Migration{{ID: 1, Name: "endpoints, arms, events, keys", SQL: []string{

@@ -1,7 +1,7 @@
 package sqlstore_test
 
 import (
-	"path/filepath"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,23 +11,33 @@ import (
 	"sluice/gateway/sqlstore"
 	"sluice/gateway/storetest"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/sqldb"
 	"sluice/tracking/sqldb/sqldbtest"
 	"sluice/tracking/wire"
 )
 
-func open(t *testing.T, path string) *sqlstore.Store {
+func TestMain(m *testing.M) { os.Exit(sqldbtest.Main(m)) }
+
+func open(t *testing.T, uri string) *sqlstore.Store {
 	t.Helper()
-	s, err := sqlstore.New(t.Context(), sqldbtest.OpenFile(t, path, nil))
+	return over(t, sqldbtest.OpenURI(t, uri, nil))
+}
+
+func over(t *testing.T, db *sqldb.DB) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.New(t.Context(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func fresh(t *testing.T) *sqlstore.Store { return open(t, filepath.Join(t.TempDir(), "s.db")) }
+func fresh(t *testing.T) *sqlstore.Store { return over(t, sqldbtest.Open(t, nil)) }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) gateway.Store { return fresh(t) })
+	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
+		storetest.Run(t, func(t *testing.T) gateway.Store { return over(t, open(t, nil)) })
+	})
 }
 
 func newKey(t *testing.T, name string, at int64) auth.Key {
@@ -50,8 +60,15 @@ func (d deterministic) Read(p []byte) (int, error) {
 }
 
 func TestKeys(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.db")
-	s, other := open(t, path), open(t, path) // as two processes would have it
+	for _, d := range []sqldb.Dialect{sqldb.SQLite, sqldb.Postgres, sqldb.MySQL} {
+		t.Run(string(d), func(t *testing.T) {
+			uri := sqldbtest.URI(t, d, true)
+			testKeys(t, open(t, uri), open(t, uri)) // as two processes would have it
+		})
+	}
+}
+
+func testKeys(t *testing.T, s, other *sqlstore.Store) {
 	ctx := t.Context()
 	_, before, err := s.Keys(ctx)
 	if err != nil {
