@@ -10,7 +10,7 @@ import (
 // clients with a slash at the end of their tracking URI write such paths. The answer keeps method, body and query.
 func mergeSlashes(c *fiber.Ctx) error {
 	path := bytes.Clone(c.Request().URI().PathOriginal())
-	if !bytes.Contains(path, []byte("//")) {
+	if !bytes.Contains(path, []byte("//")) || path[0] != '/' || bytes.ContainsFunc(path, misread) {
 		return c.Next()
 	}
 	for bytes.Contains(path, []byte("//")) {
@@ -21,3 +21,7 @@ func mergeSlashes(c *fiber.Ctx) error {
 	}
 	return c.Redirect(string(path), fiber.StatusPermanentRedirect)
 }
+
+// misread says whether browsers read r as something else, so that what is a path here could be another host there: they take a backslash
+// for a slash, and leave out tabs.
+func misread(r rune) bool { return r == '\\' || r <= ' ' || r == 0x7f }

@@ -21,6 +21,9 @@ func TestDoubledSlashesAreMerged(t *testing.T) {
 		"//evil.example/x": {308, "/evil.example/x"}, // a path, not another host
 		"/a%2F%2Fb//c":     {308, "/a%2F%2Fb/c"},
 		"/none":            {404, ""},
+
+		// What a browser would take for another host.
+		`/\evil.example//x`: {404, ""},
 	}
 	for target, c := range cases {
 		req := httptest.NewRequest("GET", "/", nil)

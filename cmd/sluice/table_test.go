@@ -155,6 +155,10 @@ func TestVariantsDoNotSlipThrough(t *testing.T) {
 			}
 			switch res.StatusCode {
 			case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusNotImplemented:
+			case http.StatusPermanentRedirect:
+				if to := res.Header.Get("Location"); strings.Contains(to, "//") || !strings.HasPrefix(to, "/") {
+					t.Errorf("%s %s leads to %s", v.method, v.target, to)
+				}
 			default:
 				t.Errorf("%s %s without a key: %d %.100s", v.method, v.target, res.StatusCode, body)
 			}

@@ -25,7 +25,7 @@ const (
 
 // Bind fills dst, a pointer to a struct, from the request as MLflow's server would.
 //
-// A GET or DELETE with a query string and no body is read from the query: repeated keys make lists, booleans are true or false
+// A GET, HEAD or DELETE with a query string and no body is read from the query: repeated keys make lists, booleans are true or false
 // in any case, only top-level fields take part. Everything else is read from the JSON body; an empty body counts as {}, a JSON
 // string that contains JSON is parsed once more, and POST and PUT must say Content-Type: application/json.
 //
@@ -47,7 +47,7 @@ func Bind(c *fiber.Ctx, dst any) error { return BindLimit(c, dst, MaxJSONBody) }
 
 // BindLimit is Bind with its own limit on the body, in bytes.
 func BindLimit(c *fiber.Ctx, dst any, max int64) error {
-	if c.Method() == fiber.MethodGet && hasQuery(c) {
+	if m := c.Method(); (m == fiber.MethodGet || m == fiber.MethodHead) && hasQuery(c) {
 		return bindQuery(c, dst)
 	}
 	if err := checkContentType(c); err != nil {
