@@ -145,6 +145,8 @@ func TestParseOrder(t *testing.T) {
 		{"runs", "start_time DESC", "attribute.`start_time` DESC"},
 		{"runs", "created", "attribute.`start_time` ASC"},
 		{"runs", "attribute.status", "attribute.`status` ASC"},
+		{"runs", "`run name`", "error: Invalid attribute key 'run name' specified."},
+		{"runs", "attributes.`Run name` DESC", "error: Invalid attribute key 'Run name' specified."},
 		{"runs", "nonsense", "error: Invalid attribute key 'nonsense' specified."},
 		{"runs", "m.acc", "error: Invalid entity type 'm'."},
 		{"runs", "metrics.a DESC DESC", "error: Invalid order_by clause 'metrics.a DESC DESC'. Could not be parsed."},

@@ -45,6 +45,9 @@ func (g *Grammar) parseOrder(entry string) (Order, error) {
 	if err != nil {
 		return Order{}, err
 	}
+	if written := unquoteKey(field.parts[len(field.parts)-1]); entity == Attribute && strings.Contains(written, " ") {
+		key = written // "run name" is run_name in filters only
+	}
 	if err := g.checkOrder(entity, key); err != nil {
 		return Order{}, err
 	}
