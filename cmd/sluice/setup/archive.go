@@ -15,17 +15,35 @@ import (
 	"strings"
 )
 
-// maxFileBytes bounds one unpacked file, maxTreeBytes a whole tree: an archive that grows past them is refused.
-const (
-	maxFileBytes = 512 << 20
-	maxTreeBytes = 512 << 20
-	maxTreeFiles = 20_000
+// limits bound what is unpacked: an archive that grows past them is refused while it grows.
+type limits struct {
+	file  int64 // bytes of one file
+	tree  int64 // bytes of a whole tree, or of a tar archive up to the file that is looked for
+	files int   // of a tree
+}
+
+// bounds are what the real archives stay well below: the largest has some 100 MB and 2,000 files.
+var bounds = limits{file: 512 << 20, tree: 2 << 30, files: 20_000}
+
+var (
+	errNoMember = errors.New("the archive has no such file")
+	errTooLarge = errors.New("the archive is larger than it may be")
 )
 
-var errNoMember = errors.New("the archive has no such file")
-
-// extractZipMember writes the first member for which want is true to target, by rename, and checks its SHA-256 (hex; empty: not checked).
 func extractZipMember(archive, target, sum string, want func(name string) bool) error {
+	return bounds.zipMember(archive, target, sum, want)
+}
+
+func extractTarMember(archive, target, sum string, want func(name string) bool) error {
+	return bounds.tarMember(archive, target, sum, want)
+}
+
+func extractZipTree(archive, prefix, target string) error {
+	return bounds.zipTree(archive, prefix, target)
+}
+
+// zipMember writes the first member for which want is true to target, by rename, and checks its SHA-256 (hex; empty: not checked).
+func (l limits) zipMember(archive, target, sum string, want func(name string) bool) error {
 	r, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
@@ -40,13 +58,13 @@ func extractZipMember(archive, target, sum string, want func(name string) bool) 
 			return err
 		}
 		defer in.Close()
-		return writeVerified(in, target, sum)
+		return l.writeVerified(in, target, sum)
 	}
 	return errNoMember
 }
 
-// extractTarMember is extractZipMember for a gzipped tar archive. Links are passed over: only a regular file is taken.
-func extractTarMember(archive, target, sum string, want func(name string) bool) error {
+// tarMember is zipMember for a gzipped tar archive. Links are passed over: only a regular file is taken.
+func (l limits) tarMember(archive, target, sum string, want func(name string) bool) error {
 	file, err := os.Open(archive)
 	if err != nil {
 		return err
@@ -56,7 +74,7 @@ func extractTarMember(archive, target, sum string, want func(name string) bool) 
 	if err != nil {
 		return err
 	}
-	tr := tar.NewReader(unzipped)
+	tr := tar.NewReader(&meter{r: unzipped, left: l.tree})
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -66,12 +84,26 @@ func extractTarMember(archive, target, sum string, want func(name string) bool) 
 			return err
 		}
 		if h.Typeflag == tar.TypeReg && want(h.Name) {
-			return writeVerified(tr, target, sum)
+			return l.writeVerified(tr, target, sum)
 		}
 	}
 }
 
-func writeVerified(in io.Reader, target, sum string) error {
+// meter fails once more than left bytes were read.
+type meter struct {
+	r    io.Reader
+	left int64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	if m.left -= int64(n); m.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}
+
+func (l limits) writeVerified(in io.Reader, target, sum string) error {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
@@ -82,12 +114,12 @@ func writeVerified(in io.Reader, target, sum string) error {
 	defer os.Remove(tmp.Name())
 	defer tmp.Close()
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(tmp, hash), io.LimitReader(in, maxFileBytes+1))
+	n, err := io.Copy(io.MultiWriter(tmp, hash), io.LimitReader(in, l.file+1))
 	if err != nil {
 		return err
 	}
-	if n > maxFileBytes {
-		return fmt.Errorf("%s is larger than %d bytes", filepath.Base(target), maxFileBytes)
+	if n > l.file {
+		return fmt.Errorf("%w: %s is larger than %d bytes", errTooLarge, filepath.Base(target), l.file)
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); sum != "" && got != sum {
 		return fmt.Errorf("SHA-256 of %s is %s, expected %s", filepath.Base(target), got, sum)
@@ -101,8 +133,8 @@ func writeVerified(in io.Reader, target, sum string) error {
 	return os.Rename(tmp.Name(), target)
 }
 
-// extractZipTree unpacks every file below prefix into target, which appears by rename. Paths are confined by os.Root; links are refused.
-func extractZipTree(archive, prefix, target string) error {
+// zipTree unpacks every file below prefix into target, which appears by rename. Paths are confined by os.Root; links are refused.
+func (l limits) zipTree(archive, prefix, target string) error {
 	r, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
@@ -116,7 +148,7 @@ func extractZipTree(archive, prefix, target string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := unpackBelow(&r.Reader, prefix, tmp); err != nil {
+	if err := l.unpackBelow(&r.Reader, prefix, tmp); err != nil {
 		return err
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
@@ -128,7 +160,7 @@ func extractZipTree(archive, prefix, target string) error {
 	return os.Rename(tmp, target)
 }
 
-func unpackBelow(r *zip.Reader, prefix, dir string) error {
+func (l limits) unpackBelow(r *zip.Reader, prefix, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -144,10 +176,10 @@ func unpackBelow(r *zip.Reader, prefix, dir string) error {
 		if !f.Mode().IsRegular() {
 			return fmt.Errorf("%s is not a regular file", f.Name)
 		}
-		if files++; files > maxTreeFiles {
-			return fmt.Errorf("more than %d files", maxTreeFiles)
+		if files++; files > l.files {
+			return fmt.Errorf("%w: more than %d files", errTooLarge, l.files)
 		}
-		n, err := unpackFile(root, name, f, maxTreeBytes-total)
+		n, err := unpackFile(root, name, f, l.tree-total)
 		if err != nil {
 			return err
 		}
@@ -178,7 +210,7 @@ func unpackFile(root *os.Root, name string, f *zip.File, room int64) (int64, err
 		return 0, err
 	}
 	if n > room {
-		return 0, fmt.Errorf("the archive unpacks to more than %d bytes", int64(maxTreeBytes))
+		return 0, fmt.Errorf("%w: %s does not fit any more", errTooLarge, name)
 	}
 	return n, out.Close()
 }
