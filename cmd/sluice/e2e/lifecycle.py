@@ -20,20 +20,19 @@ def files(version_dir):
     return {f: (EXAMPLES / version_dir / f).read_bytes() for f in ("MLmodel", "model.onnx")}
 
 
-def heavy_files(megabytes=24):
-    """The example's package around a model of the given size: 13 numbers through a square matrix to one number."""
+def heavy_files(megabytes=24, layers=1):
+    """The example's package around a model of the given size: 13 numbers, so many times through a square matrix, to one number."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     side = int((megabytes * 2**20 / 4) ** 0.5)
-    weights = np.full((side, side), 1e-6, dtype=np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["input", "first"], ["a"]),
-        helper.make_node("MatMul", ["a", "square"], ["b"]),
-        helper.make_node("MatMul", ["b", "last"], ["score"]),
-    ]
-    constants = [("first", np.ones((13, side), np.float32)), ("square", weights), ("last", np.ones((side, 1), np.float32))]
+    names = ["a"] + [f"b{i}" for i in range(layers)]
+    nodes = [helper.make_node("MatMul", ["input", "first"], ["a"])]
+    nodes += [helper.make_node("MatMul", [x, "square"], [y]) for x, y in zip(names, names[1:])]
+    nodes += [helper.make_node("MatMul", [names[-1], "last"], ["score"])]
+    square = np.full((side, side), 1 / side, dtype=np.float32)
+    constants = [("first", np.ones((13, side), np.float32)), ("square", square), ("last", np.ones((side, 1), np.float32))]
     graph = helper.make_graph(
         nodes,
         "heavy",
