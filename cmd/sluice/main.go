@@ -48,6 +48,7 @@ func newRoot(environ []string) *cobra.Command {
 		newSetupCommand(environ),
 		newDoctorCommand(environ),
 		newKeysCommand(environ),
+		newGCCommand(environ),
 		newLoadtestCommand(),
 		newVersionCommand(),
 	)

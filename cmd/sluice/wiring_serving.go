@@ -202,6 +202,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		track.Routes(),
 		registryrest.Routes(a.registry),
 		registryrest.WebhookRoutes(a.webhooks),
+		trackingrest.PurgeRoutes(a.purger()),
 		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Who: auth.Who}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil
