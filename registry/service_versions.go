@@ -26,11 +26,11 @@ func (s *Service) CreateVersion(ctx context.Context, spec VersionSpec) (v Versio
 	if err != nil {
 		return Version{}, err
 	}
-	if err := checkModelName(spec.Name); err != nil {
+	from, err := s.resolveSource(ctx, spec, isPrompt(tags)) // before the name is looked at, as in MLflow
+	if err != nil {
 		return Version{}, err
 	}
-	from, err := s.resolveSource(ctx, spec, isPrompt(tags))
-	if err != nil {
+	if err := checkModelName(spec.Name); err != nil {
 		return Version{}, err
 	}
 	draft := Version{

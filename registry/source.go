@@ -88,7 +88,7 @@ func (s *Service) fromLoggedModel(ctx context.Context, spec VersionSpec, modelID
 	}
 	o := origin{source: spec.Source, location: m.ArtifactLocation, runID: spec.RunID, modelID: modelID}
 	if deref(o.runID) == "" {
-		o.runID = orNil(m.SourceRunID)
+		o.runID = &m.SourceRunID
 	}
 	return o, nil
 }
@@ -155,7 +155,7 @@ func (s *Service) inheritRun(ctx context.Context, o *origin) error {
 	if err != nil {
 		return err
 	}
-	o.runID = orNil(m.SourceRunID)
+	o.runID = &m.SourceRunID
 	return nil
 }
 
@@ -330,11 +330,4 @@ func orEmpty(s *string) *string {
 		return new(string)
 	}
 	return s
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

@@ -124,6 +124,22 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
+// TestWithoutRun: a logged model of no run gives its versions the run "", which is a value on the wire, as in MLflow.
+func TestWithoutRun(t *testing.T) {
+	t.Parallel()
+	s := newService(t, &registry.Options{Sources: registry.FromTracking(&fakeTracking{tracking.LoggedModel{ID: "m-1", ArtifactLocation: "s3://b/m-1"}})})
+	wine(t, s, 0)
+	for _, source := range []string{"s3://b/m-1", "models:/m-1"} {
+		v, err := s.CreateVersion(t.Context(), registry.VersionSpec{Name: "wine", Source: source, ModelID: new("m-1")})
+		if err != nil || v.RunID == nil || *v.RunID != "" {
+			t.Errorf("%s: %+v, %v", source, v, err)
+		}
+	}
+	// The source is looked at before the name.
+	_, err := s.CreateVersion(t.Context(), registry.VersionSpec{Name: "a/b", Source: "models:/none/1"})
+	wantCode(t, "a source that is not there, for a name that can't be", err, mlflow.ResourceDoesNotExist)
+}
+
 // FuzzSource looks for a source that is accepted without a run although some reading of it leaves its place.
 func FuzzSource(f *testing.F) {
 	for _, s := range []string{"s3://b/a", "s3://b/../a", "file:///etc", "models:/a/1", "runs:/r/m", "s3://b/%2e%2e/", "a:/b;..", "s3://b/%%32e"} {
