@@ -107,12 +107,12 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 // Judge is the rule of the package comment over the sentinels of runtime. A deadline counts as a failure; a caller that knows that it passed
-// before execution began returns ErrNotExecuted (wrapped) to the breaker.
+// before execution began, or before the model had a fair time, returns ErrNotExecuted or ErrCutShort (wrapped) to the breaker.
 func Judge(err error) Verdict {
 	switch {
 	case err == nil, errors.Is(err, servable.ErrBadInput):
 		return Success
-	case errors.Is(err, ErrNotExecuted), errors.Is(err, batch.ErrQueueFull), errors.Is(err, batch.ErrClosed),
+	case errors.Is(err, ErrNotExecuted), errors.Is(err, ErrCutShort), errors.Is(err, batch.ErrQueueFull), errors.Is(err, batch.ErrClosed),
 		errors.Is(err, servable.ErrNotAvailable), errors.Is(err, context.Canceled):
 		return Ignored
 	default:
@@ -122,6 +122,9 @@ func Judge(err error) Verdict {
 
 // ErrNotExecuted marks, in an error chain, that the model was never asked.
 var ErrNotExecuted = errors.New("not executed")
+
+// ErrCutShort marks, in an error chain, that the caller's impatience ended the execution, not the model's slowness.
+var ErrCutShort = errors.New("cut short")
 
 // Breaker guards one version behind one endpoint.
 type Breaker struct {

@@ -62,6 +62,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 	cases := map[string]error{
 		"bad input":      fmt.Errorf("column x: %w", servable.ErrBadInput),
 		"not loaded":     fmt.Errorf("wine 1: %w", servable.ErrNotAvailable),
+		"cut short":      fmt.Errorf("%w: %w", ErrCutShort, context.DeadlineExceeded),
 		"never executed": fmt.Errorf("%w: %w", ErrNotExecuted, context.DeadlineExceeded),
 		"cancelled":      context.Canceled,
 		"queue full":     fmt.Errorf("wine 1: %w", batch.ErrQueueFull),

@@ -56,6 +56,7 @@ type call struct {
 	decision   route.Decision
 	arm        *armState
 	timeout    time.Duration
+	fair       time.Duration // an execution that was cut off after less than this says nothing about the model
 	compiled   *compiled
 	work       *work
 	handle     Handle

@@ -322,6 +322,36 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// A client that gives the model no time is not a model that fails; one that takes the endpoint's whole time is.
+func TestImpatienceIsNotTheModelsFault(t *testing.T) {
+	r := newRig(t, rigOptions{breaker: &breaker.Options{ConsecutiveFailures: 2}})
+	short := only("wine")
+	short.Timeout = 2 * time.Second
+	r.publish(t, "", short)
+	r.backends[1].failWith(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	for range 5 {
+		if a := r.ask(t, "POST", "/invocations", goodBody, HeaderTimeout, "5"); a.status != 504 {
+			t.Fatalf("status %d, want 504: %s", a.status, a.body)
+		}
+	}
+	r.backends[1].failWith(nil)
+	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 200 {
+		t.Fatalf("after impatient clients: status %d, want 200: %s", a.status, a.body)
+	}
+	short.Timeout = 60 * time.Millisecond
+	r.publish(t, "", short)
+	r.backends[1].failWith(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	for range 2 {
+		if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 504 {
+			t.Fatalf("status %d, want 504: %s", a.status, a.body)
+		}
+	}
+	r.backends[1].failWith(nil)
+	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 503 {
+		t.Errorf("after a model that took all its time: status %d, want 503: %s", a.status, a.body)
+	}
+}
+
 func TestTimeInTheQueueIsNotTheModelsFault(t *testing.T) {
 	r := newRig(t, rigOptions{breaker: &breaker.Options{ConsecutiveFailures: 1}, batch: &batch.Options{Slots: 1}})
 	r.publish(t, "", only("wine"))

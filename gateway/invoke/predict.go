@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 	"unsafe"
@@ -40,6 +41,7 @@ func (h *Handler) limit(c *call, asked time.Duration) {
 	if e := c.decision.Endpoint; e.Timeout > 0 {
 		c.timeout = e.Timeout
 	}
+	c.fair = c.timeout / 2
 	if asked > 0 {
 		c.timeout = min(c.timeout, asked)
 	}
@@ -99,8 +101,15 @@ func (h *Handler) decode(c *call) (err error) {
 // execute is what the breaker runs. The batcher behind the handle turns panics into errors and looks at the deadline first.
 func (c *call) execute() (struct{}, error) {
 	err := c.handle.Predict(c.ctx, &c.work.in.Batch, c.work.in.Params, &c.work.out, &c.timing)
-	if err != nil && c.timing.Execute == 0 && c.ctx.Err() != nil {
+	if err == nil || c.ctx.Err() == nil {
+		return struct{}{}, err
+	}
+	switch {
+	case c.timing.Execute == 0:
 		err = notExecuted(err) // its time ran out in the queue
+	case c.timing.Execute < c.fair && errors.Is(err, context.DeadlineExceeded):
+		// A header, a slow body or the queue left it too little time: else one impatient client would shut the model for everybody.
+		err = fmt.Errorf("%w: %w", breaker.ErrCutShort, err)
 	}
 	return struct{}{}, err
 }
