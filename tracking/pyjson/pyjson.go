@@ -51,8 +51,6 @@ func appendText(b []byte, s string, ascii bool) []byte {
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
 			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
-		case r == 0x7f:
-			b = append(b, 0x7f)
 		default:
 			b = fmt.Appendf(b, `\u%04x`, r)
 		}

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -118,23 +119,22 @@ type storedLink struct {
 // orderedMembers is a JSON object in its own order.
 type orderedMembers []tracking.SpanAttribute
 
+var errNoObject = errors.New("attributes are no object")
+
 func (m *orderedMembers) UnmarshalJSON(raw []byte) error {
 	if string(raw) == "null" {
 		return nil
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := d.Token(); err != nil {
-		return err
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return errors.Join(errNoObject, err)
 	}
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return err
 		}
-		name, ok := key.(string)
-		if !ok {
-			return fmt.Errorf("attributes are no object")
-		}
+		name, _ := key.(string)
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return err
