@@ -69,7 +69,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "Host headers to accept besides localhost, private addresses and --host")
 	f.StringSliceVar(&c.CORSAllowedOrigins, "cors-allowed-origins", nil, "origins of web pages that may call the API")
 	f.BoolVar(&c.InsecureNoAuth, "insecure-no-auth", false, "listen on a non-loopback address although no key exists")
-	f.StringVar(&c.BackendStoreURI, "backend-store-uri", "", "tracking and registry database, sqlite:///path (default: sluice.db in --data-dir)")
+	f.StringVar(&c.BackendStoreURI, "backend-store-uri", "", "tracking and registry database: sqlite:///path, postgresql://… or mysql://… (default: sluice.db in --data-dir)")
 	f.StringVar(&c.ArtifactsDestination, "artifacts-destination", "", "where proxied artifacts are kept (default: artifacts in --data-dir)")
 	f.StringVar(&c.DefaultArtifactRoot, "default-artifact-root", "mlflow-artifacts:/", "artifact root of new experiments")
 	f.StringSliceVar(&c.ArtifactFolders, "artifact-folders", nil, "further local folders that artifact locations in the database may name, for one taken over from mlflow server")

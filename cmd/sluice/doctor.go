@@ -123,10 +123,13 @@ func database(ctx context.Context, cfg *Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(address.Path); errors.Is(err, os.ErrNotExist) {
-		return cfg.BackendStoreURI + " (made at the first start)", nil
+	if _, err := os.Stat(address.Path); address.Dialect == sqldb.SQLite && errors.Is(err, os.ErrNotExist) {
+		return address.Redacted() + " (made at the first start)", nil
 	}
-	db, err := sqldb.Open(ctx, cfg.BackendStoreURI, nil)
+	db, err := sqldb.Open(ctx, cfg.BackendStoreURI, &sqldb.Options{Existing: true})
+	if errors.Is(err, sqldb.ErrEmpty) {
+		return address.Redacted() + " (empty; its tables are made at the first start)", nil
+	}
 	if err != nil {
 		return "", err
 	}

@@ -34,14 +34,17 @@ func KnownRevisions() []string { return strings.Fields(revisionList) }
 // prepareSchema creates MLflow's tables in an empty database, checks the revision of any other, and learns the columns.
 func (db *DB) prepareSchema(ctx context.Context) error {
 	err := db.exclusively(ctx, func(tx *Tx) error {
-		if db.dialect == MySQL {
-			if _, err := tx.ExecContext(ctx, db.dialect.Portable(lockTable)); err != nil {
-				return err
-			}
-		}
 		empty, err := db.isEmpty(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if empty && db.opts.Existing {
+			return ErrEmpty
+		}
+		if db.dialect == MySQL && !db.opts.Existing {
+			if _, err := tx.ExecContext(ctx, db.dialect.Portable(lockTable)); err != nil {
+				return err
+			}
 		}
 		if empty {
 			return db.createSchema(ctx, tx)

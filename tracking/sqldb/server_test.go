@@ -2,6 +2,7 @@ package sqldb_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ func TestServerCreatesAndReopens(t *testing.T) {
 	sqldbtest.EachServer(t, func(t *testing.T, d sqldb.Dialect) {
 		t.Parallel()
 		uri := sqldbtest.URI(t, d, false)
+		if _, err := sqldb.Open(t.Context(), uri, &sqldb.Options{Existing: true}); !errors.Is(err, sqldb.ErrEmpty) {
+			t.Errorf("an empty database that should exist: %v", err)
+		}
 		var wg sync.WaitGroup
 		for range 3 { // three processes start on an empty database
 			wg.Go(func() {

@@ -25,6 +25,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -51,6 +52,8 @@ type Options struct {
 	// against kill -9, but the last commits may be lost with the power. Default false: every commit is on disk. Servers have
 	// settings of their own for this, which are left alone.
 	RelaxedSync bool
+	// Existing makes Open fail with ErrEmpty instead of making tables in an empty database.
+	Existing bool
 	// Logger hears about schema creation and migrations; nil means silence.
 	Logger *slog.Logger
 	// Now is the clock of the migration record; nil means time.Now.
@@ -94,6 +97,9 @@ type DB struct {
 	columns  map[string]map[string]bool // guarded by mu; table → its columns
 	revision string                     // MLflow's revision, fixed after Open
 }
+
+// ErrEmpty is the cause of Open's error for an empty database under Options.Existing.
+var ErrEmpty = errors.New("the database is empty")
 
 // Open opens the database at uri, creates MLflow's tables in an empty one, and checks the revision of any other.
 //

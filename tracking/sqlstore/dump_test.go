@@ -39,7 +39,8 @@ func writeOurs(t *testing.T, store tracking.Store) {
 	check(svc.LogBatch(ctx, run, tracking.Batch{
 		Metrics: []tracking.Metric{
 			{Key: "m", Value: 1, TimestampMS: 5, Step: 1}, {Key: "m", Value: 2, TimestampMS: 4, Step: 2}, {Key: "nan", Value: math.NaN(), TimestampMS: 1},
-			{Key: "inf", Value: math.Inf(-1), TimestampMS: 1}, {Key: "acc", Value: 0.5, TimestampMS: 2, Step: 1, ModelID: model.ID, DatasetName: "d", DatasetDigest: "1"},
+			{Key: "inf", Value: math.Inf(-1), TimestampMS: 1},
+			{Key: "far", Value: 1.0 / 3, TimestampMS: 1 << 62, Step: 1 << 62}, {Key: "far", Value: 3, TimestampMS: 1, Step: -1 << 62}, {Key: "plus inf", Value: math.Inf(1), TimestampMS: 1}, {Key: "acc", Value: 0.5, TimestampMS: 2, Step: 1, ModelID: model.ID, DatasetName: "d", DatasetDigest: "1"},
 		},
 		Params: []tracking.Param{{Key: "p", Value: ""}, {Key: "q/r", Value: "日本"}},
 		Tags:   []tracking.Tag{{Key: "u", Value: "1"}},

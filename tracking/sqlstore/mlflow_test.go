@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/tracking/sqldb"
 	"sluice/tracking/sqldb/sqldbtest"
 	"sluice/tracking/sqlstore"
 )
@@ -16,11 +17,24 @@ import (
 // braces are the sets and lists in sentences, which Python prints in any order.
 var braces = regexp.MustCompile(`'?[{(\[].*`)
 
-// TestAgainstMLflow lets the real MLflow and us work on one database file: each reads what the other wrote, and both judge the
-// golden filters of tracking/filter alike.
+// TestAgainstMLflow lets the real MLflow and us work on one database: each reads what the other wrote, and on SQLite both judge
+// the golden filters of tracking/filter alike (PostgreSQL refuses some of the statements that MLflow makes of them).
 func TestAgainstMLflow(t *testing.T) {
 	t.Parallel()
-	const cases = "../filter/testdata/cases.txt"
+	for _, d := range []sqldb.Dialect{sqldb.SQLite, sqldb.Postgres, sqldb.MySQL} {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			cases := os.DevNull
+			if d == sqldb.SQLite {
+				cases = "../filter/testdata/cases.txt"
+			}
+			againstMLflow(t, sqldbtest.URI(t, d, true), cases)
+		})
+	}
+}
+
+func againstMLflow(t *testing.T, database, cases string) {
+	t.Helper()
 	script, err := os.ReadFile("testdata/mlflow.py")
 	if err != nil {
 		t.Fatal(err)
@@ -29,8 +43,7 @@ func TestAgainstMLflow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	database := filepath.Join(t.TempDir(), "shared.db")
-	store := sqlstore.New(sqldbtest.OpenFile(t, database, nil), nil)
+	store := sqlstore.New(sqldbtest.OpenURI(t, database, nil), nil)
 	writeOurs(t, store)
 	before := everything(t, store)
 

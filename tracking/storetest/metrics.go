@@ -9,6 +9,18 @@ import (
 )
 
 var metricCases = []testCase{
+	{"steps, timestamps and values to the last bit", func(f *fixture) {
+		id := f.run("r")
+		want := []tracking.Metric{
+			{Key: "m", Value: math.SmallestNonzeroFloat64, TimestampMS: 0, Step: math.MinInt64},
+			{Key: "m", Value: 1.0 / 3, TimestampMS: 1<<53 + 1, Step: 1<<53 + 1},
+			{Key: "m", Value: -math.MaxFloat64, TimestampMS: math.MaxInt64, Step: math.MaxInt64},
+		}
+		f.must(f.svc.LogBatch(f.ctx, id, tracking.Batch{Metrics: want}))
+		equal(f, f.history(id, "m"), want, "history")
+		m, _ := f.latest(id, "m")
+		equal(f, m, want[2], "latest")
+	}},
 	{"the latest is by step, timestamp, value", func(f *fixture) {
 		for i, c := range []struct {
 			second [3]int64 // value, timestamp, step after {5, 5, 5}

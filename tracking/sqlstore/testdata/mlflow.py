@@ -1,4 +1,4 @@
-"""The real MLflow's side of TestAgainstMLflow: argv = the database that we wrote, a file with filters.
+"""The real MLflow's side of TestAgainstMLflow: argv = the address of the database that we wrote, a file with filters.
 
 Prints one JSON object: "before" (what MLflow reads in the database), "after" (the same when it has written its own part) and
 "filters" (null for an accepted filter of the cases file, else the text of the refusal).
@@ -16,8 +16,8 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Regi
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
 database, cases = sys.argv[1:]
-store = Tracking("sqlite:///" + database, "mlflow-artifacts:/")
-registry = Registry("sqlite:///" + database)
+store = Tracking(database, "mlflow-artifacts:/")
+registry = Registry(database)
 
 
 def number(x):
@@ -78,7 +78,8 @@ def write():
     store.delete_experiment(store.create_experiment("theirs, gone", "s3://bucket/gone"))
     r = store.create_run(e, "bob", 123, [RunTag("t", "1")], "their run").info.run_id
     store.log_batch(
-        r, [Metric("m", 1.5, 5, 1), Metric("m", -2, 6, 2), Metric("nan", float("nan"), 7, 0), Metric("inf", float("inf"), 7, 0)],
+        r, [Metric("m", 1.5, 5, 1), Metric("m", -2, 6, 2), Metric("nan", float("nan"), 7, 0), Metric("inf", float("inf"), 7, 0),
+         Metric("far", 0.1, 2**62, 2**62), Metric("far", -0.1, 2**40, -(2**62)), Metric("-inf", float("-inf"), 7, 0)],
         [Param("p/a", "é"), Param("empty", "")], [RunTag("u", "2")],
     )
     m = store.create_logged_model(e, "their-model", r, [LoggedModelTag("a", "b")], [LoggedModelParameter("lr", "1")], "agent")
