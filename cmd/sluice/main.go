@@ -49,6 +49,7 @@ func newRoot(environ []string) *cobra.Command {
 		newDoctorCommand(environ),
 		newKeysCommand(environ),
 		newGCCommand(environ),
+		newDBCommand(environ),
 		newLoadtestCommand(),
 		newVersionCommand(),
 	)

@@ -1,8 +1,9 @@
 """What was deleted is ended for good, with a preview, while the server runs."""
 
+import sqlite3
 import subprocess
 
-from conftest import BINARY, register_wine
+from conftest import BINARY, Server, register_wine
 
 
 def command(server, *args):
@@ -40,3 +41,30 @@ def test_gc_removes_the_deleted_and_keeps_the_registered(shared_server, mlflow_a
     assert client.get_model_version("kept", "1").status == "READY"
     assert mlflow.onnx.load_model("models:/kept/1")
     assert command(shared_server, "gc", "--older-than", "soon")[0] == 1
+
+
+def test_database_is_checked_copied_and_upgraded_beside_the_server(shared_server, mlflow_at, tmp_path):
+    import mlflow
+
+    client = mlflow_at(shared_server)
+    with mlflow.start_run() as run:
+        mlflow.log_metric("m", 1)
+    code, text = command(shared_server, "db", "check")
+    assert code == 0 and text.endswith("whole\n") and "the newest" in text and "own tables of registry: step 2" in text, text
+    copy = tmp_path / "copy" / "sluice.db"
+    copy.parent.mkdir()
+    code, text = command(shared_server, "db", "backup", str(copy))
+    assert code == 0 and str(copy.stat().st_size) in text, text
+    assert command(shared_server, "db", "backup", str(copy))[0] == 1  # never over a file
+    assert client.get_run(run.info.run_id).data.metrics == {"m": 1}
+    code, text = command(shared_server, "db", "upgrade", "--mlflow")
+    assert code == 0 and "newest schema" in text, text
+    assert command(shared_server, "db", "check", "--backend-store-uri", f"sqlite:///{tmp_path}/none.db")[0] == 1
+
+    restored = Server(copy.parent).start()  # the copy is a database like any other
+    assert mlflow_at(restored).get_run(run.info.run_id).data.metrics == {"m": 1}
+    restored.stop()
+    with sqlite3.connect(copy) as db:
+        db.execute("UPDATE alembic_version SET version_num = 'aaaaaaaaaaaa'")
+    code, text = command(shared_server, "db", "check", "--backend-store-uri", f"sqlite:///{copy}")
+    assert code == 1 and "mlflow db upgrade sqlite:///" in text, text
