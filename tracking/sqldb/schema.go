@@ -115,7 +115,10 @@ func (db *DB) createTables(ctx context.Context, tx *Tx) error {
 	}
 	for _, stmt := range ddlStatements(db.dialect) {
 		if db.dialect == MySQL {
-			stmt = repeatable(stmt)
+			stmt = strings.Replace(stmt, "CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
+			if err := dropTrigger(ctx, tx, stmt); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.conn.ExecContext(ctx, stmt); err != nil {
 			return err
@@ -124,12 +127,16 @@ func (db *DB) createTables(ctx context.Context, tx *Tx) error {
 	return nil
 }
 
-// repeatable lets a statement of MySQL's schema meet what it makes.
-func repeatable(stmt string) string {
-	for _, kind := range []string{"TABLE", "TRIGGER"} {
-		stmt = strings.Replace(stmt, "CREATE "+kind+" ", "CREATE "+kind+" IF NOT EXISTS ", 1)
+// dropTrigger makes room for the trigger that the statement creates, if it creates one: MySQL before 8.0.29 has no CREATE TRIGGER
+// IF NOT EXISTS.
+func dropTrigger(ctx context.Context, tx *Tx, stmt string) error {
+	rest, ok := strings.CutPrefix(stmt, "CREATE TRIGGER ")
+	if !ok {
+		return nil
 	}
-	return stmt
+	name, _, _ := strings.Cut(rest, "\n")
+	_, err := tx.conn.ExecContext(ctx, "DROP TRIGGER IF EXISTS "+name)
+	return err
 }
 
 // createRows writes what MLflow's migrations leave in a fresh database.

@@ -57,7 +57,16 @@ def postgresql(uri):
     ).stdout
     sections = re.split(r"^--\n-- Name: .*\n--\n", dump, flags=re.M)[1:]
     body = [re.sub(r"^(SET |--|\\).*\n?", "", s, flags=re.M).strip().replace("public.", "") for s in sections]
-    return [re.sub(r"\n\n+", "\n", s).removesuffix(";") for s in body if s]
+    body = [re.sub(r"\n\n+", "\n", s).removesuffix(";") for s in body if s]
+    return [re.sub(IN_LIST, in_list, s) for s in body]
+
+
+# How PostgreSQL prints "column IN ('a', 'b')" of a VARCHAR column; read again it would print it in yet another way.
+IN_LIST = r"CHECK \(\(\((\w+)\)::text = ANY \(\(ARRAY\[([^]]*)\]\)::text\[\]\)\)\)"
+
+
+def in_list(match):
+    return f"CHECK ({match[1]} IN ({match[2].replace('::character varying', '')}))"
 
 
 def mysql(uri):
