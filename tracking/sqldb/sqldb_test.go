@@ -86,12 +86,12 @@ func TestConnectionSettings(t *testing.T) {
 				check(tx, "journal_mode", "wal")
 				check(tx, "synchronous", fmt.Sprint(c.synchronous))
 				check(tx, "foreign_keys", "1")
-				check(tx, "busy_timeout", "20000")
 				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
+			check(db.Read(), "busy_timeout", "20000")
 			check(db.Read(), "query_only", "1")
 			if got := count(t, db.Read(), "SELECT ('a' LIKE 'A') + 2 * ('abc' REGEXP '^a.c$')"); got != 2 {
 				t.Errorf("LIKE and REGEXP give %d, want 2", got)

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -32,12 +33,39 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		writing.Close()
 		return fmt.Errorf("open %s: %w", db.address.Path, Classify(err))
 	}
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyStep.Milliseconds())); err != nil {
+		return errors.Join(fmt.Errorf("open %s: %w", db.address.Path, Classify(err)), conn.Close(), writing.Close())
+	}
 	db.writer = newWriter(writing, conn)
 	db.readers = sql.OpenDB(sqliteConnector{dsn: db.sqliteDSN(true)})
 	db.readers.SetMaxOpenConns(db.opts.Readers)
 	db.readers.SetMaxIdleConns(db.opts.Readers)
 	db.reads = newCachedPool(SQLite, db.readers)
 	return nil
+}
+
+// busyStep is how long SQLite itself waits for the write lock: nothing can call it back meanwhile.
+const busyStep = 20 * time.Millisecond
+
+// beginSQLite begins a transaction that may write. Another process that holds the write lock is waited for until Options.BusyTimeout is
+// over or ctx ends.
+func (db *DB) beginSQLite(ctx context.Context, conn *sql.Conn) error {
+	start := time.Now()
+	for {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		if !isBusy(err) || time.Since(start) >= db.opts.BusyTimeout {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for another process: %w", ctx.Err())
+		}
+	}
+}
+
+// isBusy says whether err is a lock that another connection holds.
+func isBusy(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && e.Code == sqlite3.ErrBusy
 }
 
 // createPrivate makes an empty file that only its owner reads, if there is none; SQLite gives its companion files the same mode.

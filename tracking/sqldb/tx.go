@@ -68,7 +68,7 @@ func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	defer db.writer.unlock()
 	tx := &Tx{dialect: db.dialect, conn: conn, stmts: db.writer.stmts}
-	return Classify(inTransaction(ctx, conn, begin("BEGIN IMMEDIATE"), func() error { return fn(tx) }))
+	return Classify(inTransaction(ctx, conn, db.beginSQLite, func() error { return fn(tx) }))
 }
 
 // ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.
