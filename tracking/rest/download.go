@@ -122,7 +122,7 @@ func attachment(name string) string {
 // mimeOf guesses a content type from a name. What MLflow's UI shows as text is text (source: mlflow/utils/mime_type_utils.py).
 func mimeOf(name string) string {
 	ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
-	if name == "MLmodel" || name == "MLproject" {
+	if name == "MLmodel" || strings.EqualFold(name, "mlproject") {
 		ext = "txt"
 	}
 	switch ext {
