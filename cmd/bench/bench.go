@@ -31,6 +31,19 @@ type bench struct {
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
 
 func (b *bench) all(ctx context.Context) error {
+	if b.only != "tracking" {
+		if err := b.serving(ctx); err != nil {
+			return err
+		}
+	}
+	if b.only == "serving" || b.skipMLflow {
+		return nil
+	}
+	return b.tracking(ctx)
+}
+
+// serving measures predictions, memory and start-up.
+func (b *bench) serving(ctx context.Context) error {
 	var err error
 	if b.body, err = exampleBody(); err != nil {
 		return err

@@ -21,7 +21,7 @@ type settings struct {
 	window              time.Duration
 	rounds, connections int
 	skipMLflow          bool
-	noop                string
+	noop, only          string
 }
 
 func main() {
@@ -32,6 +32,7 @@ func main() {
 	flag.DurationVar(&s.window, "window", 3*time.Second, "length of one window of load")
 	flag.IntVar(&s.rounds, "rounds", 5, "windows of each kind; the medians are printed")
 	flag.IntVar(&s.connections, "connections", 64, "keep-alive connections")
+	flag.StringVar(&s.only, "only", "", "serving or tracking; empty: both")
 	flag.BoolVar(&s.skipMLflow, "skip-mlflow", false, "leave `mlflow models serve` out")
 	flag.StringVar(&s.noop, "noop", "", "internal: be the no-work server on this address")
 	flag.Parse()

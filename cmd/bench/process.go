@@ -74,7 +74,7 @@ func (p *process) printed(marker string) string {
 	return ""
 }
 
-// until polls check; it fails when the process ends or the time is up, and tells what the process printed last.
+// until polls check; when the process ends or the time is up it stops the process and tells what that printed last.
 func (p *process) until(ctx context.Context, what string, within time.Duration, check func() bool) error {
 	deadline := time.After(within)
 	tick := time.NewTicker(time.Millisecond)
@@ -87,6 +87,7 @@ func (p *process) until(ctx context.Context, what string, within time.Duration, 
 		case <-deadline:
 		case <-ctx.Done():
 		}
+		_ = p.stop() // it is of no use any more; its last lines tell why
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return fmt.Errorf("%s: no %s within %v:\n%s", p.name, what, within, strings.Join(p.lines, "\n"))
