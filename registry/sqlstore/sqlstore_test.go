@@ -40,6 +40,21 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestWebhooks(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
+		t.Parallel()
+		storetest.RunWebhooks(t, func(t testing.TB) storetest.Told {
+			t.Helper()
+			store, err := sqlstore.New(t.Context(), open(t, &sqldb.Options{RelaxedSync: true}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		})
+	})
+}
+
 func TestOtherWorkspacesAreRefused(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.Open(t, nil)
