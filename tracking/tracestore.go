@@ -8,6 +8,7 @@ type TraceStore interface {
 	TraceReader
 	TraceWriter
 	AssessmentStore
+	TraceMetricStore
 }
 
 // TraceReader reads traces.

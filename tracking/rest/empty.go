@@ -15,9 +15,8 @@ func (a *API) emptyRoutes() []wire.Route {
 	none := func(audit string, there func(Presence, context.Context) (bool, error)) fiber.Handler {
 		return call(a, func(ctx context.Context, _ *struct{}) (any, error) { return done(a.nothing(ctx, audit, there)) })
 	}
-	traces, datasets := none("traces", Presence.HasTraces), none("evaluation datasets", Presence.HasDatasets)
+	datasets := none("evaluation datasets", Presence.HasDatasets)
 	return rows(
-		wire.API("3.0", fiber.MethodPost, "/traces/metrics", wire.Read, "tracking.trace.search", traces),
 		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		[]wire.Route{

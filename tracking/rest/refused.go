@@ -18,7 +18,6 @@ type refusal struct {
 // refusals is the written list of what is not served. Paths below /api and /ajax-api stand with their version; "*" ends a tree.
 // Where one method of a path is served, the others are refused.
 var refusals = []refusal{
-	{"3.0/mlflow/traces/metrics", "Sums over traces are not computed yet."},
 	{"3.0/mlflow/traces/calculate-filter-correlation", "Correlations of trace filters are not computed yet."},
 	{"2.0/mlflow/unified-traces", "Only Databricks has unified traces."},
 	{"2.0/mlflow/get-online-trace-details", "Only Databricks has online traces."},

@@ -16,8 +16,6 @@ type VersionSource func(ctx context.Context, name, version string) (uri string, 
 
 // Presence tells whether a store holds records that this server can't read yet, so that an empty answer is only ever the truth.
 type Presence interface {
-	// HasTraces reports whether any trace is stored.
-	HasTraces(ctx context.Context) (bool, error)
 	// HasDatasets reports whether any evaluation dataset is stored.
 	HasDatasets(ctx context.Context) (bool, error)
 }
@@ -34,7 +32,7 @@ type Options struct {
 	Versions VersionSource
 	// RunVersions finds the model versions that the web UI shows on a run's page; without it there are none.
 	RunVersions RunVersions
-	// Presence guards the empty answers for traces and evaluation datasets; without it these reads are refused.
+	// Presence guards the empty answers for evaluation datasets; without it these reads are refused.
 	Presence Presence
 	// UIDir is the folder of MLflow's built web UI (mlflow/server/js/build of the wheel); if it is "" or does not exist, / is a
 	// page that says how to get it.
@@ -80,7 +78,7 @@ func (a *API) Routes() []wire.Route {
 	var all []wire.Route
 	for _, part := range [][]wire.Route{
 		a.experimentRoutes(), a.runRoutes(), a.metricRoutes(), a.inputRoutes(), a.modelRoutes(), a.artifactRoutes(),
-		a.proxyRoutes(), a.traceRoutes(), a.traceV2Routes(), a.assessmentRoutes(), a.traceFileRoutes(), a.otlpRoutes(), a.emptyRoutes(), a.graphqlRoutes(), a.serverRoutes(), a.ui.routes(),
+		a.proxyRoutes(), a.traceRoutes(), a.traceV2Routes(), a.assessmentRoutes(), a.traceFileRoutes(), a.traceMetricRoutes(), a.otlpRoutes(), a.emptyRoutes(), a.graphqlRoutes(), a.serverRoutes(), a.ui.routes(),
 	} {
 		all = append(all, part...)
 	}

@@ -30,7 +30,6 @@ type presence struct {
 	err      error
 }
 
-func (p presence) HasTraces(context.Context) (bool, error)   { return false, p.err }
 func (p presence) HasDatasets(context.Context) (bool, error) { return p.datasets, p.err }
 
 func TestEmptyAnswersAreTheTruth(t *testing.T) {

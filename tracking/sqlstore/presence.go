@@ -8,11 +8,6 @@ import (
 	"sluice/tracking/sqldb"
 )
 
-// HasTraces reports whether the database holds a trace; MLflow may have written it.
-func (s *Store) HasTraces(ctx context.Context) (bool, error) {
-	return s.hasRows(ctx, "SELECT 1 FROM trace_info LIMIT 1")
-}
-
 // HasDatasets reports whether the database holds an evaluation dataset; MLflow may have written it.
 func (s *Store) HasDatasets(ctx context.Context) (bool, error) {
 	return s.hasRows(ctx, "SELECT 1 FROM evaluation_datasets LIMIT 1")

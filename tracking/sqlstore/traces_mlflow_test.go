@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -36,8 +37,13 @@ func TestTracesAgainstMLflow(t *testing.T) {
 		t.Fatalf("we wrote %d traces, want 2", len(before))
 	}
 
-	var theirs struct{ Before, After map[string]any }
-	printed := sqldbtest.Python(t, tracesScript, database)
+	var theirs struct {
+		Before, After map[string]any
+		Metrics       []any
+	}
+	questions, err := json.Marshal(metricQuestions)
+	must(t, err)
+	printed := sqldbtest.Python(t, tracesScript, database, string(questions))
 	if err := json.Unmarshal([]byte(printed[strings.LastIndex(printed, "\n")+1:]), &theirs); err != nil {
 		t.Fatalf("%v in %q", err, printed)
 	}
@@ -47,6 +53,72 @@ func TestTracesAgainstMLflow(t *testing.T) {
 		t.Fatalf("%d traces after MLflow wrote, want 4", len(after))
 	}
 	sameJSON(t, "what MLflow wrote", theirs.After, after)
+	for i, q := range metricQuestions {
+		sameJSON(t, fmt.Sprintf("%+v", q), map[string]any{"points": theirs.Metrics[i]}, asJSON(t, map[string]any{"points": q.answer(t, service)}))
+	}
+}
+
+// metricQuestion is a question for sums, as testdata/traces.py reads it.
+type metricQuestion struct {
+	View         tracking.MetricView `json:"view"`
+	Metric       string              `json:"metric"`
+	Aggregations []aggregation       `json:"aggregations"`
+	Dimensions   []string            `json:"dimensions,omitempty"`
+	Filters      []string            `json:"filters,omitempty"`
+	Bucket       int64               `json:"bucket,omitempty"`
+	Start        *int64              `json:"start,omitempty"`
+	End          *int64              `json:"end,omitempty"`
+}
+
+type aggregation struct {
+	Type       string   `json:"type"`
+	Percentile *float64 `json:"percentile,omitempty"`
+}
+
+var metricQuestions = func() []metricQuestion {
+	p := func(v float64) aggregation { return aggregation{"PERCENTILE", &v} }
+	count, all := []aggregation{{Type: "COUNT"}}, []aggregation{{Type: "AVG"}, {Type: "MIN"}, {Type: "MAX"}, p(50), p(90), p(0), p(100)}
+	start, end := int64(1_690_000_000_000), int64(1_800_000_000_000)
+	return []metricQuestion{
+		{View: "TRACES", Metric: "trace_count", Aggregations: count},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Dimensions: []string{"trace_status"}},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Dimensions: []string{"trace_name", "trace_status"}, Bucket: 3600, Start: &start, End: &end},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Filters: []string{"trace.status = 'OK'"}},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Filters: []string{"trace.tag.color = 'red'", "trace.metadata.`mlflow.trace.session` = 's-1'"}},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Filters: []string{"trace.status = 'none'"}},
+		{View: "TRACES", Metric: "trace_count", Aggregations: count, Start: &end},
+		{View: "TRACES", Metric: "session_count", Aggregations: count},
+		{View: "TRACES", Metric: "latency", Aggregations: all},
+		{View: "TRACES", Metric: "latency", Aggregations: all, Bucket: 86400, Start: &start, End: &end},
+		{View: "TRACES", Metric: "total_tokens", Aggregations: append(all, aggregation{Type: "SUM"})},
+		{View: "SPANS", Metric: "span_count", Aggregations: count, Dimensions: []string{"span_name", "span_status"}},
+		{View: "SPANS", Metric: "span_count", Aggregations: count, Dimensions: []string{"span_type"}, Filters: []string{"span.status = 'OK'"}, Start: &start, End: &end},
+		{View: "SPANS", Metric: "latency", Aggregations: all, Bucket: 1, Start: &start, End: &end},
+		{View: "SPANS", Metric: "total_cost", Aggregations: []aggregation{{Type: "SUM"}, p(25)}, Dimensions: []string{"span_model_name"}, Start: &start, End: &end},
+		{View: "ASSESSMENTS", Metric: "assessment_count", Aggregations: count, Dimensions: []string{"assessment_name", "assessment_value"}},
+		{View: "ASSESSMENTS", Metric: "assessment_value", Aggregations: all, Dimensions: []string{"assessment_name"}, Bucket: 60, Start: &start, End: &end},
+		{View: "ASSESSMENTS", Metric: "assessment_count", Aggregations: count, Filters: []string{"assessment.type = 'feedback'", "trace.status = 'ERROR'"}},
+	}
+}()
+
+// answer asks our service and returns rows as the script does.
+func (q metricQuestion) answer(t *testing.T, service *tracking.Service) [][]any {
+	t.Helper()
+	query := tracking.TraceMetricQuery{
+		ExperimentIDs: []string{"0"}, View: q.View, Metric: q.Metric, Dimensions: q.Dimensions, Filters: q.Filters, BucketSeconds: q.Bucket, StartMS: q.Start,
+		EndMS: q.End, MaxResults: 1000,
+	}
+	for _, a := range q.Aggregations {
+		query.Aggregations = append(query.Aggregations, tracking.Aggregation(a))
+	}
+	points, err := service.TraceMetrics(t.Context(), query)
+	must(t, err)
+	out := [][]any{}
+	for _, p := range points {
+		dimensions := append([]string{}, p.Dimensions...)
+		out = append(out, []any{p.BucketMS, dimensions, p.Values})
+	}
+	return out
 }
 
 func must(t testing.TB, err error) {

@@ -25,6 +25,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tracking.Store) {
 		{"experiments", experimentCases}, {"runs", runCases}, {"batch", batchCases}, {"metrics", metricCases}, {"search runs", searchCases},
 		{"inputs", inputCases}, {"logged models", modelCases}, {"logged model search", modelSearchCases},
 		{"traces", traceCases}, {"trace search", traceSearchCases}, {"assessments", assessmentCases},
+		{"trace metrics", traceMetricCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

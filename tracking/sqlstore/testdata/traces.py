@@ -1,22 +1,24 @@
 """The real MLflow's side of TestTracesAgainstMLflow: argv = the database that we wrote traces into.
 
 Prints one JSON object: "before" (what MLflow reads in the database), "after" (the same when it has written traces of its own) and
-"refused" (the text of each refusal of a change that must not be possible).
+"metrics" (the answers to the questions in the second argument).
 """
 
 import json
 import sys
+from datetime import datetime
 
 import sqlalchemy
 from mlflow.entities import AssessmentError, AssessmentSource, Expectation, Feedback, TraceInfo, TraceLocation, TraceState
 from mlflow.entities.span import Span
+from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from mlflow.tracing.utils.otlp import _set_otel_proto_anyvalue
 
-(database,) = sys.argv[1:]
+database, questions = sys.argv[1:]
 store = Tracking("sqlite:///" + database, "mlflow-artifacts:/")
 
 
@@ -99,6 +101,21 @@ def write():
     store.set_trace_tag("tr-ours", "theirs", "too")
 
 
+def metrics(q):
+    """Answers one question with rows of [start of the time bucket in ms, dimensions, values]."""
+    aggregations = [MetricAggregation(AggregationType(a["type"]), a.get("percentile")) for a in q["aggregations"]]
+    found = store.query_trace_metrics(
+        ["0"], MetricViewType(q["view"]), q["metric"], aggregations, q.get("dimensions"), q.get("filters"), q.get("bucket"), q.get("start"), q.get("end")
+    )
+
+    def bucket(p):
+        at = p.dimensions.get("time_bucket")
+        return int(datetime.fromisoformat(at).timestamp() * 1000) if at else 0
+
+    names = q.get("dimensions") or []
+    return [[bucket(p), [p.dimensions[n] for n in names], [float(p.values[str(a)]) for a in aggregations]] for p in found]
+
+
 before = everything()
 write()
-print(json.dumps({"before": before, "after": everything()}))
+print(json.dumps({"before": before, "after": everything(), "metrics": [metrics(q) for q in json.loads(questions)]}))
