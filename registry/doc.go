@@ -14,6 +14,12 @@
 // hands it to its subscribers, in the order of revisions. A change that another program (MLflow on the same database) makes has
 // no event; who must see those too reads Snapshot now and then.
 //
+// # Webhooks
+//
+// Webhooks (the type) holds the rules of webhooks and Announce says what they are told of a change: MLflow's events and payloads. Who
+// keeps them writes a Delivery for each webhook that listens in the change's own transaction (WebhookStore, DeliveryStore);
+// registry/outbox carries them out.
+//
 // # Concurrency
 //
 // A Service is safe for concurrent use. Its writes are taken one after the other, so of two stage transitions the later one wins

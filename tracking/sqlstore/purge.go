@@ -88,7 +88,7 @@ func (s *Store) Purge(ctx context.Context, d tracking.Remains) error {
 		case tracking.RemainsOfLoggedModel:
 			return purgeModel(ctx, tx, d.ID)
 		}
-		return purgeExperiment(ctx, tx, d.ID)
+		return s.purgeExperiment(ctx, tx, d.ID)
 	})
 }
 
@@ -146,8 +146,11 @@ func purgeModel(ctx context.Context, tx *sqldb.Tx, id string) error {
 		"DELETE FROM logged_models WHERE model_id = ?")
 }
 
+// rollups are MLflow's sums over traces; they refer to the experiment without a foreign key.
+var rollups = []string{"sql_trace_metric_daily_rollups", "sql_span_cost_daily_rollups", "sql_assessment_daily_rollups", "sql_trace_rollup_rebuild_queue"}
+
 // purgeExperiment removes an empty experiment with its traces, datasets and rolled-up counts.
-func purgeExperiment(ctx context.Context, tx *sqldb.Tx, text string) error {
+func (s *Store) purgeExperiment(ctx context.Context, tx *sqldb.Tx, text string) error {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return err
@@ -159,6 +162,13 @@ func purgeExperiment(ctx context.Context, tx *sqldb.Tx, text string) error {
 		}
 		if n > 0 {
 			return tracking.NotEmpty(text)
+		}
+	}
+	for _, table := range rollups {
+		if s.db.HasTable(table) {
+			if err := execAll(ctx, tx, id, "DELETE FROM "+table+" WHERE experiment_id = ?"); err != nil {
+				return err
+			}
 		}
 	}
 	return execAll(ctx, tx, id,

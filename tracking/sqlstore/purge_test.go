@@ -23,7 +23,8 @@ func TestPurge(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		store := sqlstore.New(open(t, &sqldb.Options{RelaxedSync: true}), nil)
+		db := open(t, &sqldb.Options{RelaxedSync: true})
+		store := sqlstore.New(db, nil)
 		service, err := tracking.New(store, &tracking.Options{ArtifactRoot: "mlflow-artifacts:/", WorkDir: "/"})
 		ok(err)
 		id, err := service.CreateExperiment(ctx, tracking.ExperimentSpec{Name: "e"})
@@ -63,6 +64,11 @@ func TestPurge(t *testing.T) {
 		if got, err := service.Run(ctx, alive); err != nil || len(got.Data.Metrics) != 1 || len(got.Inputs.Datasets) != 1 || len(got.Inputs.Datasets[0].Tags) != 1 {
 			t.Errorf("the living run: %+v, %v", got, err)
 		}
+		const rebuild = "sql_trace_rollup_rebuild_queue" // SQLite gives the numbers of experiments again
+		ok(db.WithTx(ctx, func(tx *sqldb.Tx) error {
+			_, err := tx.ExecContext(ctx, db.Dialect().Insert(rebuild, "experiment_id", "rollup_day", "rollup_family"), id, "2026-01-02", "x")
+			return err
+		}))
 		ok(service.DeleteExperiment(ctx, id))
 		if left, err = store.Remains(ctx, later); err != nil || len(left) != 3 {
 			t.Fatalf("remains %+v, %v", left, err)
@@ -73,7 +79,9 @@ func TestPurge(t *testing.T) {
 		for _, d := range left {
 			ok(store.Purge(ctx, d))
 		}
-		if left, err = store.Remains(ctx, later); err != nil || len(left) != 0 {
+		var rollups int
+		ok(db.Read().QueryRowContext(ctx, "SELECT COUNT(*) FROM "+rebuild).Scan(&rollups))
+		if left, err = store.Remains(ctx, later); err != nil || len(left) != 0 || rollups != 0 {
 			t.Errorf("remains %+v, %v", left, err)
 		}
 	})
