@@ -233,3 +233,55 @@ func TestModuleReplacesNothing(t *testing.T) {
 		t.Error("go.mod has a replace directive")
 	}
 }
+
+// outgoing are the rooms that may make connections to others; everybody else fetches nothing, whatever URL a client gives (S13, S15).
+var outgoing = []struct{ room, why string }{
+	{"cmd", "the benchmark drives servers, the commands call one"},
+	{"loadtest", "it is a client"},
+	{"gateway/telemetry", "it pushes to the operator's collector"},
+	{"registry/outbox", "it delivers webhooks, behind its Guard at every connection"},
+}
+
+// connects are the names of packages that open connections.
+var connects = map[string][]string{
+	"net/http":                    {"Client", "DefaultClient", "Transport", "DefaultTransport", "Get", "Head", "Post", "PostForm", "NewRequest", "NewRequestWithContext"},
+	"net":                         {"Dial", "DialTimeout", "DialTCP", "DialUDP", "DialUnix", "DialIP", "Dialer"},
+	"crypto/tls":                  {"Dial", "DialWithDialer", "Dialer", "Client"},
+	"github.com/valyala/fasthttp": {"Client", "HostClient", "PipelineClient", "LBClient", "Do", "DoTimeout", "DoDeadline", "DoRedirects", "Get", "GetTimeout", "GetDeadline", "Post", "Dial", "DialTimeout", "DialDualStack", "TCPDialer"},
+	"github.com/gofiber/fiber/v2": {"Client", "AcquireClient", "AcquireAgent", "Agent", "Get", "Head", "Post", "Put", "Patch", "Delete"},
+}
+
+func TestNobodyElseMakesOutgoingConnections(t *testing.T) {
+	for _, f := range house(t) {
+		if slices.ContainsFunc(outgoing, func(o struct{ room, why string }) bool { return below(f.pkg, o.room) }) || strings.HasSuffix(f.pkg, "test") {
+			continue
+		}
+		banned := map[string][]string{}
+		for _, spec := range f.ast.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if names, ok := connects[imported]; ok {
+				local := strings.TrimSuffix(path.Base(strings.TrimSuffix(imported, "/v2")), "/")
+				if spec.Name != nil {
+					local = spec.Name.Name
+				}
+				banned[local] = names
+			}
+			for _, client := range []string{"golang.org/x/net/proxy", "net/rpc", "net/smtp", "google.golang.org/grpc"} {
+				if below(imported, client) {
+					t.Errorf("%s imports %s: the server fetches nothing", f.path, imported)
+				}
+			}
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if pkg, ok := s.X.(*ast.Ident); ok && pkg.Obj == nil && slices.Contains(banned[pkg.Name], s.Sel.Name) {
+					t.Errorf("%s uses %s.%s: the server fetches nothing but in %v", f.path, pkg.Name, s.Sel.Name, outgoing)
+				}
+			}
+			return true
+		})
+	}
+}

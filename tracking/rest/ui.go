@@ -18,14 +18,6 @@ import (
 	"sluice/tracking/wire"
 )
 
-// presets are choices that MLflow's UI keeps in the browser, set before it starts where the user has not chosen: the assistant,
-// which is not here, stays closed, and the registry pages show stages (measured on MLflow 3.17.2).
-const presets = `<script>(function(){try{var d={` +
-	`"mlflow.assistant.fab.autoOpenedOnFirstLoad_v1":"true",` +
-	`"mlflow.assistant.panelOpen_v1":"false",` +
-	`"_mlflow_user_setting_dismiss_next_model_registry_ui":"true"};` +
-	`for(var k in d)if(localStorage.getItem(k)===null)localStorage.setItem(k,d[k])}catch(e){}})()</script>`
-
 // setupPage stands at / until the UI has been fetched.
 const setupPage = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sluice</title></head><body>
 <h1>The web UI is not installed</h1>
@@ -68,7 +60,7 @@ func openUI(dir string) (*webUI, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("web UI in %s: %w", dir, err), root.Close())
 	}
-	p, err := newPage(bytes.Replace(index, []byte("<head>"), []byte("<head>"+presets), 1))
+	p, err := newPage(bytes.Replace(index, []byte("<head>"), []byte("<head><script>"+script+"</script>"), 1))
 	return &webUI{root: root, index: p, files: newGzipCache()}, err
 }
 
@@ -82,15 +74,15 @@ func (u *webUI) close() error {
 func (u *webUI) routes() []wire.Route {
 	return []wire.Route{
 		{Method: fiber.MethodGet, Path: "/", Permission: wire.Public, Audit: "tracking.ui.page", Handler: u.sendIndex},
+		frameRoute(),
 		{Method: fiber.MethodGet, Path: "/static-files/*", Permission: wire.Public, Audit: "tracking.ui.file", Handler: u.sendFile},
 	}
 }
 
 // sendIndex answers the UI's one page; browsers ask again each time and usually get a 304.
 func (u *webUI) sendIndex(c *fiber.Ctx) error {
+	pageHeaders(c, uiPolicy)
 	c.Set(fiber.HeaderCacheControl, "no-cache")
-	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	c.Set(fiber.HeaderXFrameOptions, "SAMEORIGIN")
 	return sendPage(c, u.index)
 }
 
@@ -131,6 +123,9 @@ func (u *webUI) sendFile(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")
 	} else {
 		c.Set(fiber.HeaderCacheControl, "public, max-age=3600")
+	}
+	if strings.HasSuffix(p, ".html") {
+		pageHeaders(c, uiPolicy)
 	}
 	if isText(p) {
 		c.Set(fiber.HeaderContentType, webType(p))
