@@ -82,7 +82,12 @@ func (db *DB) ReadTx(ctx context.Context, fn func(q Querier) error) error {
 	}
 	defer conn.Close()
 	tx := &Tx{dialect: db.dialect, conn: conn, stmts: newStmtCache(0, nil)}
-	return Classify(inTransaction(ctx, conn, begin("BEGIN"), func() error { return fn(tx) }))
+	return Classify(inTransaction(ctx, conn, beginReading, func() error { return fn(tx) }))
+}
+
+func beginReading(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "BEGIN")
+	return err
 }
 
 // begin returns the function that begins a transaction by one statement.
