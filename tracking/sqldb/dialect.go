@@ -98,6 +98,15 @@ func (d Dialect) Insert(table string, columns ...string) string {
 // HasReturning says whether INSERT … RETURNING works; without it use Result.LastInsertId.
 func (d Dialect) HasReturning() bool { return d != MySQL }
 
+// Arrival returns what sorts a table's rows, under the given alias, in the order in which they came, with a comma behind it; "" where the
+// database does not keep that order. MLflow leaves such orders to the database, which on SQLite means this one.
+func (d Dialect) Arrival(alias string) string {
+	if d == SQLite {
+		return alias + ".rowid, "
+	}
+	return ""
+}
+
 // NullsLast returns an ORDER BY term that sorts rows without a value after the others in both directions.
 func (d Dialect) NullsLast(expr string, desc bool) string {
 	dir := " ASC"

@@ -113,7 +113,7 @@ func (s *Store) loadDatasets(ctx context.Context, q sqldb.Querier, ids []string,
 		"COALESCE(d.dataset_profile, ''), it.name, it.value FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id " +
 		"LEFT JOIN input_tags it ON it.input_uuid = i.input_uuid " +
 		"WHERE i.source_type = 'DATASET' AND i.destination_type = 'RUN' AND i.destination_id IN (%s) " +
-		"ORDER BY i.destination_id, d.name, d.digest, i.input_uuid, it.name"
+		"ORDER BY i.destination_id, " + s.db.Dialect().Arrival("i") + "d.name, d.digest, i.input_uuid, it.name"
 	edge := ""
 	return eachOf(ctx, q, query, nil, ids, func(rows *sql.Rows) error {
 		var run, id string

@@ -28,3 +28,35 @@ func BenchmarkStore(b *testing.B) {
 		return sqlstore.New(sqldbtest.Open(b, nil), nil)
 	})
 }
+
+// TestInputsKeepTheirOrder: on SQLite a run's datasets come back as they were logged, as MLflow's clients expect; other databases keep no order.
+func TestInputsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	service, err := tracking.New(sqlstore.New(sqldbtest.Open(t, &sqldb.Options{RelaxedSync: true}), nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.EnsureDefaultExperiment(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run, err := service.CreateRun(t.Context(), tracking.RunSpec{ExperimentID: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"c", "a", "b", "a2"}
+	for _, name := range names {
+		d := tracking.DatasetInput{Dataset: tracking.Dataset{Name: name, Digest: "1", SourceType: "local", Source: "s"}, Tags: []tracking.Tag{{Key: "y", Value: "1"}, {Key: "x", Value: "2"}}}
+		if err := service.LogInputs(t.Context(), run.Info.ID, []tracking.DatasetInput{d}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := service.Run(t.Context(), run.Info.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range got.Inputs.Datasets {
+		if in.Dataset.Name != names[i] || in.Tags[0].Key != "x" {
+			t.Errorf("%d: got %s with tags %v, want %s", i, in.Dataset.Name, in.Tags, names[i])
+		}
+	}
+}

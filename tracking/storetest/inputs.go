@@ -15,7 +15,7 @@ var inputCases = []testCase{
 	{"datasets and models come back", func(f *fixture) {
 		id := f.run("r")
 		train := tracking.Tag{Key: tracking.DatasetContextTag, Value: "train"}
-		f.must(f.svc.LogInputs(f.ctx, id, []tracking.DatasetInput{dataset("b", "1", "p", train, tracking.Tag{Key: "a", Value: "1"}), dataset("a", "1", "")}, []tracking.ModelInput{{ModelID: "m-1"}}))
+		f.must(f.svc.LogInputs(f.ctx, id, []tracking.DatasetInput{dataset("a", "1", ""), dataset("b", "1", "p", train, tracking.Tag{Key: "a", Value: "1"})}, []tracking.ModelInput{{ModelID: "m-1"}}))
 		f.must(f.svc.LogOutputs(f.ctx, id, []tracking.ModelOutput{{ModelID: "m-2", Step: 4}}))
 		r := f.get(id)
 		equal(f, r.Inputs, tracking.RunInputs{
