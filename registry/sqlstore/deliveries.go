@@ -8,26 +8,20 @@ import (
 	"github.com/google/uuid"
 
 	"sluice/registry"
-	"sluice/tracking/sqldb"
 )
 
 var _ registry.DeliveryStore = (*Store)(nil)
 
-// createDeliveries makes the table of what is on its way to webhooks; payloads are longer than MySQL's TEXT.
-func createDeliveries(ctx context.Context, tx *sqldb.Tx) error {
-	long := "TEXT"
-	if tx.Dialect() == sqldb.MySQL {
-		long = "LONGTEXT"
-	}
-	for _, stmt := range []string{
-		`CREATE TABLE sluice_webhook_deliveries (
+// createDeliveries makes the table of what is on its way to webhooks.
+var createDeliveries = []string{
+	`CREATE TABLE sluice_webhook_deliveries (
 			webhook_id VARCHAR(256) NOT NULL,
 			revision BIGINT NOT NULL,
 			delivery_id VARCHAR(36) NOT NULL,
 			entity VARCHAR(50) NOT NULL,
 			action VARCHAR(50) NOT NULL,
 			model VARCHAR(256) NOT NULL,
-			payload ` + long + ` NOT NULL,
+			payload TEXT NOT NULL,
 			time_ms BIGINT NOT NULL,
 			state VARCHAR(10) NOT NULL,
 			attempts INTEGER NOT NULL,
@@ -36,13 +30,7 @@ func createDeliveries(ctx context.Context, tx *sqldb.Tx) error {
 			last_error VARCHAR(1000) NOT NULL,
 			CONSTRAINT sluice_webhook_deliveries_pk PRIMARY KEY (webhook_id, revision)
 		)`,
-		`CREATE INDEX sluice_webhook_deliveries_order ON sluice_webhook_deliveries (state, webhook_id, model, revision)`,
-	} {
-		if _, err := tx.ExecContext(ctx, stmt); err != nil {
-			return err
-		}
-	}
-	return nil
+	`CREATE INDEX sluice_webhook_deliveries_order ON sluice_webhook_deliveries (state, webhook_id, model, revision)`,
 }
 
 // maxReason is how much of an error is kept, characters.

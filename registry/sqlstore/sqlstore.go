@@ -55,7 +55,7 @@ var migrations = []sqldb.Migration{{
 		)`,
 	},
 }, {
-	ID: 2, Name: "deliveries to webhooks", Do: createDeliveries,
+	ID: 2, Name: "deliveries to webhooks", SQL: createDeliveries,
 }}
 
 // New returns a Store on db, which stays the caller's to close, and brings our own tables up to date. Returns INVALID_STATE if
