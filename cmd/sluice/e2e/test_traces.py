@@ -1,11 +1,11 @@
 """Traces with the real client: @mlflow.trace, search, feedback, OTLP, the web UI."""
 
 import gzip
+import json
 import time
 
 import pytest
 import requests
-from conftest import wait_until
 from test_ui import page  # noqa: F401  (a fixture)
 
 
@@ -92,7 +92,7 @@ def test_the_real_client_traces(server, mlflow_at):
     assert [a.name for a in mlflow.get_trace(good).info.assessments] == ["quality"]
 
     with mlflow.start_run() as run:
-        mlflow.get_experiment(run.info.experiment_id)
+        pass
     client.link_traces_to_run([good], run.info.run_id)
     assert found("", run_id=run.info.run_id) == ["good"]
     assert client.delete_traces(run.info.experiment_id, trace_ids=[bad]) == 1
@@ -101,18 +101,20 @@ def test_the_real_client_traces(server, mlflow_at):
         client.set_trace_tag(bad, "a", "b")
 
 
+def span_id(name):
+    return name.encode().hex().rjust(16, "0")
+
+
 def span(trace, name, parent=None, **attributes):
     one = {
-        "traceId": trace, "spanId": f"{abs(hash(name)):016x}"[:16], "name": name, "startTimeUnixNano": str(time.time_ns()),
+        "traceId": trace, "spanId": span_id(name), "name": name, "startTimeUnixNano": str(time.time_ns()),
         "endTimeUnixNano": str(time.time_ns() + 5_000_000), "status": {"code": 1},
         "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()],
     }  # fmt: skip
-    return one | ({"parentSpanId": f"{abs(hash(parent)):016x}"[:16]} if parent else {})
+    return one | ({"parentSpanId": span_id(parent)} if parent else {})
 
 
 def test_opentelemetry_sends_spans(server, mlflow_at):
-    import json
-
     import mlflow
 
     mlflow_at(server)
@@ -149,4 +151,7 @@ def test_the_web_ui_shows_a_trace(server, mlflow_at, page, tmp_path):  # noqa: F
     page.locator("text=fetch >> visible=true").first.wait_for(timeout=30_000)
     page.locator("text=complete >> visible=true").first.wait_for(timeout=30_000)
     page.screenshot(path=str(tmp_path / "trace.png"))
+    page.goto(f"{server.url}/#/experiments/{eid}/overview/usage", wait_until="domcontentloaded")
+    page.locator("text=Latency >> visible=true").first.wait_for(timeout=30_000)
+    page.screenshot(path=str(tmp_path / "overview.png"))
     assert page.troubles == []
