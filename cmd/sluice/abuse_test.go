@@ -142,6 +142,12 @@ func (b *booted) plausible(t *testing.T) map[string]any {
 		"query": "query q { mlflowGetRun(input: {runId: \"x\"}) { run { info { runId } } } }", "variables": map[string]any{}, "operationName": "q",
 		"config":          map[string]any{"served_entities": []any{map[string]any{"name": "a", "entity_name": "x", "entity_version": "1"}}},
 		"served_entities": []any{map[string]any{"name": "a", "entity_name": "x", "entity_version": "1"}}, "traffic_config": map[string]any{"routes": []any{map[string]any{"served_entity_name": "a", "traffic_percentage": 100}}},
+		"url": "https://example.com/hook", "events": []any{map[string]any{"entity": "MODEL_VERSION", "action": "CREATED"}}, "event": map[string]any{"entity": "MODEL_VERSION", "action": "CREATED"}, "secret": "s",
+		"trace_id": "tr-x", "request_id": "tr-x", "trace_ids": []any{"tr-x"}, "request_ids": []any{"tr-x"}, "max_timestamp_millis": 1, "max_traces": 1,
+		"trace":       map[string]any{"trace_info": map[string]any{"trace_id": "tr-x", "request_time": "2026-01-01T00:00:00Z", "state": "OK", "trace_location": map[string]any{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": map[string]any{"experiment_id": "0"}}}},
+		"locations":   []any{map[string]any{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": map[string]any{"experiment_id": "0"}}},
+		"assessment":  map[string]any{"assessment_name": "a", "feedback": map[string]any{"value": 1}, "source": map[string]any{"source_type": "HUMAN", "source_id": "u"}},
+		"metric_name": "latency", "aggregations": []any{map[string]any{"aggregation_type": "AVG"}}, "dimensions": []any{"trace_name"}, "filters": []any{"x"}, "start_time_ms": 0, "end_time_ms": 1, "time_interval_seconds": 60,
 		"add_tags": tags, "delete_tags": []any{"k"}, "artifact_directory_path": "p", "artifact_file_path": "p", "run_uuid": run, "max_points": 5, "start_step": 0, "end_step": 1,
 	}
 }
@@ -156,7 +162,7 @@ var hostile = []json.RawMessage{
 
 // shards is how many (row, field) pairs share the hostile values: each pair gets every shards-th of them, and each field all of them in
 // some row.
-const shards = 7
+const shards = 12
 
 func TestEveryFieldOfEveryRowBroken(t *testing.T) {
 	t.Parallel()
