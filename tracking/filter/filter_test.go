@@ -19,7 +19,7 @@ const casesFile = "testdata/cases.txt"
 
 var grammars = map[string]*filter.Grammar{
 	"runs": filter.Runs(), "experiments": filter.Experiments(), "registered models": filter.RegisteredModels(),
-	"model versions": filter.ModelVersions(), "logged models": filter.LoggedModels(),
+	"model versions": filter.ModelVersions(), "logged models": filter.LoggedModels(), "traces": filter.Traces(),
 }
 
 // golden is one case of testdata/cases.txt: a line with the filter, and below it, indented, the tree as text, or "error: " and

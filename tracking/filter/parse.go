@@ -254,7 +254,7 @@ func (g *Grammar) word(e Entity) string {
 
 func (g *Grammar) unknownEntity(word string) error {
 	switch g.kind {
-	case runs:
+	case runs, traces:
 		return mlflow.Invalidf("Invalid entity type '%s'. Valid values are %s", word, g.expected)
 	case loggedModels:
 		return mlflow.Invalidf("Invalid entity type: %s. Expected one of %s.", mlflow.Repr(word), g.expected)

@@ -99,6 +99,7 @@ ask = {
     "registered models": lambda text: registry.search_registered_models(filter_string=text, max_results=5),
     "model versions": lambda text: registry.search_model_versions(filter_string=text, max_results=5),
     "logged models": lambda text: store.search_logged_models(["0"], filter_string=text),
+    "traces": lambda text: store.search_traces(locations=["0"], filter_string=text),
 }
 
 
