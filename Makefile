@@ -31,10 +31,10 @@ run: setup ## build, fetch what is needed, start on http://127.0.0.1:5000 with t
 test: lint unit race e2e ## everything: Go tests, race detector, the real clients against the binary
 
 unit: venv databases setup ## Go tests
-	go test ./...
+	go test -timeout 5m ./...
 
 race: venv databases setup ## Go tests under the race detector
-	go test -race -short $(RACE)
+	go test -timeout 10m -race -short $(RACE)
 
 e2e: venv databases setup browser ## the real MLflow, Databricks and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)

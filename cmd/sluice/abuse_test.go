@@ -65,7 +65,14 @@ func (b *booted) unique() []wire.Route {
 			out = append(out, r)
 		}
 	}
-	return out
+	if !testing.Short() {
+		return out
+	}
+	var share []wire.Route // under the race detector a sixth, from all areas
+	for i := 0; i < len(out); i += 6 {
+		share = append(share, out[i])
+	}
+	return share
 }
 
 // garbage are bodies that are no request at all.
@@ -264,7 +271,7 @@ func TestOversizedBodiesInEveryRow(t *testing.T) {
 			}
 		}
 	}
-	if rows < 40 {
+	if rows < 40 && !testing.Short() {
 		t.Errorf("only %d rows", rows)
 	}
 	b.calm(t)

@@ -59,6 +59,7 @@ type App struct {
 	authority     *auth.Authority
 	http          *fiber.App
 	routes        []wire.Route
+	refused       []wire.Route
 	listener      net.Listener // what Accept gives is watched by connections
 	connections   *connections
 	url           string

@@ -177,7 +177,7 @@ func (a *App) openHTTP(context.Context) error {
 		return err
 	}
 	a.http.Use(mergeSlashes)
-	a.routes = served
+	a.routes, a.refused = served, refused
 	a.listener, a.connections, a.url, err = listen(&a.cfg)
 	if err != nil {
 		return err

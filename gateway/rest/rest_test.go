@@ -251,9 +251,7 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 	})
 	t.Run("a version that cannot be loaded", func(t *testing.T) {
 		s.settle("wine")
-		s.loader.mu.Lock()
 		s.loader.breakVersion(servable.ID{Model: "wine", Version: 3}, "model.onnx is not an ONNX file")
-		s.loader.mu.Unlock()
 		s.want(200, "PUT", wine+"/config", `{"served_entities":[{"name":"new","entity_name":"wine","entity_version":3}]}`)
 		out := s.settle("wine")
 		if dig(out, "state", "config_update") != "UPDATE_FAILED" || dig(out, "state", "ready") != "READY" ||
