@@ -21,6 +21,11 @@ EXAMPLES = ROOT / "deploy" / "examples" / "wine"
 STARTUP_SECONDS = 60
 
 
+def own_environ():
+    """What a process that a test starts may see: nothing of the settings that this process's clients left in the environment."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "OTEL_", "MLFLOW_"))}
+
+
 def wait_until(check, seconds=30, what="condition"):
     """Polls check until it returns something true and returns that; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -46,8 +51,7 @@ class Server:
         self.url = None
 
     def start(self):
-        environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "OTEL_", "MLFLOW_"))}
-        environ.update(self.env)
+        environ = own_environ() | self.env
         command = [str(BINARY), "serve", "--data-dir", str(self.data_dir), "--port", "0", *self.args]
         self.out = []
         self.process = subprocess.Popen(
@@ -140,6 +144,8 @@ def mlflow_at(monkeypatch):
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # None leaves them there
+        os.environ.pop(name, None)
 
 
 def register_wine(mlflow, name, version_dir="v2"):

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from calls import Generator
-from conftest import Server, wait_until
+from conftest import Server, own_environ, wait_until
 
 CALLS = int(os.environ.get("DIFFERENTIAL_CALLS", "150"))
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", "1"))
@@ -114,7 +114,7 @@ def theirs(ours, tmp_path_factory):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "OTEL_", "MLFLOW_"))} | {
+    environ = own_environ() | {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db", "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(folder / "artifacts"), "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, Server
+from conftest import ROOT, Server, own_environ
 
 
 def tour():
@@ -29,7 +29,7 @@ def test_tour(tmp_path):
         for title, language, code, shown in tour():
             code = code.replace("http://127.0.0.1:5000", s.url)
             command = [sys.executable, "-W", "ignore", "-c", code] if language == "python" else ["bash", "-euc", code]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, env=own_environ())
             printed = "\n".join(line for line in done.stdout.splitlines() if not re.search(r"View (run|experiment)|🏃|🧪", line))
             assert done.returncode == 0, f"{title}\n{done.stdout}\n{done.stderr}"
             assert matches(shown, printed), f"{title}\nshown:\n{shown}\nprinted:\n{printed}\n{done.stderr[-2000:]}"

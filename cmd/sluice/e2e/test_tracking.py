@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
-from conftest import register_wine, split_body, wait_until
+from conftest import own_environ, register_wine, split_body, wait_until
 
 
 def test_run_with_everything_comes_back(shared_server, mlflow_at, tmp_path):
@@ -139,7 +139,7 @@ def test_mlflow_server_opens_the_same_database(server, mlflow_at):
         port = s.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{server.data_dir}/sluice.db", "--artifacts-destination", str(server.data_dir / "artifacts")]
-    theirs = subprocess.Popen(command + stores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    theirs = subprocess.Popen(command + stores, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=own_environ())
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: requests.get(url + "/health", timeout=5).ok, seconds=120, what="mlflow server")
