@@ -78,11 +78,12 @@ func BenchmarkSeal(b *testing.B) {
 			const rows = 20_000
 			l := open(b, b.TempDir(), SinkFunc(func(context.Context, Segment) error { return nil }), nil)
 			path, _ := writeSpool(b, rows, columns)
-			s := &sealer{l: l}
+			s := newSealer(l)
+			s.pace.hurry = func() bool { return true }
 			var size int64
 			b.ReportAllocs()
 			for b.Loop() {
-				idx, err := indexSpool(path)
+				idx, err := indexSpool(path, s.pace.frame)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -134,11 +135,12 @@ func TestSegmentStaysSmall(t *testing.T) {
 	t.Parallel()
 	path, _ := writeSpool(t, 5000, 4)
 	l := open(t, t.TempDir(), newMemorySink(t), nil)
-	idx, err := indexSpool(path)
+	s := newSealer(l)
+	idx, err := indexSpool(path, s.pace.frame)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seg, err := (&sealer{l: l}).segment(spool{id: "small", path: path}, idx, 0)
+	seg, err := s.segment(spool{id: "small", path: path}, idx, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

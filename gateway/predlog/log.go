@@ -73,7 +73,7 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.stopped = cancel, ctx.Done()
 	l.wg.Go(func() { (&writer{l: l}).run() })
-	l.wg.Go(func() { (&sealer{l: l}).run(ctx) })
+	l.wg.Go(func() { newSealer(l).run(ctx) })
 	l.wg.Go(func() { l.deliver(ctx) })
 	return l, nil
 }
@@ -123,6 +123,8 @@ func (l *Log) DroppedBySeries() map[Series]Drops { return l.q.dropsOf() }
 // Flush returns when everything recorded before the call is delivered or counted as dropped; waiting retries are tried at once. When ctx
 // ends first it returns ctx's error with the last failure.
 func (l *Log) Flush(ctx context.Context) error {
+	l.st.flushing.Add(1)
+	defer l.st.flushing.Add(-1)
 	err := l.flushWriter(ctx)
 	if err == nil {
 		ids := l.st.outstanding()

@@ -21,8 +21,13 @@ const (
 
 // sealer is the goroutine that turns finished spools into segments.
 type sealer struct {
-	l  *Log
-	sw *segmentWriter // made when first needed, dropped when idle
+	l    *Log
+	sw   *segmentWriter // made when first needed, dropped when idle
+	pace pace
+}
+
+func newSealer(l *Log) *sealer {
+	return &sealer{l: l, pace: pace{hurry: l.st.hurried, sleep: time.Sleep}}
 }
 
 // run seals until the Log is told to stop; a spool that cannot be sealed is tried again with back-off, the later ones wait.
@@ -62,7 +67,7 @@ func (s *sealer) idle() {
 // seal turns p into one segment per Series. Its commit point is the removal of the spool: until then a crash makes the next Open throw the
 // segments away and seal again, and no segment is delivered before it.
 func (s *sealer) seal(p spool) error {
-	idx, err := indexSpool(p.path)
+	idx, err := indexSpool(p.path, s.pace.frame)
 	if err != nil {
 		return err
 	}
@@ -137,6 +142,7 @@ func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, places []place) er
 		if err := s.sw.add(&e); err != nil {
 			return err
 		}
+		s.pace.frame()
 	}
 	if err := s.sw.finish(seg, s.l.q.dropsNow()); err != nil {
 		return err
@@ -178,8 +184,8 @@ type spoolIndex struct {
 	rows   int64
 }
 
-// indexSpool reads a spool up to its last intact frame. A missing file is an empty spool: it was sealed before a crash.
-func indexSpool(path string) (*spoolIndex, error) {
+// indexSpool reads a spool up to its last intact frame and calls visited after each. A missing file is an empty spool: it was sealed before a crash.
+func indexSpool(path string, visited func()) (*spoolIndex, error) {
 	idx := &spoolIndex{}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -201,6 +207,7 @@ func indexSpool(path string) (*spoolIndex, error) {
 		}
 		idx.places[n] = append(idx.places[n], at)
 		idx.rows++
+		visited()
 		return nil
 	})
 	return idx, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,8 @@ type pending struct {
 // state is what stands on disk, shared by the writer, the sealer and the deliverer. Its lock is never held during I/O, and never
 // together with the queue's.
 type state struct {
+	flushing atomic.Int32 // calls of Flush under way
+
 	mu      sync.Mutex    // guards everything below
 	changed chan struct{} // closed and replaced at each change
 
@@ -63,6 +66,16 @@ func (s *state) wait(ctx context.Context, done func() bool) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// hurried says that the sealer has reason not to rest: somebody waits for it, or it falls behind.
+func (s *state) hurried() bool {
+	if s.flushing.Load() > 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.spools) > 1
 }
 
 // diskBytes returns all bytes on disk and those among them not yet turned into segments.
