@@ -96,7 +96,7 @@ func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
 	want := servable.ID{Model: entity.Model, Version: a.res.Version}
 	c.aspired[want] = true
 	status := c.in.Status(want)
-	if status.State == servable.Ready {
+	if status.State.Routable() {
 		a.serve, a.state.State = want.Version, gateway.Serving
 		c.remember(e, entity, want.Version)
 		return a
@@ -169,7 +169,7 @@ func (c *computation) remember(e gateway.Endpoint, entity gateway.ServedEntity, 
 }
 
 func (c *computation) ready(id servable.ID) bool {
-	return c.in.Registered.Models[id.Model].Has(id.Version) && c.in.Status(id).State == servable.Ready
+	return c.in.Registered.Models[id.Model].Has(id.Version) && c.in.Status(id).State.Routable()
 }
 
 // routeArms returns the arms that can answer, the stable one first, their weights distributed; all weights are 0 if nothing with traffic

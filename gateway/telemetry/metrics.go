@@ -56,24 +56,9 @@ func Servables(read func() map[servable.ID]servable.Status) Metric {
 		Read: func(emit Emit) {
 			for id, s := range read() {
 				emit(1, Attribute{"model", id.Model}, Attribute{"version", strconv.Itoa(id.Version)},
-					Attribute{"state", stateName(s.State)})
+					Attribute{"state", s.State.String()})
 			}
 		},
-	}
-}
-
-func stateName(s servable.State) string {
-	switch s {
-	case servable.Loading:
-		return "loading"
-	case servable.Ready:
-		return "ready"
-	case servable.Failed:
-		return "failed"
-	case servable.Unloading:
-		return "unloading"
-	default:
-		return "unknown"
 	}
 }
 

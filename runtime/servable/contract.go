@@ -54,7 +54,8 @@ type Loaded struct {
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.
 type Loader func(ctx context.Context, id ID) (*Loaded, error)
 
-// State of a servable. Legal moves: Loading → Ready | Failed; Ready → Unloading → gone; Failed → Loading (retry with back-off).
+// State of a servable. Legal moves: Loading → Ready | Failed; Ready → Unloading → gone; Failed → Loading (retry with back-off);
+// Ready → Evicted → Ready | Failed.
 type State uint8
 
 const (
@@ -63,6 +64,7 @@ const (
 	Ready
 	Failed
 	Unloading
+	Evicted // was Ready, has given its memory back, and is loaded again by the first who awaits it
 )
 
 // String is the state in lower case.
@@ -76,9 +78,14 @@ func (s State) String() string {
 		return "failed"
 	case Unloading:
 		return "unloading"
+	case Evicted:
+		return "evicted"
 	}
 	return "unknown"
 }
+
+// Routable reports whether requests may be sent to a version in this state: it was loaded and warmed.
+func (s State) Routable() bool { return s == Ready || s == Evicted }
 
 // Status is a servable's state with the reason of the last failure.
 type Status struct {

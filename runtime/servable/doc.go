@@ -13,5 +13,7 @@
 //	         back-off    │   ▼
 //	                     Failed ──► (gone) when no longer aspired
 //
+// Under a memory budget a Ready version that nobody asked for lately becomes Evicted; it stays routable, and the first who awaits it loads it again.
+//
 // Make before break is the caller's: it aspires to A₁ ∪ A₂, waits until A₂ is Ready, routes to A₂, and then aspires to A₂ alone.
 package servable

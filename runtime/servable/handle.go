@@ -19,6 +19,7 @@ type Handle struct {
 	loaded  *Loaded
 	batcher *batch.Batcher
 	refs    atomic.Int64  // handles out; minus retired once the manager let go
+	uses    atomic.Int32  // since the last looks for something to evict, each of which takes one off; at most maxUses
 	drained chan struct{} // closed when the manager let go and the last handle was released
 }
 
@@ -54,6 +55,28 @@ func (h *Handle) Release() {
 	if h.refs.Add(-1) == -retired {
 		close(h.drained)
 	}
+}
+
+// maxUses is how many looks a version survives that was in demand before: it keeps what is asked for often above what was asked for once.
+const maxUses = 3
+
+// used notes an acquisition. Increments that race may be lost, and a busy version's line of memory is only read.
+func (h *Handle) used() {
+	if n := h.uses.Load(); n < maxUses {
+		h.uses.Store(n + 1)
+	}
+}
+
+// passed says whether the version survives one look for something to evict.
+func (h *Handle) passed() bool {
+	if h.refs.Load() > 0 {
+		return true
+	}
+	n := h.uses.Load()
+	if n > 0 {
+		h.uses.Store(n - 1)
+	}
+	return n > 0
 }
 
 // acquire adds a user, unless the manager let go. It never touches the count of a retired handle: drained must close once.

@@ -16,7 +16,6 @@ const calibrationBudget = 300 * time.Millisecond
 
 // bring loads a version, again and again until it is Ready or no longer aspired.
 func (m *Manager) bring(ctx context.Context, e *entry) {
-	defer e.cancel()
 	pause := m.opts.MinBackoff
 	for {
 		h, err := m.attempt(ctx, e)
@@ -66,13 +65,17 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	join, err := m.warm(ctx, e.id, l)
+	join, err := m.warm(ctx, e, l)
 	if err != nil {
 		return nil, errors.Join(err, safely(l.Backend.Close))
 	}
 	opts := m.opts.Batch
 	opts.Join = join
-	return newHandle(e.id, l, batch.New(l.Backend, &opts)), nil
+	h := newHandle(e.id, l, batch.New(l.Backend, &opts))
+	if err := m.fits(h); err != nil {
+		return nil, errors.Join(err, h.close(ctx))
+	}
+	return h, nil
 }
 
 // accept makes a version Ready. If it is no longer aspired it is closed instead.
@@ -83,9 +86,11 @@ func (m *Manager) accept(e *entry, h *Handle) bool {
 		m.drain(h)
 		return false
 	}
-	e.handle = h
+	e.handle, e.reviving = h, false
+	m.ring = append(m.ring, e)
 	m.publish()
 	m.set(e, Ready, "")
+	m.evict(e)
 	m.opts.Logger.Info("servable ready", slog.String("servable", e.id.String()), slog.Bool("joins", h.Joins()))
 	return true
 }
@@ -96,6 +101,7 @@ func (m *Manager) fail(e *entry, err error) {
 	if m.entries[e.id] != e {
 		return
 	}
+	e.reviving = false
 	m.set(e, Failed, err.Error())
 	m.opts.Logger.Warn("servable failed to load", slog.String("servable", e.id.String()), slog.Any("error", err))
 }
@@ -110,7 +116,7 @@ func (m *Manager) retry(e *entry, err error) {
 
 // warm runs a version's input example, or zeros, and measures whether joining pays. A failing run is an error, except on a sample
 // whose free dimensions had to be guessed.
-func (m *Manager) warm(ctx context.Context, id ID, l *Loaded) (join bool, err error) {
+func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (join bool, err error) {
 	sample, guessed, err := sampleOf(l)
 	if err != nil {
 		return false, fmt.Errorf("warm-up: %w", err)
@@ -122,12 +128,19 @@ func (m *Manager) warm(ctx context.Context, id ID, l *Loaded) (join bool, err er
 	err = safely(func() error { return l.Backend.Predict(ctx, sample, l.Params, &out) })
 	switch {
 	case err != nil && guessed && ctx.Err() == nil:
-		m.opts.Logger.Info("warm-up with made-up dimensions failed", slog.String("servable", id.String()), slog.Any("error", err))
+		m.opts.Logger.Info("warm-up with made-up dimensions failed", slog.String("servable", e.id.String()), slog.Any("error", err))
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("warm-up: %w", err)
 	}
-	return m.joins(ctx, id, l, sample)
+	if e.joins == nil { // a version does not change: what was measured once holds when it comes back from eviction
+		join, err := m.joins(ctx, e.id, l, sample)
+		if err != nil {
+			return false, err
+		}
+		e.joins = &join
+	}
+	return *e.joins, nil
 }
 
 // joins decides whether predictions of a version are joined.

@@ -19,6 +19,10 @@ type Options struct {
 	MaxConcurrentLoads int
 	// MinBackoff and MaxBackoff bound the pause after a failed load; it doubles from one to the other. Defaults (0): 1 s and 1 min.
 	MinBackoff, MaxBackoff time.Duration
+	// MaxBytes bounds the estimated memory of the loaded versions (Backend.Bytes). Beyond it the ones not asked for lately are evicted:
+	// they count as routable, and Await loads them again. A version that alone needs more fails to load. While a version loads it comes on
+	// top, as do versions in use that cannot be evicted. Default (0): no bound.
+	MaxBytes int64
 	// LoadTimeout ends a load with its warm-up. Default (0): 10 min.
 	LoadTimeout time.Duration
 	// Logger. Default: discard.
@@ -57,22 +61,26 @@ type Manager struct {
 	wg     sync.WaitGroup // loads, unloads and the notifier
 	slots  chan struct{}  // one token per running load
 
-	mu       sync.Mutex // guards everything below
-	entries  map[ID]*entry
-	draining map[*Handle]Status
-	changed  chan struct{} // closed and replaced at every change
-	news     map[ID]struct{}
-	order    []ID // of news
-	wake     chan struct{}
-	closed   bool
+	mu                 sync.Mutex // guards everything below
+	entries            map[ID]*entry
+	draining           map[*Handle]Status
+	ring               []*entry // those with a handle, the next to be looked at for eviction first
+	evictions, reloads int64
+	changed            chan struct{} // closed and replaced at every change
+	news               map[ID]struct{}
+	order              []ID // of news
+	wake               chan struct{}
+	closed             bool
 }
 
 // entry is one aspired version.
 type entry struct {
-	id     ID
-	status Status
-	handle *Handle // of Ready
-	cancel context.CancelFunc
+	id       ID
+	status   Status
+	handle   *Handle // of Ready
+	cancel   context.CancelFunc
+	reviving bool  // Evicted, and being loaded again
+	joins    *bool // what was measured at the first load; belongs to the load under way
 }
 
 // NewManager returns a Manager without servables.
@@ -144,6 +152,7 @@ func (m *Manager) aspire(ids []ID) {
 		e.cancel()
 		if e.handle != nil {
 			unpublish = true
+			m.forget(e)
 			m.drain(e.handle)
 		}
 		m.announce(id)
@@ -155,11 +164,20 @@ func (m *Manager) aspire(ids []ID) {
 
 // start begins to load a version. m.mu is held.
 func (m *Manager) start(id ID) {
-	ctx, cancel := context.WithCancel(m.ctx)
-	e := &entry{id: id, cancel: cancel}
+	e := &entry{id: id}
 	m.entries[id] = e
 	m.set(e, Loading, "")
-	m.wg.Go(func() { m.bring(ctx, e) })
+	m.bringUp(e)
+}
+
+// bringUp loads an entry in the background. m.mu is held.
+func (m *Manager) bringUp(e *entry) {
+	ctx, cancel := context.WithCancel(m.ctx)
+	e.cancel = cancel
+	m.wg.Go(func() {
+		defer cancel()
+		m.bring(ctx, e)
+	})
 }
 
 // publish replaces the snapshot that Acquire reads. m.mu is held.
@@ -235,13 +253,23 @@ func (m *Manager) notify() {
 	}
 }
 
-// Acquire returns a handle on a Ready version; the caller releases it. Returns ErrNotAvailable, unwrapped, otherwise: Status says why.
+// Acquire returns a handle on a Ready version; the caller releases it. Returns ErrNotAvailable, unwrapped, otherwise: Status says why, and
+// Await brings an evicted one back.
 func (m *Manager) Acquire(id ID) (*Handle, error) {
-	h := (*m.ready.Load())[id]
-	if h == nil || !h.acquire() {
+	h := m.hold(id)
+	if h == nil {
 		return nil, ErrNotAvailable
 	}
+	h.used()
 	return h, nil
+}
+
+// hold acquires a Ready version's handle, or returns nil.
+func (m *Manager) hold(id ID) *Handle {
+	if h := (*m.ready.Load())[id]; h != nil && h.acquire() {
+		return h
+	}
+	return nil
 }
 
 // Status is the state of a version; Unknown if it is neither aspired nor unloading.
@@ -297,7 +325,7 @@ func (m *Manager) Bytes() int64 {
 	return n
 }
 
-// WaitReady waits until all ids are Ready. It returns the reasons, joined and wrapped as ErrNotAvailable, as soon as none of them is
+// WaitReady waits until all ids are routable. It returns the reasons, joined and wrapped as ErrNotAvailable, as soon as none of them is
 // loading for the first time any more and some failed or are not aspired; ctx's error if that takes too long.
 func (m *Manager) WaitReady(ctx context.Context, ids ...ID) error {
 	for {
@@ -320,7 +348,7 @@ func (m *Manager) WaitReady(ctx context.Context, ids ...ID) error {
 func (m *Manager) missing(ids []ID) (err error, pending bool) {
 	for _, id := range ids {
 		switch s := m.statusOf(id); {
-		case s.State == Ready:
+		case s.State.Routable():
 		case s.State == Loading && s.Reason == "":
 			pending = true
 		default:
