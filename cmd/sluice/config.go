@@ -48,6 +48,7 @@ type Config struct {
 	RequestTimeout  time.Duration
 	ShutdownGrace   time.Duration
 	ModelCacheBytes int64
+	ModelMemory     int64
 
 	PredictionLog         bool
 	PredictionLogMaxBytes int64
@@ -85,6 +86,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.DurationVar(&c.RequestTimeout, "request-timeout", 60*time.Second, "deadline of a prediction unless X-Sluice-Timeout-Ms lowers it")
 	f.DurationVar(&c.ShutdownGrace, "shutdown-grace", 20*time.Second, "time to finish requests and flush the prediction log after SIGTERM")
 	f.Int64Var(&c.ModelCacheBytes, "model-cache-bytes", 10<<30, "bytes of downloaded model versions to keep on disk")
+	f.Int64Var(&c.ModelMemory, "model-memory-bytes", 0, "estimated memory of the loaded model versions; beyond it the ones not asked for lately are loaded again on demand (default: half of the machine's or the container's)")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
 	f.Int64Var(&c.PredictionLogMaxBytes, "prediction-log-max-bytes", 4<<30, "bytes of undelivered prediction log on disk before records are dropped and counted")
 	f.IntVar(&c.PredictionLogBodyMax, "prediction-log-body-bytes", 64<<10, "longest request or response body kept in the prediction log; the rest is cut and flagged")
@@ -108,6 +110,9 @@ func (c *Config) resolve(environ []string) error {
 	if c.ORTLib == "" {
 		c.ORTLib = lookup(environ, "ORT_LIB")
 	}
+	if c.ModelMemory == 0 {
+		c.ModelMemory = machineMemory() / 2
+	}
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -119,6 +124,7 @@ func (c *Config) resolve(environ []string) error {
 		inRange("port", float64(c.Port), 0, 65535),
 		inRange("max-body-bytes", float64(c.MaxBodyBytes), 1, 1<<40),
 		inRange("model-cache-bytes", float64(c.ModelCacheBytes), 1, 1<<50),
+		inRange("model-memory-bytes", float64(c.ModelMemory), 0, 1<<50),
 		inRange("prediction-log-body-bytes", float64(c.PredictionLogBodyMax), 0, 16<<20),
 		inRange("prediction-log-max-bytes", float64(c.PredictionLogMaxBytes), 1<<20, 1<<50),
 		atLeast("request-timeout", c.RequestTimeout, time.Millisecond),

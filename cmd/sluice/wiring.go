@@ -191,7 +191,7 @@ func (a *App) openModels(context.Context) error {
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
-	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, OnChange: func(servable.ID, servable.Status) {
+	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
 			a.syncer.PokeStatus()
 		}

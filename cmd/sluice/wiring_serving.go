@@ -36,7 +36,7 @@ func (a *App) openServing(ctx context.Context) error {
 		return err
 	}
 	deps := invoke.Deps{
-		Acquire:  func(id servable.ID) (invoke.Handle, error) { return a.servables.Acquire(id) },
+		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
 		Outcomes: a.outcomes, Breakers: breakers,
 	}
 	if a.predlog != nil {
@@ -89,6 +89,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group) error
 		telemetry.Servables(a.servables.Statuses),
 		telemetry.InFlight(a.inFlight),
 	}
+	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)
 	}

@@ -127,7 +127,7 @@ func BenchmarkPredict(b *testing.B) {
 		if err := r.h.pick(c, r.h.view.Load()); err != nil {
 			b.Fatal(err)
 		}
-		if err := r.h.acquire(c); err != nil {
+		if err := r.h.acquire(ctx, c); err != nil {
 			b.Fatal(err)
 		}
 		c.body, c.contentType, c.status = body, contentType, 200

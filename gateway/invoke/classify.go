@@ -64,6 +64,9 @@ func (h *Handler) classify(c *call, err error) refusal {
 		return r
 	case errors.Is(err, servable.ErrNotAvailable), errors.Is(err, batch.ErrClosed):
 		r := say(mlflow.TemporarilyUnavailable, c.target()+" is not loaded")
+		if errors.Is(err, context.DeadlineExceeded) { // it had been evicted
+			r = say(mlflow.TemporarilyUnavailable, fmt.Sprintf("%s is being loaded again, which takes longer than %v", c.target(), c.timeout))
+		}
 		r.retryAfter = time.Second
 		return r
 	case errors.Is(err, context.DeadlineExceeded):

@@ -63,8 +63,9 @@ type Recorder interface {
 
 // Deps are the rooms that a Handler stands on; all but Log are required.
 type Deps struct {
-	// Acquire returns a handle on a loaded version, or servable.ErrNotAvailable; cmd hands in servable.Manager's.
-	Acquire  func(id servable.ID) (Handle, error)
+	// Acquire returns a handle on a version, or servable.ErrNotAvailable; for one that was evicted it waits, until ctx ends. cmd hands in
+	// servable.Manager's Await.
+	Acquire  func(ctx context.Context, id servable.ID) (Handle, error)
 	Outcomes *outcome.Book
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged

@@ -128,11 +128,11 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call
 	if under > room {
 		return errTooMany
 	}
-	if err := h.acquire(k); err != nil {
-		return err
-	}
 	d := newDeadline(ctx, k.start.Add(k.timeout))
 	defer d.stop(context.Canceled)
+	if err := h.acquire(d, k); err != nil {
+		return err
+	}
 	if k.body, err = h.readBody(c, k); err != nil {
 		return err
 	}

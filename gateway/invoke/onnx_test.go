@@ -53,7 +53,7 @@ func newONNXRig(t testing.TB, o rigOptions) *rig {
 		o.log = r.log
 	}
 	r.h = New(Deps{
-		Acquire:  func(id servable.ID) (Handle, error) { return manager.Acquire(id) },
+		Acquire:  func(ctx context.Context, id servable.ID) (Handle, error) { return manager.Acquire(id) },
 		Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log,
 	}, o.options)
 	r.serve(t, o)

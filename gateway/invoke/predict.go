@@ -48,8 +48,8 @@ func (h *Handler) limit(c *call, asked time.Duration) {
 }
 
 // acquire takes the handle that keeps the version loaded until release.
-func (h *Handler) acquire(c *call) error {
-	handle, err := h.deps.Acquire(c.decision.Arm.Servable)
+func (h *Handler) acquire(ctx context.Context, c *call) error {
+	handle, err := h.deps.Acquire(ctx, c.decision.Arm.Servable)
 	if err != nil {
 		return err // handle may be a nil pointer in an interface: not one to release
 	}

@@ -212,7 +212,7 @@ func (r *rig) serve(t testing.TB, o rigOptions) {
 	})
 }
 
-func (r *rig) acquire(id servable.ID) (Handle, error) {
+func (r *rig) acquire(_ context.Context, id servable.ID) (Handle, error) {
 	l := r.versions[id.Version]
 	if l == nil || id.Model != "wine" {
 		return (*loaded)(nil), servable.ErrNotAvailable // not a nil interface, as from a function that returns a pointer

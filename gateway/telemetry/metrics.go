@@ -62,6 +62,21 @@ func Servables(read func() map[servable.ID]servable.Status) Metric {
 	}
 }
 
+// ServableMemory are the metrics of what the loaded versions hold, and of evictions under the memory budget.
+func ServableMemory(bytes func() int64, churn func() (evictions, reloads int64)) []Metric {
+	return []Metric{
+		gauge("sluice.servable.memory", "By", "Estimated memory of the loaded model versions.", func() float64 { return float64(bytes()) }),
+		{
+			Name: "sluice.servable.evictions", Unit: "{eviction}", Description: "Model versions that gave their memory back to stay within the budget.", Counter: true,
+			Read: func(emit Emit) { n, _ := churn(); emit(float64(n)) },
+		},
+		{
+			Name: "sluice.servable.reloads", Unit: "{load}", Description: "Evicted model versions that were asked for and loaded again.", Counter: true,
+			Read: func(emit Emit) { _, n := churn(); emit(float64(n)) },
+		},
+	}
+}
+
 // PredictionLog are the metrics of the prediction log.
 func PredictionLog(read func() predlog.Stats) []Metric {
 	return []Metric{

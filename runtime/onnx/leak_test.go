@@ -45,11 +45,11 @@ func TestLoadAndCloseDoesNotLeak(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 50 {
+	for range 50 { // 1,000 in all
 		cycle()
 	}
 	before := resident(t)
-	const cycles = 200
+	const cycles = 950
 	for range cycles {
 		cycle()
 	}
