@@ -118,14 +118,15 @@ func smuggled(c *fiber.Ctx) bool {
 		} else {
 			rest = nil
 		}
-		switch colon := bytes.IndexByte(line, ':'); colon {
-		case len(fiber.HeaderContentLength):
-			length = length || asciiFold(line[:colon], "content-length")
-		case len(fiber.HeaderTransferEncoding):
-			encoding = encoding || asciiFold(line[:colon], "transfer-encoding")
-		}
+		length = length || names(line, "content-length")
+		encoding = encoding || names(line, "transfer-encoding")
 	}
 	return length && encoding
+}
+
+// names says whether the header line is one of that name, which is lower case.
+func names(line []byte, name string) bool {
+	return len(line) > len(name) && line[len(name)] == ':' && asciiFold(line[:len(name)], name)
 }
 
 // preflight answers what a browser asks before a request that a form could not send.

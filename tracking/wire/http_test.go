@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -264,6 +265,25 @@ func TestRequestID(t *testing.T) {
 				t.Errorf("got header %q, body %q, sent %q", got, body, c.header)
 			}
 		})
+	}
+}
+
+func TestRequestIDIsARandomUUID(t *testing.T) {
+	t.Parallel()
+	for bits, want := range map[uint64]string{
+		0:                  "00000000-0000-4000-8000-000000000000",
+		math.MaxUint64:     "ffffffff-ffff-4fff-bfff-ffffffffffff",
+		0x0123456789abcdef: "01234567-89ab-4def-8123-456789abcdef",
+	} {
+		app := fiber.New()
+		app.Use(wire.RequestID(func() uint64 { return bits }))
+		res, err := app.Test(httptest.NewRequest("GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Header.Get("X-Request-Id"); got != want {
+			t.Errorf("of %x: got %s, want %s", bits, got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/rand"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -13,21 +14,44 @@ const HeaderRequestID = "X-Request-Id"
 
 const maxRequestID = 128 // characters
 
+// keyRequestID is HeaderRequestID for the engine, which would otherwise normalize it on every request. Read only.
+var keyRequestID = []byte(HeaderRequestID)
+
 // RequestID returns the middleware that gives each request an id: the client's own X-Request-Id if it is 1 to 128 printable
-// ASCII characters without blanks, else a new one. The id stands in the answer's X-Request-Id header from then on.
-// newID makes ids; nil means 26 random letters and digits.
-func RequestID(newID func() string) fiber.Handler {
-	if newID == nil {
-		newID = rand.Text
+// ASCII characters without blanks, else a random UUID. The id stands in the answer's X-Request-Id header from then on.
+// random returns uniformly random bits, from many goroutines at once; nil means math/rand/v2's: an id is no secret.
+func RequestID(random func() uint64) fiber.Handler {
+	if random == nil {
+		random = mathrand.Uint64
 	}
 	return func(c *fiber.Ctx) error {
-		id := c.Get(HeaderRequestID)
+		id := c.Request().Header.Peek(HeaderRequestID)
 		if !validRequestID(id) {
-			id = newID()
+			var text [36]byte
+			id = appendUUID(text[:0], random(), random())
 		}
-		c.Set(HeaderRequestID, id)
+		c.Response().Header.SetCanonical(keyRequestID, id) // copies
 		return c.Next()
 	}
+}
+
+// appendUUID appends 122 of the random bits as a UUID of version 4 (source: RFC 9562, section 5.4).
+func appendUUID(dst []byte, hi, lo uint64) []byte {
+	const digits = "0123456789abcdef"
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(3<<62) | 1<<63
+	for i := range 16 {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			dst = append(dst, '-')
+		}
+		word := hi
+		if i >= 8 {
+			word = lo
+		}
+		b := byte(word >> (56 - 8*(i&7)))
+		dst = append(dst, digits[b>>4], digits[b&15])
+	}
+	return dst
 }
 
 // RequestIDOf returns the id that RequestID gave to the request, or "" without that middleware. The string is a copy.
@@ -43,12 +67,12 @@ func ensureRequestID(c *fiber.Ctx) string {
 	return id
 }
 
-func validRequestID(id string) bool {
-	if id == "" || len(id) > maxRequestID {
+func validRequestID(id []byte) bool {
+	if len(id) == 0 || len(id) > maxRequestID {
 		return false
 	}
-	for i := range len(id) {
-		if id[i] <= ' ' || id[i] > '~' {
+	for _, b := range id {
+		if b <= ' ' || b > '~' {
 			return false
 		}
 	}
