@@ -94,11 +94,17 @@ func (l *connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	watched := &connection{TCPConn: c, of: l}
+	watched := &connection{TCPConn: c, hurried: &l.hurried, closed: l.forget}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[watched] = struct{}{}
 	return watched, nil
+}
+
+func (l *connections) forget(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
 }
 
 func (l *connections) count() int {
@@ -130,7 +136,7 @@ func (l *connections) hurry() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
-		_ = c.TCPConn.SetReadDeadline(time.Now().Add(stall))
+		_ = c.hurry()
 	}
 }
 
@@ -142,40 +148,4 @@ func (l *connections) cut() int {
 		_ = c.TCPConn.Close()
 	}
 	return len(l.open)
-}
-
-// connection is one accepted connection.
-type connection struct {
-	*net.TCPConn
-	of *connections
-}
-
-// Read implements net.Conn.
-func (c *connection) Read(p []byte) (int, error) {
-	if c.of.hurried.Load() {
-		_ = c.TCPConn.SetReadDeadline(time.Now().Add(stall))
-	}
-	return c.TCPConn.Read(p)
-}
-
-// SetReadDeadline implements net.Conn.
-func (c *connection) SetReadDeadline(t time.Time) error {
-	err := c.TCPConn.SetReadDeadline(t)
-	if latest := time.Now().Add(stall); c.of.hurried.Load() && (t.IsZero() || t.After(latest)) {
-		return c.TCPConn.SetReadDeadline(latest)
-	}
-	return err
-}
-
-// SetDeadline implements net.Conn.
-func (c *connection) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
-
-// Close implements net.Conn.
-func (c *connection) Close() error {
-	c.of.mu.Lock()
-	delete(c.of.open, c)
-	c.of.mu.Unlock()
-	return c.TCPConn.Close()
 }

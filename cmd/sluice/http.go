@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/google/uuid"
 
 	"sluice/gateway/auth"
 	"sluice/tracking/wire"
@@ -48,7 +47,8 @@ func newFiber(log *slog.Logger, guard fiber.Handler, leaving *atomic.Bool) *fibe
 	})
 	app.Server().NoDefaultServerHeader = true
 	app.Server().CloseOnShutdown = true
-	app.Use(closing(leaving), wire.RequestID(uuid.NewString), wire.Recover(log), guard)
+	app.Server().LazyRequestTime = true // nobody asks the engine for it
+	app.Use(closing(leaving), wire.RequestID(nil), wire.Recover(log), guard)
 	return app
 }
 

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// slack is how much sooner than asked a far deadline may come. The engine moves its deadlines, a minute and more ahead, three times per
+	// request; with slack a busy connection moves one about once a second, which spares it the network poller's locks and timers.
+	slack = time.Second
+	// far is from where on slack does not matter.
+	far = 10 * slack
+)
+
+// connection is one accepted connection. Its far deadlines may come sooner than asked, but by less than slack. Once the server is in a
+// hurry, reads end after stall.
+type connection struct {
+	*net.TCPConn
+	hurried *atomic.Bool
+	closed  func(*connection)
+
+	mu      sync.Mutex // guards everything below
+	reading bool
+	readBy  time.Time // what the engine wants; armed when a read needs it, which a request that came in one piece does once
+	read    armed
+	write   armed
+}
+
+// armed is a deadline as the network knows it. The zero value is none, as on a new connection.
+type armed struct {
+	at  time.Time
+	far bool // when it was armed
+}
+
+// move arms t with set, unless what is armed is near enough.
+func (a *armed) move(t time.Time, set func(time.Time) error) error {
+	if t.Equal(a.at) {
+		return nil
+	}
+	if later := t.Sub(a.at); a.far && later >= 0 && later < slack {
+		return nil
+	}
+	if err := set(t); err != nil {
+		return err
+	}
+	a.at, a.far = t, time.Until(t) >= far
+	return nil
+}
+
+// Read implements net.Conn.
+func (c *connection) Read(p []byte) (int, error) {
+	if err := c.beginRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.TCPConn.Read(p)
+	c.mu.Lock()
+	c.reading = false
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *connection) beginRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = true
+	return c.armRead()
+}
+
+// armRead arms the wanted read deadline, or that of the hurry. The caller holds mu.
+func (c *connection) armRead() error {
+	if c.hurried.Load() {
+		if latest := time.Now().Add(stall); c.readBy.IsZero() || c.readBy.After(latest) {
+			return c.TCPConn.SetReadDeadline(latest)
+		}
+		return c.TCPConn.SetReadDeadline(c.readBy)
+	}
+	return c.read.move(c.readBy, c.TCPConn.SetReadDeadline)
+}
+
+// hurry bounds the read that waits, if one does; later ones see for themselves.
+func (c *connection) hurry() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reading {
+		return nil
+	}
+	return c.armRead()
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = t
+	if !c.reading {
+		return nil
+	}
+	return c.armRead()
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *connection) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.write.move(t, c.TCPConn.SetWriteDeadline)
+}
+
+// SetDeadline implements net.Conn.
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.closed(c)
+	return c.TCPConn.Close()
+}
