@@ -61,6 +61,8 @@ type TraceMetricPoint struct {
 type TraceMetricStore interface {
 	// TraceMetrics returns points, none for what has no value. Percentiles are interpolated.
 	TraceMetrics(ctx context.Context, q TraceMetricSearch) ([]TraceMetricPoint, error)
+	// CountMatches counts the traces of experiments that match base, and those of them that match first, second and both.
+	CountMatches(ctx context.Context, experimentIDs []string, base, first, second filter.Expr) (MatchCounts, error)
 }
 
 // metricRule is what a metric can be summed up by and told apart by.

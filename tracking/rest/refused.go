@@ -18,12 +18,9 @@ type refusal struct {
 // refusals is the written list of what is not served. Paths below /api and /ajax-api stand with their version; "*" ends a tree.
 // Where one method of a path is served, the others are refused.
 var refusals = []refusal{
-	{"3.0/mlflow/traces/calculate-filter-correlation", "Correlations of trace filters are not computed yet."},
 	{"2.0/mlflow/unified-traces", "Only Databricks has unified traces."},
 	{"2.0/mlflow/get-online-trace-details", "Only Databricks has online traces."},
-	{"2.0/mlflow/runs/create-promptlab-run", "The prompt laboratory needs MLflow's own server."},
-	{"2.0/mlflow/artifacts/presigned-upload-url", "Presigned URLs need an artifact store in a cloud."},
-	{"2.0/mlflow/artifacts/presigned-download-url", "Presigned URLs need an artifact store in a cloud."},
+	{"2.0/mlflow/runs/create-promptlab-run", "The prompt laboratory asks models through MLflow's AI gateway, which is not part of this server."},
 	{"3.0/mlflow/datasets/*", "Evaluation datasets are not stored yet."},
 	{"3.0/mlflow/scorers/*", "Scorers are not stored yet."},
 	{"3.0/mlflow/scorer/*", "Scorers are not stored yet."},
@@ -36,6 +33,10 @@ var refusals = []refusal{
 	{"3.0/mlflow/jobs/*", "MLflow's job runner is not part of this server."},
 	{"3.0/jobs/*", "MLflow's job runner is not part of this server."},
 	{"3.0/mlflow/gateway/*", "MLflow's AI gateway is not part of this server."},
+	{"/build/*", "The files of the web UI are below /static-files."},
+	{"/gateway/*", "MLflow's AI gateway is not part of this server."},
+	{"3.0/mlflow/mcp-servers", "The registry of MCP servers is not part of this server."},
+	{"3.0/mlflow/mcp-servers/*", "The registry of MCP servers is not part of this server."},
 	{"3.0/mlflow/demo/*", "MLflow's demonstration data is not part of this server."},
 	{"3.0/mlflow/assistant/*", "MLflow's coding assistant is not part of this server."},
 	{"3.0/mlflow/workspaces", "Workspaces are off."},

@@ -78,7 +78,7 @@ func (a *API) Routes() []wire.Route {
 	var all []wire.Route
 	for _, part := range [][]wire.Route{
 		a.experimentRoutes(), a.runRoutes(), a.metricRoutes(), a.inputRoutes(), a.modelRoutes(), a.artifactRoutes(),
-		a.proxyRoutes(), a.traceRoutes(), a.traceV2Routes(), a.assessmentRoutes(), a.traceFileRoutes(), a.traceMetricRoutes(), a.otlpRoutes(), a.emptyRoutes(), a.graphqlRoutes(), a.serverRoutes(), a.ui.routes(),
+		a.proxyRoutes(), a.traceRoutes(), a.traceV2Routes(), a.assessmentRoutes(), a.traceFileRoutes(), a.traceMetricRoutes(), a.traceCorrelationRoutes(), a.presignedRoutes(), a.otlpRoutes(), a.emptyRoutes(), a.graphqlRoutes(), a.serverRoutes(), a.ui.routes(),
 	} {
 		all = append(all, part...)
 	}

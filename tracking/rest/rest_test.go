@@ -58,7 +58,7 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	for _, target := range []string{"GET /api/2.0/mlflow/unified-traces", "POST /api/3.0/mlflow/gateway/secrets/create", "POST /api/3.0/mlflow/traces/calculate-filter-correlation", "GET /ajax-api/3.0/mlflow/assistant/config"} {
+	for _, target := range []string{"GET /api/2.0/mlflow/unified-traces", "POST /api/3.0/mlflow/gateway/secrets/create", "PATCH /api/3.0/mlflow/mcp-servers/a/versions/1", "POST /gateway/openai/v1/responses", "GET /ajax-api/3.0/mlflow/assistant/config"} {
 		method, path, _ := strings.Cut(target, " ")
 		if res, body := s.raw(t, request(method, path, "", "")); res.StatusCode != 501 || !strings.Contains(body, "NOT_IMPLEMENTED") {
 			t.Errorf("%s: got %d %s", target, res.StatusCode, body)

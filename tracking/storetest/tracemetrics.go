@@ -54,6 +54,25 @@ var traceMetricCases = []testCase{
 			equal(f, f.sums(c.q), c.want, fmt.Sprintf("%+v", c.q))
 		}
 	}},
+	{"filters that match together", func(f *fixture) {
+		searchTraces(f)
+		for _, c := range []struct{ first, second, base, want string }{
+			{"trace.status = 'OK'", "span.type = 'RETRIEVER'", "", "{3 2 1 0} -1"},
+			{"trace.status = 'ERROR'", "span.type = 'RETRIEVER'", "", "{3 1 1 1} 1"},
+			{"trace.status = 'OK'", "timestamp_ms >= 0", "", "{3 2 3 2} 0"},
+			{"trace.status = 'OK'", "timestamp_ms >= 0", "trace.status = 'OK'", "{2 2 2 2} 1"},
+			{"trace.status = 'OK'", "tag.none = 'x'", "", "{3 2 0 0} NaN"},
+			{"trace.status = 'OK'", "timestamp_ms >= 0", "tag.none = 'x'", "{0 0 0 0} NaN"},
+		} {
+			got, err := f.svc.CorrelateTraces(f.ctx, tracking.TraceCorrelationQuery{ExperimentIDs: []string{"0"}, First: c.first, Second: c.second, Base: c.base})
+			if err != nil {
+				f.Fatalf("%+v: %v", c, err)
+			}
+			equal(f, fmt.Sprint(got.MatchCounts, " ", got.NPMI), c.want, fmt.Sprintf("%+v", c))
+		}
+		_, err := f.svc.CorrelateTraces(f.ctx, tracking.TraceCorrelationQuery{ExperimentIDs: []string{"0"}, First: "trace.status", Second: "trace.status = 'OK'"})
+		f.refused(err, mlflow.InvalidParameterValue)
+	}},
 	{"questions that are refused", func(f *fixture) {
 		count, over := []tracking.Aggregation{{Type: "COUNT"}}, 101.0
 		for _, q := range []tracking.TraceMetricQuery{
