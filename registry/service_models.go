@@ -3,9 +3,9 @@ package registry
 import (
 	"context"
 
-	"sluice/tracking"
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // SearchQuery asks for one page of registered models or model versions.
@@ -110,21 +110,25 @@ func (s *Service) DeleteModelTag(ctx context.Context, name, key string) error {
 
 // SearchModels returns one page of registered models, by name unless OrderBy says otherwise; at most mlflow.SearchModelsMax.
 func (s *Service) SearchModels(ctx context.Context, q SearchQuery) (ModelPage, error) {
-	search, err := q.parse(filter.RegisteredModels(), mlflow.SearchModelsDefault, mlflow.SearchModelsMax)
+	question := q.question("registered models")
+	search, err := q.parse(filter.RegisteredModels(), question, mlflow.SearchModelsDefault, mlflow.SearchModelsMax)
 	if err != nil {
 		return ModelPage{}, err
 	}
-	models, err := s.store.SearchModels(ctx, search)
+	found, err := s.store.SearchModels(ctx, search)
 	if err != nil {
 		return ModelPage{}, err
 	}
-	var page ModelPage
-	page.Models, page.NextPageToken = cut(models, search)
-	return page, nil
+	next, err := page.Next(question, found)
+	return ModelPage{found.Rows, next}, err
 }
 
-// parse reads the query; the Search asks for one row more than the page holds, which tells whether another page follows.
-func (q SearchQuery) parse(g *filter.Grammar, byDefault, most int) (Search, error) {
+// question is what the page tokens of the query belong to.
+func (q SearchQuery) question(kind string) page.Question {
+	return page.NewQuestion(kind, q.Filter, q.OrderBy)
+}
+
+func (q SearchQuery) parse(g *filter.Grammar, question page.Question, byDefault, most int) (Search, error) {
 	if q.MaxResults == 0 {
 		q.MaxResults = byDefault
 	}
@@ -142,18 +146,9 @@ func (q SearchQuery) parse(g *filter.Grammar, byDefault, most int) (Search, erro
 	if err != nil {
 		return Search{}, err
 	}
-	offset, err := tracking.PageOffset(q.PageToken)
+	after, err := question.Read(q.PageToken)
 	if err != nil {
 		return Search{}, err
 	}
-	return Search{Filter: expr, Order: order, Offset: offset, Limit: q.MaxResults + 1}, nil
-}
-
-// cut takes the one row too many off and makes the page token that it stands for.
-func cut[T any](rows []T, q Search) ([]T, string) {
-	if len(rows) < q.Limit {
-		return rows, ""
-	}
-	size := q.Limit - 1
-	return rows[:size], tracking.PageToken(q.Offset + size)
+	return Search{Filter: expr, Order: order, After: after, Limit: q.MaxResults}, nil
 }

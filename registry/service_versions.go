@@ -8,6 +8,7 @@ import (
 
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // VersionPage is one page of model versions; NextPageToken is "" on the last.
@@ -140,17 +141,17 @@ func (s *Service) SearchVersions(ctx context.Context, q SearchQuery) (VersionPag
 	if len(q.OrderBy) == 0 {
 		q.OrderBy = []string{"last_updated_timestamp DESC"} // then name and number, which every Search ends with
 	}
-	search, err := q.parse(filter.ModelVersions(), mlflow.SearchVersionsDefault, mlflow.SearchVersionsMax)
+	question := q.question("model versions")
+	search, err := q.parse(filter.ModelVersions(), question, mlflow.SearchVersionsDefault, mlflow.SearchVersionsMax)
 	if err != nil {
 		return VersionPage{}, err
 	}
-	versions, err := s.store.SearchVersions(ctx, search)
+	found, err := s.store.SearchVersions(ctx, search)
 	if err != nil {
 		return VersionPage{}, err
 	}
-	var page VersionPage
-	page.Versions, page.NextPageToken = cut(versions, search)
-	return page, nil
+	next, err := page.Next(question, found)
+	return VersionPage{found.Rows, next}, err
 }
 
 // SetVersionTag sets or overwrites a tag.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sluice/tracking/filter"
+	"sluice/tracking/page"
 )
 
 // Store keeps what the registry holds. The Service in front of it has validated every argument and chosen times; a driver
@@ -27,7 +28,7 @@ type ModelReader interface {
 	// Model returns UnknownModel if nobody has the name.
 	Model(ctx context.Context, name string) (Model, error)
 	// SearchModels costs a fixed number of reads, however many models it returns.
-	SearchModels(ctx context.Context, q Search) ([]Model, error)
+	SearchModels(ctx context.Context, q Search) (page.Found[Model], error)
 	// Snapshot returns every registered model that is not a prompt, by name, as of one commit.
 	Snapshot(ctx context.Context) ([]ModelSnapshot, error)
 }
@@ -57,7 +58,7 @@ type VersionReader interface {
 	// filled. Returns UnknownModel.
 	LatestVersions(ctx context.Context, name string) ([]Version, error)
 	// SearchVersions costs a fixed number of reads, however many versions it returns. Aliases are not filled.
-	SearchVersions(ctx context.Context, q Search) ([]Version, error)
+	SearchVersions(ctx context.Context, q Search) (page.Found[Version], error)
 }
 
 // VersionWriter changes model versions. Methods return UnknownVersion for one that is not there or deleted.
@@ -100,8 +101,8 @@ type EventReader interface {
 type Search struct {
 	Filter filter.Expr
 	Order  []filter.Order
-	Offset int // rows to leave out
-	Limit  int // most rows to return
+	After  page.Place // that the page before ended at; nil: from the beginning
+	Limit  int        // rows of the page, ≥ 1
 }
 
 // WantsPrompts says whether the search asks for prompts, by MLflow's rule: the first clause about PromptTag decides.

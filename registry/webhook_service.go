@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"sluice/tracking"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // Sealer encrypts secrets at rest.
@@ -125,18 +125,17 @@ func (s *Webhooks) List(ctx context.Context, size int64, token string) (WebhookP
 	if size < 1 || size > 1000 {
 		return WebhookPage{}, mlflow.Invalidf("max_results must be between 1 and 1000.")
 	}
-	offset, err := tracking.PageOffset(token)
+	question := page.NewQuestion("webhooks")
+	after, err := question.Read(token)
 	if err != nil {
 		return WebhookPage{}, err
 	}
-	q := Search{Offset: offset, Limit: int(size) + 1}
-	rows, err := s.store.Webhooks(ctx, q.Offset, q.Limit)
+	found, err := s.store.Webhooks(ctx, after, int(size))
 	if err != nil {
 		return WebhookPage{}, err
 	}
-	var page WebhookPage
-	page.Webhooks, page.NextPageToken = cut(rows, q)
-	return page, nil
+	next, err := page.Next(question, found)
+	return WebhookPage{found.Rows, next}, err
 }
 
 // Update changes a webhook.

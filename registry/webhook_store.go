@@ -1,6 +1,10 @@
 package registry
 
-import "context"
+import (
+	"context"
+
+	"sluice/tracking/page"
+)
 
 // WebhookStore keeps webhooks. Methods return UnknownWebhook for one that is not there or deleted; they are safe for concurrent use,
 // atomic, and durable when they return nil. at is the time of the change, Unix milliseconds.
@@ -8,8 +12,8 @@ type WebhookStore interface {
 	// CreateWebhook stores w as it is. Returns TooManyWebhooks.
 	CreateWebhook(ctx context.Context, w Webhook) error
 	Webhook(ctx context.Context, id string) (Webhook, error)
-	// Webhooks returns webhooks by creation, the latest first.
-	Webhooks(ctx context.Context, offset, limit int) ([]Webhook, error)
+	// Webhooks returns one page of webhooks by creation, the latest first, behind a place.
+	Webhooks(ctx context.Context, after page.Place, limit int) (page.Found[Webhook], error)
 	UpdateWebhook(ctx context.Context, id string, patch WebhookPatch, at int64) (Webhook, error)
 	// DeleteWebhook hides the webhook for good and deletes its deliveries.
 	DeleteWebhook(ctx context.Context, id string, at int64) error

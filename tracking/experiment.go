@@ -1,6 +1,9 @@
 package tracking
 
-import "sluice/tracking/filter"
+import (
+	"sluice/tracking/filter"
+	"sluice/tracking/page"
+)
 
 // DefaultExperimentID is the experiment that every fresh store has, named "Default".
 const DefaultExperimentID = "0"
@@ -74,11 +77,11 @@ type ExperimentPage struct {
 	NextPageToken string
 }
 
-// ExperimentSearch is an ExperimentQuery as a Store gets it: parsed, with an offset.
+// ExperimentSearch is an ExperimentQuery as a Store gets it: parsed, with the place that the page before ended at.
 type ExperimentSearch struct {
 	Filter filter.Expr
 	Order  []filter.Order // never empty; stores add experiment_id DESC as tie-break unless it is named
 	View   ViewType
-	Offset int // rows to leave out
-	Limit  int // most rows to return
+	After  page.Place // nil: from the beginning
+	Limit  int        // rows of the page, ≥ 1
 }

@@ -160,3 +160,28 @@ func joinURI(uri string, segments ...string) string {
 	}
 	return base
 }
+
+// DefaultLocation returns where an experiment without a location of its own keeps artifacts.
+func (s *Service) DefaultLocation(id string) string { return s.defaultLocation(id) }
+
+// CheckLocation applies the rules for locations that clients choose to one that is written down already. Returns INVALID_PARAMETER_VALUE.
+func (s *Service) CheckLocation(location string) error {
+	resolved, err := resolveLocation(location, s.opts.WorkDir)
+	if err != nil {
+		return err
+	}
+	return s.checkHost(resolved)
+}
+
+// RunLocation returns where a run of an experiment with this location keeps artifacts.
+func RunLocation(experiment, id string) string { return joinURI(experiment, id, "artifacts") }
+
+// ModelLocation returns where a logged model of an experiment with this location keeps artifacts.
+func ModelLocation(experiment, id string) string {
+	return joinURI(experiment, "models", id, "artifacts")
+}
+
+// TraceLocation returns where a trace of an experiment with this location keeps artifacts.
+func TraceLocation(experiment, id string) string {
+	return joinURI(experiment, "traces", id, "artifacts")
+}

@@ -1,6 +1,9 @@
 package tracking
 
-import "sluice/tracking/filter"
+import (
+	"sluice/tracking/filter"
+	"sluice/tracking/page"
+)
 
 // ModelStatus is the state of a logged model in MLflow's spelling.
 type ModelStatus string
@@ -90,12 +93,12 @@ type LoggedModelPage struct {
 	NextPageToken string
 }
 
-// LoggedModelSearch is a LoggedModelQuery as a Store gets it: parsed, with an offset.
+// LoggedModelSearch is a LoggedModelQuery as a Store gets it: parsed, with the place that the page before ended at.
 type LoggedModelSearch struct {
 	ExperimentIDs []string // never empty
 	Filter        filter.Expr
 	Datasets      []DatasetFilter
 	Order         []filter.Order // stores add creation_timestamp DESC, model_id unless they are named
-	Offset        int            // rows to leave out
-	Limit         int            // most rows to return
+	After         page.Place     // nil: from the beginning
+	Limit         int            // rows of the page, ≥ 1
 }

@@ -1,6 +1,9 @@
 package tracking
 
-import "sluice/tracking/filter"
+import (
+	"sluice/tracking/filter"
+	"sluice/tracking/page"
+)
 
 // RunNameTag is the tag that mirrors a run's name (source: mlflow/utils/mlflow_tags.py).
 const RunNameTag = "mlflow.runName"
@@ -129,14 +132,14 @@ type RunPage struct {
 	NextPageToken string
 }
 
-// RunSearch is a RunQuery as a Store gets it: parsed, with an offset.
+// RunSearch is a RunQuery as a Store gets it: parsed, with the place that the page before ended at.
 type RunSearch struct {
 	ExperimentIDs []string // never empty
 	Filter        filter.Expr
 	Order         []filter.Order // each field at most once; stores add start_time DESC, run_id
 	View          ViewType
-	Offset        int // rows to leave out
-	Limit         int // most rows to return
+	After         page.Place // nil: from the beginning
+	Limit         int        // rows of the page, ≥ 1
 }
 
 // HistoryQuery asks for one page of the history of a metric.

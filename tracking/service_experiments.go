@@ -7,6 +7,7 @@ import (
 
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // customViewPrefix marks the tags in which MLflow's UI keeps custom views, at most maxCustomViews on an experiment
@@ -89,16 +90,17 @@ func (s *Service) SearchExperiments(ctx context.Context, q ExperimentQuery) (Exp
 	if err != nil {
 		return ExperimentPage{}, err
 	}
-	offset, err := PageOffset(q.PageToken)
+	question := page.NewQuestion("experiments", q.Filter, order, q.View)
+	after, err := question.Read(q.PageToken)
 	if err != nil {
 		return ExperimentPage{}, err
 	}
-	found, err := s.store.SearchExperiments(ctx, ExperimentSearch{where, by, q.View, offset, q.MaxResults + 1})
+	found, err := s.store.SearchExperiments(ctx, ExperimentSearch{where, by, q.View, after, q.MaxResults})
 	if err != nil {
 		return ExperimentPage{}, err
 	}
-	rows, next := cutPage(found, offset, q.MaxResults)
-	return ExperimentPage{rows, next}, nil
+	next, err := page.Next(question, found)
+	return ExperimentPage{found.Rows, next}, err
 }
 
 // RenameExperiment changes the name. Returns RESOURCE_DOES_NOT_EXIST for an unknown experiment, INVALID_STATE for a deleted one,
@@ -159,14 +161,6 @@ func tooManyCustomViews(id string) error {
 	}
 	return mlflow.Invalidf("Unable to create another custom view%s; the maximum number of custom views per experiment is %d. "+
 		"Delete an existing custom view before creating a new one.", of, maxCustomViews)
-}
-
-// cutPage cuts rows, of which a store was asked for one more than max, to a page and makes its token.
-func cutPage[T any](rows []T, offset, max int) ([]T, string) {
-	if len(rows) <= max {
-		return rows, ""
-	}
-	return rows[:max], PageToken(offset + max)
 }
 
 func checkMaxResults(n, most int) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // MetricHistory returns one page of a metric's history by timestamp, step and value. An unknown run has none.
@@ -11,20 +12,17 @@ func (s *Service) MetricHistory(ctx context.Context, q HistoryQuery) (HistoryPag
 	if q.MaxResults < 0 {
 		return HistoryPage{}, mlflow.Invalidf("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer.", q.MaxResults)
 	}
-	offset, err := PageOffset(q.PageToken)
+	question := page.NewQuestion("history", q.RunID, q.Key)
+	after, err := question.Read(q.PageToken)
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	if q.MaxResults == 0 {
-		all, err := s.store.MetricHistory(ctx, q.RunID, q.Key, offset, 0)
-		return HistoryPage{Metrics: all}, err
-	}
-	found, err := s.store.MetricHistory(ctx, q.RunID, q.Key, offset, q.MaxResults+1)
+	found, err := s.store.MetricHistory(ctx, q.RunID, q.Key, after, q.MaxResults)
 	if err != nil {
 		return HistoryPage{}, err
 	}
-	rows, next := cutPage(found, offset, q.MaxResults)
-	return HistoryPage{rows, next}, nil
+	next, err := page.Next(question, found)
+	return HistoryPage{found.Rows, next}, err
 }
 
 // MetricHistoryBulk returns the history of one metric in up to mlflow.MetricHistoryBulkRuns runs, by run id, timestamp, step and

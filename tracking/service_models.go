@@ -7,6 +7,7 @@ import (
 
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // CreateLoggedModel creates a PENDING logged model in an active experiment and returns it.
@@ -34,7 +35,7 @@ func (s *Service) CreateLoggedModel(ctx context.Context, spec LoggedModelSpec) (
 	}
 	now, id := s.nowMS(), "m-"+s.opts.NewID()
 	m := LoggedModel{
-		ID: id, ExperimentID: e.ID, Name: name, ArtifactLocation: joinURI(e.ArtifactLocation, "models", id, "artifacts"),
+		ID: id, ExperimentID: e.ID, Name: name, ArtifactLocation: ModelLocation(e.ArtifactLocation, id),
 		CreatedMS: now, UpdatedMS: now, Status: ModelPending, ModelType: spec.ModelType, SourceRunID: spec.SourceRunID,
 		Lifecycle: Active, Tags: lastOfEachKey(spec.Tags), Params: params,
 	}
@@ -141,20 +142,21 @@ func (s *Service) SearchLoggedModels(ctx context.Context, q LoggedModelQuery) (L
 			return LoggedModelPage{}, mlflow.Invalidf("`dataset_name` in the `datasets` clause must be specified.")
 		}
 	}
-	search, err := parseModelSearch(q)
+	question := page.NewQuestion("logged models", q.ExperimentIDs, q.Filter, q.Datasets, q.OrderBy)
+	search, err := parseModelSearch(q, question)
 	if err != nil || len(q.ExperimentIDs) == 0 {
 		return LoggedModelPage{}, err
 	}
 	found, err := s.store.SearchLoggedModels(ctx, search)
-	if err != nil || len(found) <= q.MaxResults {
-		return LoggedModelPage{Models: found}, err
+	if err != nil {
+		return LoggedModelPage{}, err
 	}
-	next, err := modelTokenFor(q, search.Offset+q.MaxResults).encode()
-	return LoggedModelPage{found[:q.MaxResults], next}, err
+	next, err := page.Next(question, found)
+	return LoggedModelPage{found.Rows, next}, err
 }
 
-func parseModelSearch(q LoggedModelQuery) (LoggedModelSearch, error) {
-	offset, err := modelOffset(q)
+func parseModelSearch(q LoggedModelQuery, question page.Question) (LoggedModelSearch, error) {
+	after, err := question.Read(q.PageToken)
 	if err != nil {
 		return LoggedModelSearch{}, err
 	}
@@ -168,7 +170,7 @@ func parseModelSearch(q LoggedModelQuery) (LoggedModelSearch, error) {
 			return LoggedModelSearch{}, err
 		}
 	}
-	return LoggedModelSearch{q.ExperimentIDs, where, q.Datasets, by, offset, q.MaxResults + 1}, nil
+	return LoggedModelSearch{q.ExperimentIDs, where, q.Datasets, by, after, q.MaxResults}, nil
 }
 
 // modelOrder reads one order_by entry, which is not text but a field name with a direction.

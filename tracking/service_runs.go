@@ -9,6 +9,7 @@ import (
 
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // CreateRun creates a RUNNING run in an active experiment. Its name comes from spec.Name, else from the tag RunNameTag, else it
@@ -30,7 +31,7 @@ func (s *Service) CreateRun(ctx context.Context, spec RunSpec) (Run, error) {
 	run := Run{
 		Info: RunInfo{
 			ID: id, Name: name, ExperimentID: e.ID, UserID: spec.UserID, Status: Running, StartTimeMS: spec.StartTimeMS,
-			ArtifactURI: joinURI(e.ArtifactLocation, id, "artifacts"), Lifecycle: Active,
+			ArtifactURI: RunLocation(e.ArtifactLocation, id), Lifecycle: Active,
 		},
 		Data: RunData{Tags: tags},
 	}
@@ -171,16 +172,17 @@ func (s *Service) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 	if err != nil {
 		return RunPage{}, err
 	}
-	offset, err := PageOffset(q.PageToken)
+	question := page.NewQuestion("runs", q.ExperimentIDs, q.Filter, q.OrderBy, q.View)
+	after, err := question.Read(q.PageToken)
 	if err != nil || len(q.ExperimentIDs) == 0 {
 		return RunPage{}, err
 	}
-	found, err := s.store.SearchRuns(ctx, RunSearch{q.ExperimentIDs, where, by, q.View, offset, q.MaxResults + 1})
+	found, err := s.store.SearchRuns(ctx, RunSearch{q.ExperimentIDs, where, by, q.View, after, q.MaxResults})
 	if err != nil {
 		return RunPage{}, err
 	}
-	rows, next := cutPage(found, offset, q.MaxResults)
-	return RunPage{rows, next}, nil
+	next, err := page.Next(question, found)
+	return RunPage{found.Rows, next}, err
 }
 
 // LogModel appends what an MLmodel file says to the JSON list in the run's tag LogModelHistoryTag (the log-model call of

@@ -1,7 +1,6 @@
 package tracking_test
 
 import (
-	"encoding/base64"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -202,44 +201,6 @@ func TestCustomViewsAreCapped(t *testing.T) {
 		t.Errorf("overwriting: %v", err)
 	}
 	wantError(t, set(50), mlflow.InvalidParameterValue, "Unable to create another custom view for experiment 0")
-}
-
-func TestPageTokens(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 2, 50_000} {
-		if got, err := tracking.PageOffset(tracking.PageToken(n)); err != nil || got != n {
-			t.Errorf("offset %d became %d, %v", n, got, err)
-		}
-	}
-	if got := tracking.PageToken(2); got != base64.StdEncoding.EncodeToString([]byte(`{"offset": 2}`)) {
-		t.Errorf("token %q is not MLflow's", got)
-	}
-	for token, sentence := range map[string]string{
-		"*":                       "could not base64-decode",
-		encode("x"):               "decoded value=",
-		encode(`{}`):              "parsed value=",
-		encode(`{"offset":-1}`):   "not stringable",
-		encode(`{"offset":1e99}`): "not stringable",
-		encode(`{"offset":99999999999999999999}`): "not stringable",
-		encode(`[1]`): "decoded value=",
-	} {
-		_, err := tracking.PageOffset(token)
-		wantError(t, err, mlflow.InvalidParameterValue, sentence)
-	}
-}
-
-func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-
-// FuzzPageOffset: a forged token is an offset within bounds or a refusal.
-func FuzzPageOffset(f *testing.F) {
-	f.Add(tracking.PageToken(3))
-	f.Add(encode(`{"offset":"3"}`))
-	f.Fuzz(func(t *testing.T, token string) {
-		n, err := tracking.PageOffset(token)
-		if err != nil && mlflow.CodeOf(err) != mlflow.InvalidParameterValue || n < 0 {
-			t.Fatal(n, err)
-		}
-	})
 }
 
 func TestClockAndNamesAreInjected(t *testing.T) {

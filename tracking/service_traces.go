@@ -8,6 +8,7 @@ import (
 
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // StartTrace stores the head of a trace that its client began or ended, with its id, tags, metadata and assessments, and returns
@@ -66,7 +67,7 @@ func (s *Service) EndTraceV2(ctx context.Context, id string, endMS int64, state 
 
 // traceArtifacts is where attachments of a trace lie, and its spans if an old client wrote them.
 func traceArtifacts(e Experiment, id string) string {
-	return joinURI(e.ArtifactLocation, "traces", id, "artifacts")
+	return TraceLocation(e.ArtifactLocation, id)
 }
 
 // checkTrace checks what the columns of a trace can hold; ids become part of artifact locations.
@@ -234,16 +235,18 @@ func (s *Service) SearchTraces(ctx context.Context, q TraceQuery) (TracePage, er
 	if err != nil {
 		return TracePage{}, err
 	}
-	offset, err := PageOffset(q.PageToken)
+	question := page.NewQuestion("traces", q.ExperimentIDs, q.Filter, q.OrderBy)
+	after, err := question.Read(q.PageToken)
 	if err != nil || len(q.ExperimentIDs) == 0 {
 		return TracePage{}, err
 	}
-	found, err := s.store.SearchTraces(ctx, TraceSearch{q.ExperimentIDs, where, order, offset, q.MaxResults})
-	page := TracePage{Traces: found}
-	if err == nil && len(found) == q.MaxResults { // as MLflow: a full page has a token, even the last
-		page.NextPageToken = PageToken(offset + q.MaxResults)
+	found, err := s.store.SearchTraces(ctx, TraceSearch{q.ExperimentIDs, where, order, after, q.MaxResults})
+	if err != nil {
+		return TracePage{}, err
 	}
-	return page, err
+	found.More = len(found.Rows) == q.MaxResults // as MLflow: a full page has a token, even the last
+	next, err := page.Next(question, found)
+	return TracePage{found.Rows, next}, err
 }
 
 // DeleteTraces deletes traces by id, or the oldest up to a time, at most limit of those if it is given, and returns how many.

@@ -1,12 +1,19 @@
 package tracking
 
-import "context"
+import (
+	"context"
+
+	"sluice/tracking/page"
+)
 
 // Store keeps what tracking records. The Service in front of it has validated every argument and chosen ids and times; a driver
 // checks only what must be checked inside its transaction, and says it with the errors of this package (UnknownRun, …).
 //
 // Every method is safe for concurrent use and, if it writes, atomic and durable when it returns nil. Two writers to one run
 // both succeed unless their params contradict each other. Returned slices belong to the caller.
+//
+// A search returns one page: the rows behind a Place, which it made itself for the same search. Rows that come or go meanwhile make
+// none of the others repeat or vanish. A Place that the store cannot have made is INVALID_PARAMETER_VALUE.
 type Store interface {
 	ExperimentStore
 	RunStore
@@ -28,7 +35,7 @@ type ExperimentReader interface {
 	Experiment(ctx context.Context, id string) (Experiment, error)
 	// ExperimentByName returns UnknownExperimentName if nobody has the name.
 	ExperimentByName(ctx context.Context, name string) (Experiment, error)
-	SearchExperiments(ctx context.Context, q ExperimentSearch) ([]Experiment, error)
+	SearchExperiments(ctx context.Context, q ExperimentSearch) (page.Found[Experiment], error)
 }
 
 // ExperimentWriter changes experiments. at is the time of the change, Unix milliseconds.
@@ -59,7 +66,7 @@ type RunStore interface {
 type RunReader interface {
 	Run(ctx context.Context, id string) (Run, error)
 	// SearchRuns fills everything but Inputs.Models. It costs a fixed number of reads, however many runs it returns.
-	SearchRuns(ctx context.Context, q RunSearch) ([]Run, error)
+	SearchRuns(ctx context.Context, q RunSearch) (page.Found[Run], error)
 }
 
 // RunWriter changes runs.
@@ -86,8 +93,8 @@ type RunWriter interface {
 
 // MetricStore reads the histories of metrics. An unknown run has no history.
 type MetricStore interface {
-	// MetricHistory returns rows by timestamp, step, value ascending; limit 0 means all.
-	MetricHistory(ctx context.Context, runID, key string, offset, limit int) ([]Metric, error)
+	// MetricHistory returns rows behind a place by timestamp, step, value ascending; limit 0 means all.
+	MetricHistory(ctx context.Context, runID, key string, after page.Place, limit int) (page.Found[Metric], error)
 	// MetricHistories returns rows by run id, timestamp, step, value ascending.
 	MetricHistories(ctx context.Context, runIDs []string, key string, limit int) ([]RunMetric, error)
 	// SampleMetricHistory returns, for each run, at most q.MaxResults rows spread evenly over its history by step, timestamp,
@@ -118,7 +125,7 @@ type LoggedModelReader interface {
 	// LoggedModel takes a deleted model for unknown unless allowDeleted.
 	LoggedModel(ctx context.Context, id string, allowDeleted bool) (LoggedModel, error)
 	// SearchLoggedModels never returns deleted ones.
-	SearchLoggedModels(ctx context.Context, q LoggedModelSearch) ([]LoggedModel, error)
+	SearchLoggedModels(ctx context.Context, q LoggedModelSearch) (page.Found[LoggedModel], error)
 }
 
 // LoggedModelWriter changes logged models.

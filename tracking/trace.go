@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"sluice/tracking/filter"
+	"sluice/tracking/page"
 )
 
 // Tags of traces that the server itself reads or writes (source: mlflow/tracing/constant.py, MLflow 3.17).
@@ -188,13 +189,13 @@ type TracePage struct {
 	NextPageToken string
 }
 
-// TraceSearch is a TraceQuery as a Store gets it: parsed, with an offset.
+// TraceSearch is a TraceQuery as a Store gets it: parsed, with the place that the page before ended at.
 type TraceSearch struct {
 	ExperimentIDs []string // never empty
 	Filter        filter.Expr
 	Order         []filter.Order // each field at most once; stores add timestamp DESC, request_id
-	Offset        int            // rows to leave out
-	Limit         int            // most rows to return
+	After         page.Place     // nil: from the beginning
+	Limit         int            // rows of the page, ≥ 1
 }
 
 // TraceDelete says which traces of an experiment go: those of IDs, or the oldest up to MaxTimeMS.

@@ -1,6 +1,10 @@
 package tracking
 
-import "context"
+import (
+	"context"
+
+	"sluice/tracking/page"
+)
 
 // TraceStore is the part of Store about traces. Methods that take a trace id return UnknownTrace for one that is not there, and
 // all return NOT_IMPLEMENTED if the database is older than MLflow 3.17's traces.
@@ -18,7 +22,7 @@ type TraceReader interface {
 	TraceInfos(ctx context.Context, ids, experimentIDs []string) ([]TraceInfo, error)
 	// Traces is TraceInfos with spans, of one commit; traces whose spans are not in the store have none.
 	Traces(ctx context.Context, ids, experimentIDs []string) ([]Trace, error)
-	SearchTraces(ctx context.Context, q TraceSearch) ([]TraceInfo, error)
+	SearchTraces(ctx context.Context, q TraceSearch) (page.Found[TraceInfo], error)
 }
 
 // TraceWriter changes traces.

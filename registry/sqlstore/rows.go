@@ -118,6 +118,14 @@ func (r reader) versionsWithTags(ctx context.Context, inner, order string, args 
 	if err != nil || len(versions) == 0 {
 		return versions, err
 	}
+	return versions, r.addTags(ctx, inner, versions, args)
+}
+
+// addTags reads the tags of versions, which inner selects, perhaps with others.
+func (r reader) addTags(ctx context.Context, inner string, versions []registry.Version, args []any) error {
+	if len(versions) == 0 {
+		return nil
+	}
 	type place struct {
 		name    string
 		version int
@@ -130,7 +138,7 @@ func (r reader) versionsWithTags(ctx context.Context, inner, order string, args 
 		JOIN model_version_tags t ON t.workspace = v.workspace AND t.name = v.name AND t.version = v.version
 		ORDER BY t.`+r.dialect.Quote("key"), args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -138,14 +146,14 @@ func (r reader) versionsWithTags(ctx context.Context, inner, order string, args 
 		var tag registry.Tag
 		var value sql.NullString
 		if err := rows.Scan(&p.name, &p.version, &tag.Key, &value); err != nil {
-			return nil, err
+			return err
 		}
 		tag.Value = value.String
 		if i, ok := at[p]; ok {
 			versions[i].Tags = append(versions[i].Tags, tag)
 		}
 	}
-	return versions, rows.Err()
+	return rows.Err()
 }
 
 // fill adds tags, aliases and latest versions to the models, with a fixed number of reads.

@@ -7,53 +7,67 @@ import (
 
 	"sluice/registry"
 	"sluice/tracking/filter"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
 // SearchModels implements registry.ModelReader.
-func (s *Store) SearchModels(ctx context.Context, q registry.Search) (models []registry.Model, err error) {
+func (s *Store) SearchModels(ctx context.Context, q registry.Search) (found page.Found[registry.Model], err error) {
 	b := &builder{
 		dialect: s.db.Dialect(), tags: "registered_model_tags",
 		attributes: map[string]string{"name": "v.name"},
 		orders:     map[string]string{"name": "v.name", "timestamp": "v.last_updated_time", "last_updated_timestamp": "v.last_updated_time"},
 	}
-	query, args, err := b.build(q, "registered_models")
-	if err != nil {
-		return nil, err
+	if err := b.build(q); err != nil {
+		return found, err
 	}
+	query := sqldb.PageQuery{Columns: strings.ReplaceAll(modelColumns, "m.", "v."), From: "registered_models v", Where: b.condition(), WhereArgs: b.args,
+		Keys: b.order(q.Order, nameKey), After: q.After, Limit: q.Limit}
 	err = s.read(ctx, func(r reader) error {
-		order := b.order(q.Order, "v.name ASC")
-		models, err = collect(ctx, r.q, scanModel, "SELECT "+modelColumns+" FROM ("+query+" ORDER BY "+order+" LIMIT ? OFFSET ?) m ORDER BY "+
-			strings.ReplaceAll(order, "v.", "m."), append(args, q.Limit, q.Offset)...)
+		found, err = sqldb.ReadPage(ctx, r.q, query, func(row *sqldb.Row) (registry.Model, error) { return scanModel(row) })
 		if err != nil {
 			return err
 		}
-		return r.fill(ctx, models)
+		return r.fill(ctx, found.Rows)
 	})
-	return models, err
+	return found, err
 }
 
 // SearchVersions implements registry.VersionReader.
-func (s *Store) SearchVersions(ctx context.Context, q registry.Search) (versions []registry.Version, err error) {
+func (s *Store) SearchVersions(ctx context.Context, q registry.Search) (found page.Found[registry.Version], err error) {
 	b := &builder{
 		dialect: s.db.Dialect(), tags: "model_version_tags", perVersion: true,
 		attributes: map[string]string{"name": "v.name", "version_number": "v.version", "run_id": "v.run_id", "source_path": "v.source"},
 		orders: map[string]string{"name": "v.name", "version_number": "v.version", "creation_timestamp": "v.creation_time",
 			"last_updated_timestamp": "v.last_updated_time"},
 	}
-	query, args, err := b.build(q, "model_versions")
-	if err != nil {
-		return nil, err
+	if err := b.build(q); err != nil {
+		return found, err
 	}
-	order := b.order(q.Order, "v.name ASC", "v.version DESC")
-	query += " AND v.current_stage <> ? ORDER BY " + order + " LIMIT ? OFFSET ?"
-	args = append(args, deleted, q.Limit, q.Offset)
+	b.add("v.current_stage <> ?", deleted)
+	order := b.order(q.Order, nameKey, sqldb.SortKey{Expr: "v.version", Desc: true, NotNull: true})
+	after, args, err := order.After(q.After)
+	if err != nil {
+		return found, err
+	}
+	if after != "" {
+		b.add(after, args...)
+	}
+	inner := "SELECT v.* FROM model_versions v WHERE " + b.condition() + " ORDER BY " + order.OrderBy() + " LIMIT ?"
+	innerArgs := append(b.args, q.Limit+1)
 	err = s.read(ctx, func(r reader) error {
-		versions, err = r.versionsWithTags(ctx, query, order, args)
-		return err
+		query := "SELECT " + versionColumns + ", " + order.Columns() + " FROM (" + inner + ") v ORDER BY " + order.OrderBy()
+		found, err = sqldb.Page(ctx, r.q, order, q.Limit, func(row *sqldb.Row) (registry.Version, error) { return scanVersion(row) }, query, innerArgs...)
+		if err != nil {
+			return err
+		}
+		return r.addTags(ctx, inner, found.Rows, innerArgs)
 	})
-	return versions, err
+	return found, err
 }
+
+// nameKey sorts by name.
+var nameKey = sqldb.SortKey{Expr: "v.name", Kind: sqldb.TextKey, NotNull: true}
 
 // builder turns a Search into SQL over one table, which it calls v.
 type builder struct {
@@ -66,8 +80,8 @@ type builder struct {
 	args       []any
 }
 
-// build returns "SELECT v.* FROM table v WHERE …" and its arguments.
-func (b *builder) build(q registry.Search, table string) (string, []any, error) {
+// build collects the conditions of a search.
+func (b *builder) build(q registry.Search) error {
 	b.add("v.workspace = ?", workspace)
 	var tags []filter.Clause
 	for _, c := range q.Clauses() {
@@ -76,18 +90,21 @@ func (b *builder) build(q registry.Search, table string) (string, []any, error) 
 			continue
 		}
 		if err := b.attribute(c); err != nil {
-			return "", nil, err
+			return err
 		}
 	}
 	if err := b.allTags(tags); err != nil {
-		return "", nil, err
+		return err
 	}
 	if !q.WantsPrompts() {
 		b.add("NOT EXISTS (SELECT 1 FROM "+b.tags+" p WHERE p.workspace = v.workspace AND p."+b.dialect.Quote("key")+
 			" = ? AND p.value = 'true' AND p.name = v.name)", registry.PromptTag)
 	}
-	return "SELECT v.* FROM " + table + " v WHERE " + strings.Join(b.where, " AND "), b.args, nil
+	return nil
 }
+
+// condition returns the conditions joined by AND.
+func (b *builder) condition() string { return strings.Join(b.where, " AND ") }
 
 func (b *builder) add(condition string, args ...any) {
 	b.where = append(b.where, condition)
@@ -169,26 +186,28 @@ func literal(v filter.Value) any {
 	return v.Text
 }
 
-// order returns the ORDER BY terms: those asked for, then the fixed ones whose column was not named.
-func (b *builder) order(asked []filter.Order, fixed ...string) string {
-	var terms []string
+// order returns the sort keys: those asked for, then the fixed ones whose column was not named.
+func (b *builder) order(asked []filter.Order, fixed ...sqldb.SortKey) sqldb.Keyset {
+	out := sqldb.Keyset{Dialect: b.dialect}
 	named := map[string]bool{}
+	add := func(key sqldb.SortKey) {
+		if !named[key.Expr] {
+			named[key.Expr] = true
+			out.Keys = append(out.Keys, key)
+		}
+	}
 	for _, o := range asked {
 		column, ok := b.orders[o.Key]
-		if !ok || named[column] {
-			continue
-		}
-		named[column] = true
-		if o.Descending {
-			terms = append(terms, column+" DESC")
-		} else {
-			terms = append(terms, column+" ASC")
+		switch {
+		case !ok:
+		case column == nameKey.Expr:
+			add(sqldb.SortKey{Expr: column, Kind: sqldb.TextKey, Desc: o.Descending, NotNull: true})
+		default:
+			add(sqldb.SortKey{Expr: column, Desc: o.Descending, NotNull: column == "v.version"})
 		}
 	}
-	for _, f := range fixed {
-		if column, _, _ := strings.Cut(f, " "); !named[column] {
-			terms = append(terms, f)
-		}
+	for _, key := range fixed {
+		add(key)
 	}
-	return strings.Join(terms, ", ")
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"sluice/registry"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
@@ -13,7 +14,10 @@ var _ registry.WebhookStore = (*Store)(nil)
 
 const webhookColumns = "webhook_id, name, description, url, status, secret, creation_timestamp, last_updated_timestamp"
 
-const liveWebhook = " WHERE workspace = ? AND deleted_timestamp IS NULL"
+const (
+	webhookLives = "workspace = ? AND deleted_timestamp IS NULL"
+	liveWebhook  = " WHERE " + webhookLives
+)
 
 func scanWebhook(row interface{ Scan(...any) error }) (registry.Webhook, error) {
 	var w registry.Webhook
@@ -114,16 +118,19 @@ func (s *Store) Webhook(ctx context.Context, id string) (hook registry.Webhook, 
 }
 
 // Webhooks implements registry.WebhookStore.
-func (s *Store) Webhooks(ctx context.Context, offset, limit int) (hooks []registry.Webhook, err error) {
+func (s *Store) Webhooks(ctx context.Context, after page.Place, limit int) (found page.Found[registry.Webhook], err error) {
+	query := sqldb.PageQuery{
+		Columns: webhookColumns, From: "webhooks", Where: webhookLives, WhereArgs: []any{workspace}, After: after, Limit: limit,
+		Keys: sqldb.Keyset{Dialect: s.db.Dialect(), Keys: []sqldb.SortKey{{Expr: "creation_timestamp", Desc: true}, {Expr: "webhook_id", Kind: sqldb.TextKey, NotNull: true}}},
+	}
 	err = s.read(ctx, func(r reader) error {
-		hooks, err = collect(ctx, r.q, scanWebhook, "SELECT "+webhookColumns+" FROM webhooks"+liveWebhook+
-			" ORDER BY creation_timestamp DESC, webhook_id LIMIT ? OFFSET ?", workspace, limit, offset)
+		found, err = sqldb.ReadPage(ctx, r.q, query, func(row *sqldb.Row) (registry.Webhook, error) { return scanWebhook(row) })
 		if err != nil {
 			return err
 		}
-		return r.fillEvents(ctx, hooks)
+		return r.fillEvents(ctx, found.Rows)
 	})
-	return hooks, err
+	return found, err
 }
 
 // UpdateWebhook implements registry.WebhookStore.

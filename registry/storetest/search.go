@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 
 	"sluice/registry"
 	"sluice/tracking/filter"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 )
 
 // search parses a filter and an order with the grammar.
@@ -48,9 +50,11 @@ func testSearchModels(s *suite) {
 		{"tags.team = 'blue' AND tags.size = 'L'", nil, nil},
 		{"tags.nothing != 'x'", nil, nil},
 	} {
-		models, err := s.store.SearchModels(s.Context(), s.search(filter.RegisteredModels(), c.filter, c.order...))
+		search := s.search(filter.RegisteredModels(), c.filter, c.order...)
+		models, err := s.store.SearchModels(s.Context(), search)
 		s.ok(err)
-		equal(s, c.filter, names(models), c.want)
+		equal(s, c.filter, names(models.Rows), c.want)
+		equal(s, c.filter+" by ones", names(byOnes(s, search, s.store.SearchModels)), c.want)
 	}
 	s.modelPages()
 }
@@ -59,12 +63,37 @@ func (s *suite) modelPages() {
 	q := registry.Search{Limit: 2}
 	first, err := s.store.SearchModels(s.Context(), q)
 	s.ok(err)
-	q.Offset = 2
+	equal(s, "more follow the first page", first.More, true)
+	s.model("Aaa") // in front of what was seen: it moves nothing
+	_, err = s.store.DeleteModel(s.Context(), "Beta", s.tick())
+	s.ok(err)
+	q.After = first.End
 	second, err := s.store.SearchModels(s.Context(), q)
 	s.ok(err)
-	equal(s, "pages", append(names(first), names(second)...), []string{"Beta", "alpha", "gamma"})
-	equal(s, "tags in a search", len(first[1].Tags), 2)
-	equal(s, "latest in a search", numbers(first[1].Latest), []int{1})
+	equal(s, "more follow the last page", second.More, false)
+	equal(s, "pages", append(names(first.Rows), names(second.Rows)...), []string{"Beta", "alpha", "gamma"})
+	equal(s, "tags in a search", len(first.Rows[1].Tags), 2)
+	equal(s, "latest in a search", numbers(first.Rows[1].Latest), []int{1})
+	for _, bad := range []page.Place{{}, {int64(1)}, {"a", "b"}, {nil}, {page.DigestOf("a")}} {
+		q.After = bad
+		_, err := s.store.SearchModels(s.Context(), q)
+		s.code(err, mlflow.InvalidParameterValue)
+	}
+}
+
+// byOnes reads a search in pages of one row.
+func byOnes[T any](s *suite, q registry.Search, search func(context.Context, registry.Search) (page.Found[T], error)) []T {
+	s.Helper()
+	var out []T
+	q.Limit = 1
+	for {
+		found, err := search(s.Context(), q)
+		s.ok(err)
+		out = append(out, found.Rows...)
+		if q.After = found.End; !found.More {
+			return out
+		}
+	}
 }
 
 func testSearchVersions(s *suite) {
@@ -97,14 +126,19 @@ func testSearchVersions(s *suite) {
 		{"tags.k = '2'", nil, []string{"a2"}},
 		{"name = 'b' AND tags.k = '2'", nil, nil},
 	} {
-		versions, err := s.store.SearchVersions(s.Context(), s.search(filter.ModelVersions(), c.filter, c.order...))
+		search := s.search(filter.ModelVersions(), c.filter, c.order...)
+		versions, err := s.store.SearchVersions(s.Context(), search)
 		s.ok(err)
-		equal(s, c.filter, places(versions), c.want)
+		equal(s, c.filter, places(versions.Rows), c.want)
+		equal(s, c.filter+" by ones", places(byOnes(s, search, s.store.SearchVersions)), c.want)
 	}
-	page, err := s.store.SearchVersions(s.Context(), registry.Search{Offset: 1, Limit: 1})
+	first, err := s.store.SearchVersions(s.Context(), registry.Search{Limit: 1})
 	s.ok(err)
-	equal(s, "second page", places(page), []string{"a1"})
-	equal(s, "tags in a search", page[0].Tags, []registry.Tag{{Key: "k", Value: "1"}})
+	s.version("a") // a3 sorts in front of what was seen
+	second, err := s.store.SearchVersions(s.Context(), registry.Search{After: first.End, Limit: 1})
+	s.ok(err)
+	equal(s, "second page", places(second.Rows), []string{"a1"})
+	equal(s, "tags in a search", second.Rows[0].Tags, []registry.Tag{{Key: "k", Value: "1"}})
 }
 
 func testPrompts(s *suite) {
@@ -123,11 +157,11 @@ func testPrompts(s *suite) {
 	} {
 		models, err := s.store.SearchModels(s.Context(), s.search(filter.RegisteredModels(), text))
 		s.ok(err)
-		equal(s, "models: "+text, names(models), want)
+		equal(s, "models: "+text, names(models.Rows), want)
 		versions, err := s.store.SearchVersions(s.Context(), s.search(filter.ModelVersions(), text))
 		s.ok(err)
 		var got []string
-		for _, v := range versions {
+		for _, v := range versions.Rows {
 			got = append(got, v.Name)
 		}
 		equal(s, "versions: "+text, got, want)

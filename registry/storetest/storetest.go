@@ -267,7 +267,7 @@ func testDeleteVersion(s *suite) {
 	equal(s, "latest", numbers(m.Latest), []int{2})
 	found, err := s.store.SearchVersions(s.Context(), registry.Search{Limit: 10})
 	s.ok(err)
-	equal(s, "found", numbers(found), []int{2})
+	equal(s, "found", numbers(found.Rows), []int{2})
 	_, err = s.store.DeleteVersion(s.Context(), "a", 2, s.tick())
 	s.ok(err)
 	equal(s, "numbers stay taken", s.version("a").Version, 3)
@@ -379,7 +379,7 @@ func testConcurrent(s *suite) {
 	}
 	found, err := s.store.SearchVersions(s.Context(), registry.Search{Limit: 100})
 	s.ok(err)
-	got := numbers(found)
+	got := numbers(found.Rows)
 	slices.Sort(got)
 	want := make([]int, 40)
 	for i := range want {
@@ -405,8 +405,8 @@ func testOddText(s *suite) {
 			Filter: filter.Expr{Clauses: []filter.Clause{{Entity: filter.Attribute, Key: "name", Op: filter.Equal, Value: filter.Value{Kind: filter.Text, Text: name}}}}, Limit: 5,
 		})
 		s.ok(err)
-		if len(found) != 1 || found[0].Name != name {
-			s.Errorf("search for %q found %v", name, found)
+		if len(found.Rows) != 1 || found.Rows[0].Name != name {
+			s.Errorf("search for %q found %v", name, found.Rows)
 		}
 	}
 }

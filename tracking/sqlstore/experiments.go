@@ -8,6 +8,7 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
@@ -56,46 +57,27 @@ func (s *Store) experimentWhere(ctx context.Context, where string, arg any, unkn
 }
 
 // SearchExperiments implements tracking.ExperimentReader.
-func (s *Store) SearchExperiments(ctx context.Context, search tracking.ExperimentSearch) ([]tracking.Experiment, error) {
+func (s *Store) SearchExperiments(ctx context.Context, search tracking.ExperimentSearch) (page.Found[tracking.Experiment], error) {
 	w := s.newWhere()
 	w.stages("e.lifecycle_stage", search.View)
 	if err := w.experimentFilter(search.Filter); err != nil {
-		return nil, err
+		return page.Found[tracking.Experiment]{}, err
 	}
-	query := "SELECT " + experimentColumns + " FROM experiments e WHERE " + w.sql() + " ORDER BY " + experimentOrder(search) + " LIMIT ? OFFSET ?"
-	var out []tracking.Experiment
-	err := s.db.ReadTx(ctx, func(q sqldb.Querier) error {
-		err := each(ctx, q, query, append(w.args, search.Limit, search.Offset), func(rows *sql.Rows) error {
-			e, err := scanExperiment(rows)
-			out = append(out, e)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return s.loadExperimentTags(ctx, q, out)
-	})
-	return out, err
+	return readPage(ctx, s, experimentColumns, "experiments e", w, s.experimentOrder(search), search.After, search.Limit, scanExperiment, s.loadExperimentTags)
 }
 
 // experimentOrder compiles order_by; experiment_id DESC breaks ties unless it is ordered by already, as in MLflow.
-func experimentOrder(search tracking.ExperimentSearch) string {
-	text, byID := "", false
+func (s *Store) experimentOrder(search tracking.ExperimentSearch) ordering {
+	out := s.newOrdering("e.experiment_id")
+	byID := false
 	for _, o := range search.Order {
-		text += "e." + o.Key + direction(o.Descending) + ", "
+		out.add(sqldb.SortKey{Expr: "e." + o.Key, Kind: attributeKind(o.Key), Desc: o.Descending, NotNull: o.Key == "experiment_id"})
 		byID = byID || o.Key == "experiment_id"
 	}
-	if byID {
-		return text[:len(text)-2]
+	if !byID {
+		out.add(sqldb.SortKey{Expr: "e.experiment_id", Desc: true, NotNull: true})
 	}
-	return text + "e.experiment_id DESC"
-}
-
-func direction(descending bool) string {
-	if descending {
-		return " DESC"
-	}
-	return " ASC"
+	return out
 }
 
 func (s *Store) loadExperimentTags(ctx context.Context, q sqldb.Querier, list []tracking.Experiment) error {

@@ -3,29 +3,65 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"math"
 	"slices"
 
 	"sluice/tracking"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
-// MetricHistory implements tracking.MetricStore.
-func (s *Store) MetricHistory(ctx context.Context, runID, key string, offset, limit int) ([]tracking.Metric, error) {
-	most := int64(limit)
-	if limit == 0 {
-		most = noLimit
+// MetricHistory implements tracking.MetricStore. Histories are long: their rows are scanned into plain variables, and the place
+// is made of the last of them.
+func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page.Place, limit int) (found page.Found[tracking.Metric], err error) {
+	order := sqldb.Keyset{Dialect: s.db.Dialect(), Keys: historyKeys}
+	behind, args, err := order.After(after)
+	if err != nil {
+		return found, err
 	}
-	k := s.q("key")
-	query := "SELECT run_uuid, " + k + ", value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND " + k + " = ? " +
-		"ORDER BY timestamp, step, value LIMIT ? OFFSET ?"
-	var out []tracking.Metric
-	err := each(ctx, s.db.Read(), query, []any{runID, key, most, offset}, func(rows *sql.Rows) error {
-		var id string
-		m, err := scanMetric(rows, &id)
-		out = append(out, m)
+	if behind != "" {
+		behind = " AND " + behind
+	}
+	most := int64(noLimit)
+	if limit > 0 {
+		most = int64(limit) + 1
+		found.Rows = make([]tracking.Metric, 0, min(limit, historyHint))
+	}
+	query := "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND " + s.q("key") + " = ?" + behind + " ORDER BY " + order.OrderBy() + " LIMIT ?"
+	var last float64 // as stored
+	err = each(ctx, s.db.Read(), query, append(append([]any{runID, key}, args...), most), func(rows *sql.Rows) error {
+		if limit > 0 && len(found.Rows) == limit {
+			found.More = true
+			return nil
+		}
+		m := tracking.Metric{Key: key}
+		var nan bool
+		err := rows.Scan(&m.Value, &m.TimestampMS, &m.Step, &nan)
+		last = m.Value
+		if nan {
+			m.Value = math.NaN()
+		}
+		found.Rows = append(found.Rows, m)
 		return err
 	})
-	return out, sqldb.Classify(err)
+	if n := len(found.Rows); n > 0 {
+		m := found.Rows[n-1]
+		mark := int64(0)
+		if math.IsNaN(m.Value) {
+			mark = 1
+		}
+		found.End = page.Place{m.TimestampMS, m.Step, last, mark}
+	}
+	return found, sqldb.Classify(err)
+}
+
+// historyHint is how many rows of a history are made room for in advance.
+const historyHint = 4096
+
+// historyKeys tell the points of one metric of one run apart.
+var historyKeys = []sqldb.SortKey{
+	{Expr: "timestamp", NotNull: true}, {Expr: "step", NotNull: true}, {Expr: "value", Kind: sqldb.FloatKey, NotNull: true},
+	{Expr: "CASE WHEN is_nan = TRUE THEN 1 ELSE 0 END", NotNull: true},
 }
 
 // MetricHistories implements tracking.MetricStore.

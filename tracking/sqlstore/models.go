@@ -7,6 +7,7 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
@@ -63,36 +64,23 @@ func (s *Store) fullModel(ctx context.Context, q sqldb.Querier, id string) (trac
 }
 
 // SearchLoggedModels implements tracking.LoggedModelReader.
-func (s *Store) SearchLoggedModels(ctx context.Context, search tracking.LoggedModelSearch) ([]tracking.LoggedModel, error) {
+func (s *Store) SearchLoggedModels(ctx context.Context, search tracking.LoggedModelSearch) (page.Found[tracking.LoggedModel], error) {
+	var none page.Found[tracking.LoggedModel]
 	in, err := experimentIDs(search.ExperimentIDs)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	w := s.newWhere()
 	w.add("lm.experiment_id IN (" + in + ")")
 	w.add("lm.lifecycle_stage != 'deleted'")
 	if err := w.modelFilter(search.Filter, search.Datasets); err != nil {
-		return nil, err
+		return none, err
 	}
-	joins, args, order, err := s.modelOrder(search.Order)
+	order, err := s.modelOrder(search.Order)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	query := "SELECT " + modelColumns + " FROM logged_models lm" + joins + " WHERE " + w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
-	args = append(append(args, w.args...), search.Limit, search.Offset)
-	var out []tracking.LoggedModel
-	err = s.db.ReadTx(ctx, func(q sqldb.Querier) error {
-		err := each(ctx, q, query, args, func(rows *sql.Rows) error {
-			m, err := scanModel(rows)
-			out = append(out, m)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return s.loadModels(ctx, q, out)
-	})
-	return out, err
+	return readPage(ctx, s, modelColumns, "logged_models lm", w, order, search.After, search.Limit, scanModel, s.loadModels)
 }
 
 // loadModels fills tags, params and metrics of logged models: three queries for every chunk.

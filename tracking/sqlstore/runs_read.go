@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"sluice/tracking"
+	"sluice/tracking/page"
 	"sluice/tracking/sqldb"
 )
 
@@ -57,36 +58,27 @@ func (s *Store) Run(ctx context.Context, id string) (tracking.Run, error) {
 }
 
 // SearchRuns implements tracking.RunReader.
-func (s *Store) SearchRuns(ctx context.Context, search tracking.RunSearch) ([]tracking.Run, error) {
+func (s *Store) SearchRuns(ctx context.Context, search tracking.RunSearch) (page.Found[tracking.Run], error) {
+	var none page.Found[tracking.Run]
 	in, err := experimentIDs(search.ExperimentIDs)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	w := s.newWhere()
 	w.add("r.experiment_id IN (" + in + ")")
 	w.stages("r.lifecycle_stage", search.View)
 	if err := w.runFilter(search.Filter); err != nil {
-		return nil, err
+		return none, err
 	}
-	joins, args, order, err := s.runOrder(search.Order)
+	order, err := s.runOrder(search.Order)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	query := "SELECT " + runColumns + " FROM runs r" + joins + " WHERE " + w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
-	args = append(append(args, w.args...), search.Limit, search.Offset)
-	var out []tracking.Run
-	err = s.db.ReadTx(ctx, func(q sqldb.Querier) error {
-		err := each(ctx, q, query, args, func(rows *sql.Rows) error {
-			info, err := scanRun(rows)
-			out = append(out, tracking.Run{Info: info})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return s.loadRuns(ctx, q, out)
-	})
-	return out, err
+	scan := func(row interface{ Scan(...any) error }) (tracking.Run, error) {
+		info, err := scanRun(row)
+		return tracking.Run{Info: info}, err
+	}
+	return readPage(ctx, s, runColumns, "runs r", w, order, search.After, search.Limit, scan, s.loadRuns)
 }
 
 // loadRuns fills data, dataset inputs and outputs of runs: five queries for every chunk of runs.

@@ -180,7 +180,7 @@ func allTraces(t *testing.T, db *sqldb.DB, store *sqlstore.Store) map[string]any
 	infos, err := store.SearchTraces(t.Context(), tracking.TraceSearch{ExperimentIDs: []string{"0"}, Limit: 100})
 	must(t, err)
 	out := map[string]any{}
-	for _, info := range infos {
+	for _, info := range infos.Rows {
 		full, err := store.Traces(t.Context(), []string{info.ID}, nil)
 		must(t, err)
 		spans := []any{}

@@ -10,6 +10,7 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/page"
 	"sluice/tracking/pyjson"
 	"sluice/tracking/sqldb"
 )
@@ -171,35 +172,25 @@ func existingIDs(ids []string) (string, error) {
 }
 
 // SearchTraces implements tracking.TraceReader.
-func (s *Store) SearchTraces(ctx context.Context, search tracking.TraceSearch) ([]tracking.TraceInfo, error) {
+func (s *Store) SearchTraces(ctx context.Context, search tracking.TraceSearch) (page.Found[tracking.TraceInfo], error) {
+	var none page.Found[tracking.TraceInfo]
 	in, err := experimentIDs(search.ExperimentIDs)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	w := s.newWhere()
 	w.add("ti.experiment_id IN (" + in + ")")
 	if err := w.traceFilter(search.Filter, in); err != nil {
-		return nil, err
+		return none, err
 	}
-	joins, args, order, err := s.traceOrder(search.Order)
+	order, err := s.traceOrder(search.Order)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	query := "SELECT " + traceColumns + " FROM trace_info ti" + joins + " WHERE " + w.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
-	args = append(append(args, w.args...), search.Limit, search.Offset)
-	var out []tracking.TraceInfo
-	err = s.readTraces(ctx, func(q sqldb.Querier) error {
-		err := each(ctx, q, query, args, func(rows *sql.Rows) error {
-			t, err := scanTrace(rows)
-			out = append(out, t)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return s.loadTraces(ctx, q, out)
-	})
-	return out, err
+	if err := s.tracesReady(); err != nil {
+		return none, err
+	}
+	return readPage(ctx, s, traceColumns, "trace_info ti", w, order, search.After, search.Limit, scanTrace, s.loadTraces)
 }
 
 // loadTraces fills tags, metadata and assessments of traces: three queries for every chunk.

@@ -6,6 +6,7 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/filter"
+	"sluice/tracking/sqldb"
 )
 
 // modelColumn leads from the attributes of logged models to columns of "logged_models lm".
@@ -111,36 +112,40 @@ func statusValue(v filter.Value) filter.Value {
 
 // modelOrder compiles order_by of "logged_models lm", as runOrder does. A metric's value is the one of its latest row by
 // timestamp and step.
-func (s *Store) modelOrder(order []filter.Order) (joins string, args []any, terms string, err error) {
-	var parts []string
+func (s *Store) modelOrder(order []filter.Order) (ordering, error) {
+	out := s.newOrdering("lm.model_id")
 	byCreation, byID := false, false
 	for i, o := range order {
 		if o.Entity == filter.Attribute {
 			column, ok := modelColumn[o.Key]
 			if !ok {
-				return "", nil, "", fmt.Errorf("order attribute %q reached the store", o.Key)
+				return out, fmt.Errorf("order attribute %q reached the store", o.Key)
 			}
 			byCreation = byCreation || o.Key == "creation_timestamp"
 			byID = byID || o.Key == "model_id"
-			parts = append(parts, s.db.Dialect().NullsLast(column, o.Descending))
+			kind := attributeKind(o.Key)
+			if o.Key == "status" { // a number in the table
+				kind = sqldb.IntKey
+			}
+			out.add(sqldb.NullsLastKeys(column, kind, o.Descending)...)
 			continue
 		}
 		alias := fmt.Sprintf("o%d", i)
 		from := "SELECT x.model_id, x.metric_value, ROW_NUMBER() OVER (PARTITION BY x.model_id ORDER BY x.metric_timestamp_ms DESC, x.metric_step DESC, " +
 			"x.run_id) AS newest FROM logged_model_metrics x WHERE x.metric_name = ?"
-		args = append(args, o.Key)
+		args := []any{o.Key}
 		if o.DatasetName != "" {
 			narrow, more := datasetTerm([]tracking.DatasetFilter{{Name: o.DatasetName, Digest: o.DatasetDigest}})
 			from, args = from+narrow, append(args, more...)
 		}
-		joins += fmt.Sprintf(" LEFT JOIN (%s) %s ON %s.model_id = lm.model_id AND %s.newest = 1", from, alias, alias, alias)
-		parts = append(parts, s.db.Dialect().NullsLast(alias+".metric_value", o.Descending))
+		out.join(fmt.Sprintf(" LEFT JOIN (%s) %s ON %s.model_id = lm.model_id AND %s.newest = 1", from, alias, alias, alias), args...)
+		out.add(sqldb.NullsLastKeys(alias+".metric_value", sqldb.FloatKey, o.Descending)...)
 	}
 	if !byCreation {
-		parts = append(parts, "lm.creation_timestamp_ms DESC")
+		out.add(sqldb.SortKey{Expr: "lm.creation_timestamp_ms", Desc: true, NotNull: true})
 	}
 	if !byID {
-		parts = append(parts, "lm.model_id ASC")
+		out.add(sqldb.SortKey{Expr: "lm.model_id", Kind: sqldb.TextKey, NotNull: true})
 	}
-	return joins, args, strings.Join(parts, ", "), nil
+	return out, nil
 }

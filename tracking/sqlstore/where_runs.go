@@ -2,10 +2,10 @@ package sqlstore
 
 import (
 	"fmt"
-	"strings"
 
 	"sluice/tracking"
 	"sluice/tracking/filter"
+	"sluice/tracking/sqldb"
 )
 
 // runColumn leads from the attributes of runs to columns of "runs r".
@@ -79,37 +79,37 @@ func (w *where) dataset(c filter.Clause) error {
 	return err
 }
 
-// runOrder compiles order_by of "runs r": the joins that bring the values, their parameters, and the ORDER BY terms. Rows
-// without a value come last both ways, NaN right before them; start_time DESC and run_uuid break ties.
-func (s *Store) runOrder(order []filter.Order) (joins string, args []any, terms string, err error) {
-	var parts []string
+// runOrder compiles order_by of "runs r". Rows without a value come last both ways, NaN right before them; start_time DESC and
+// run_uuid break ties.
+func (s *Store) runOrder(order []filter.Order) (ordering, error) {
+	out := s.newOrdering("r.run_uuid")
 	byStart := false
 	for i, o := range order {
 		if o.Entity == filter.Attribute {
 			column, ok := runColumn[o.Key]
 			if !ok {
-				return "", nil, "", fmt.Errorf("order attribute %q reached the store", o.Key)
+				return out, fmt.Errorf("order attribute %q reached the store", o.Key)
 			}
 			byStart = byStart || o.Key == "start_time"
-			parts = append(parts, s.db.Dialect().NullsLast(column, o.Descending))
+			out.add(sqldb.NullsLastKeys(column, attributeKind(o.Key), o.Descending)...)
 			continue
 		}
 		alias := fmt.Sprintf("o%d", i)
 		table := map[filter.Entity]string{filter.Metric: "latest_metrics", filter.Param: "params", filter.Tag: "tags"}[o.Entity]
 		if table == "" {
-			return "", nil, "", fmt.Errorf("order entity %q reached the store", o.Entity)
+			return out, fmt.Errorf("order entity %q reached the store", o.Entity)
 		}
-		joins += fmt.Sprintf(" LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s.%s = ?", table, alias, alias, alias, s.q("key"))
-		args = append(args, o.Key)
+		out.join(fmt.Sprintf(" LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s.%s = ?", table, alias, alias, alias, s.q("key")), o.Key)
 		if o.Entity == filter.Metric {
-			parts = append(parts, fmt.Sprintf("CASE WHEN %s.is_nan = TRUE THEN 1 WHEN %s.value IS NULL THEN 2 ELSE 0 END", alias, alias),
-				alias+".value"+direction(o.Descending))
+			out.add(sqldb.SortKey{Expr: fmt.Sprintf("CASE WHEN %s.is_nan = TRUE THEN 1 WHEN %s.value IS NULL THEN 2 ELSE 0 END", alias, alias), NotNull: true},
+				sqldb.SortKey{Expr: alias + ".value", Kind: sqldb.FloatKey, Desc: o.Descending})
 			continue
 		}
-		parts = append(parts, s.db.Dialect().NullsLast(alias+".value", o.Descending))
+		out.add(s.longText(alias+".value", o.Descending)...)
 	}
 	if !byStart {
-		parts = append(parts, "r.start_time DESC")
+		out.add(sqldb.SortKey{Expr: "r.start_time", Desc: true})
 	}
-	return joins, args, strings.Join(append(parts, "r.run_uuid"), ", "), nil
+	out.add(sqldb.SortKey{Expr: "r.run_uuid", Kind: sqldb.TextKey, NotNull: true})
+	return out, nil
 }

@@ -270,14 +270,14 @@ func (w *where) assessmentValue(c filter.Clause) (string, []any, error) {
 }
 
 // traceOrder compiles order_by of "trace_info ti", as runOrder does for runs.
-func (s *Store) traceOrder(order []filter.Order) (joins string, args []any, terms string, err error) {
-	var parts []string
+func (s *Store) traceOrder(order []filter.Order) (ordering, error) {
+	out := s.newOrdering("ti.request_id")
 	seen := map[string]bool{}
 	for i, o := range order {
-		column := ""
+		column, kind := "", sqldb.TextKey
 		switch {
 		case o.Entity == filter.Attribute:
-			column, seen[o.Key] = traceColumn[o.Key], true
+			column, kind, seen[o.Key] = traceColumn[o.Key], attributeKind(o.Key), true
 		case o.Entity == filter.Tag && o.Key == tracking.TraceNameTag:
 			column = "ti.trace_name"
 		case o.Entity == filter.Metadata && o.Key == tracking.TraceSessionKey:
@@ -285,21 +285,22 @@ func (s *Store) traceOrder(order []filter.Order) (joins string, args []any, term
 		case o.Entity == filter.Tag || o.Entity == filter.Metadata:
 			alias := fmt.Sprintf("o%d", i)
 			table := map[filter.Entity]string{filter.Tag: "trace_tags", filter.Metadata: "trace_request_metadata"}[o.Entity]
-			joins += fmt.Sprintf(" LEFT JOIN %s %s ON %s.request_id = ti.request_id AND %s.%s = ?", table, alias, alias, alias, s.q("key"))
-			args, column = append(args, o.Key), alias+".value"
+			out.join(fmt.Sprintf(" LEFT JOIN %s %s ON %s.request_id = ti.request_id AND %s.%s = ?", table, alias, alias, alias, s.q("key")), o.Key)
+			out.add(s.longText(alias+".value", o.Descending)...)
+			continue
 		}
 		if column == "" {
-			return "", nil, "", fmt.Errorf("order %s reached the store", o)
+			return out, fmt.Errorf("order %s reached the store", o)
 		}
-		parts = append(parts, s.db.Dialect().NullsLast(column, o.Descending))
+		out.add(sqldb.NullsLastKeys(column, kind, o.Descending)...)
 	}
 	if !seen["timestamp_ms"] {
-		parts = append(parts, "ti.timestamp_ms DESC")
+		out.add(sqldb.SortKey{Expr: "ti.timestamp_ms", Desc: true, NotNull: true})
 	}
 	if !seen["request_id"] {
-		parts = append(parts, "ti.request_id")
+		out.add(sqldb.SortKey{Expr: "ti.request_id", Kind: sqldb.TextKey, NotNull: true})
 	}
-	return joins, args, strings.Join(parts, ", "), nil
+	return out, nil
 }
 
 // tracesToDelete returns the ids of an experiment's traces that a deletion means, oldest first.

@@ -139,6 +139,17 @@ func (f *fixture) models(q tracking.LoggedModelQuery) string {
 	for _, m := range page.Models {
 		names = append(names, m.Name)
 	}
+	q.MaxResults = 1
+	equal(f, byOnes(f, func(token string) ([]string, string) {
+		q.PageToken = token
+		one, err := f.svc.SearchLoggedModels(f.ctx, q)
+		f.must(err)
+		var names []string
+		for _, m := range one.Models {
+			names = append(names, m.Name)
+		}
+		return names, one.NextPageToken
+	}), names, "pages of one")
 	return strings.Join(names, " ")
 }
 

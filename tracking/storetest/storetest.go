@@ -22,7 +22,7 @@ func Run(t *testing.T, newStore func(t *testing.T) tracking.Store) {
 		name  string
 		cases []testCase
 	}{
-		{"experiments", experimentCases}, {"runs", runCases}, {"batch", batchCases}, {"metrics", metricCases}, {"search runs", searchCases},
+		{"experiments", experimentCases}, {"runs", runCases}, {"batch", batchCases}, {"metrics", metricCases}, {"search runs", searchCases}, {"paging", pagingCases},
 		{"inputs", inputCases}, {"logged models", modelCases}, {"logged model search", modelSearchCases},
 		{"traces", traceCases}, {"trace search", traceSearchCases}, {"assessments", assessmentCases},
 		{"trace metrics", traceMetricCases},

@@ -226,5 +226,14 @@ func (f *fixture) traces(filter string, order ...string) string {
 	for _, t := range page.Traces {
 		ids = append(ids, t.ID[len(t.ID)-1:])
 	}
+	equal(f, byOnes(f, func(token string) ([]string, string) {
+		one, err := f.svc.SearchTraces(f.ctx, tracking.TraceQuery{ExperimentIDs: []string{"0"}, Filter: filter, OrderBy: order, MaxResults: 1, PageToken: token})
+		f.must(err)
+		var ids []string
+		for _, t := range one.Traces {
+			ids = append(ids, t.ID[len(t.ID)-1:])
+		}
+		return ids, one.NextPageToken
+	}), ids, "pages of one")
 	return strings.Join(ids, " ")
 }
