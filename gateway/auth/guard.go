@@ -34,6 +34,16 @@ const (
 	originRefused = "Cross-origin request blocked. Name the origin with --cors-allowed-origins."
 )
 
+// Headers in the form that the engine keeps them in; it would otherwise make that form on every request. Read only.
+var (
+	keyOrigin             = []byte(fiber.HeaderOrigin)
+	keySecFetchSite       = []byte("Sec-Fetch-Site")
+	keyFrameOptions       = []byte(fiber.HeaderXFrameOptions)
+	keyContentTypeOptions = []byte(fiber.HeaderXContentTypeOptions)
+	sameOriginFrames      = []byte("SAMEORIGIN")
+	noSniff               = []byte("nosniff")
+)
+
 // Guard returns the handler that goes before all routes. It sets X-Frame-Options and X-Content-Type-Options, refuses requests whose end is
 // declared twice (smuggling, BAD_REQUEST), refuses requests for hosts that are not ours (DNS rebinding), refuses changes that a browser sends from another origin (CSRF), refuses the three content types
 // that a form can send where JSON is expected, and answers CORS preflights. Refusals are PERMISSION_DENIED (403), and
@@ -62,8 +72,8 @@ type guard struct {
 
 func (g *guard) handle(c *fiber.Ctx) error {
 	h := &c.Response().Header
-	h.SetCanonical([]byte(fiber.HeaderXFrameOptions), []byte("SAMEORIGIN"))
-	h.SetCanonical([]byte(fiber.HeaderXContentTypeOptions), []byte("nosniff"))
+	h.SetCanonical(keyFrameOptions, sameOriginFrames)
+	h.SetCanonical(keyContentTypeOptions, noSniff)
 	if smuggled(c) {
 		c.Context().SetConnectionClose()
 		return mlflow.Errorf(mlflow.BadRequest, "The request has both a Content-Length and a Transfer-Encoding.")
@@ -71,12 +81,12 @@ func (g *guard) handle(c *fiber.Ctx) error {
 	if !g.hostOK(c) {
 		return refuse(hostRefused)
 	}
-	origin := c.Request().Header.Peek(fiber.HeaderOrigin)
+	origin := c.Request().Header.PeekCanonical(keyOrigin)
 	if len(origin) > 0 {
 		return g.withOrigin(c, string(origin))
 	}
 	if unsafeMethod(c.Method()) {
-		switch site := c.Get("Sec-Fetch-Site"); site {
+		switch site := c.Request().Header.PeekCanonical(keySecFetchSite); string(site) {
 		case "", "same-origin", "none":
 		default:
 			return refuse(originRefused)

@@ -42,7 +42,7 @@ func (d *deadline) Err() error {
 	if d.err == nil {
 		if err := d.parent.Err(); err != nil {
 			d.end(err)
-		} else if !time.Now().Before(d.at) {
+		} else if time.Until(d.at) <= 0 { // reads the monotonic clock alone
 			d.end(context.DeadlineExceeded)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/outcome"
-	"sluice/gateway/predlog"
 	"sluice/runtime/batch"
 )
 
@@ -82,21 +81,12 @@ func (h *Handler) log(k *call, latency time.Duration) {
 	if h.deps.Log == nil || k.decision.Endpoint == nil {
 		return
 	}
-	r := &k.record
-	*r = predlog.Record{
-		PredictionID: k.prediction,
-		RequestID:    view8(k.requestID),
-		Time:         k.start,
-		Endpoint:     k.decision.Endpoint.Name,
-		Bucket:       -1,
-		Status:       k.status,
-		LatencyNS:    int64(latency),
-		QueueNS:      int64(k.timing.Queue),
-		ExecuteNS:    int64(k.timing.Execute),
-		Rows:         k.rows,
-		ContentType:  view8(k.contentType),
-		Request:      k.content,
-	}
+	r := &k.record // empty until here, and again after release
+	r.PredictionID, r.RequestID, r.Time = k.prediction, view8(k.requestID), k.start
+	r.Endpoint, r.Bucket = k.decision.Endpoint.Name, -1
+	r.Status, r.Rows = k.status, k.rows
+	r.LatencyNS, r.QueueNS, r.ExecuteNS = int64(latency), int64(k.timing.Queue), int64(k.timing.Execute)
+	r.ContentType, r.Request = view8(k.contentType), k.content
 	if k.traced {
 		r.TraceID = k.trace.trace
 	}
@@ -110,7 +100,6 @@ func (h *Handler) log(k *call, latency time.Duration) {
 		r.Response = errorBody(k)
 	}
 	h.deps.Log.Record(r)
-	*r = predlog.Record{} // nothing of the request outlives it
 }
 
 // errorBody is what a failed request's record shows as its answer.

@@ -2,7 +2,6 @@ package invoke
 
 import (
 	"context"
-	"io"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -144,7 +143,7 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call
 // identify settles the request id, and puts both ids into the answer's headers.
 func (h *Handler) identify(c *fiber.Ctx, k *call) {
 	answer := &c.Response().Header
-	if id := answer.Peek(HeaderRequestID); len(id) > 0 { // the engine's middleware was there before
+	if id := answer.PeekCanonical(keyRequestID); len(id) > 0 { // the engine's middleware was there before
 		k.requestID = id
 	} else if id := k.asked.requestID; printable(id) {
 		k.requestID = id
@@ -154,7 +153,7 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 	answer.SetCanonical(keyPrediction, k.text)
 	if len(k.requestID) == 0 {
 		answer.SetCanonical(keyRequestID, k.text)
-		k.requestID = answer.Peek(HeaderRequestID)
+		k.requestID = answer.PeekCanonical(keyRequestID)
 	}
 }
 
@@ -167,30 +166,7 @@ func (h *Handler) readBody(c *fiber.Ctx, k *call) ([]byte, error) {
 		}
 		return wire.Body(c, h.opts.MaxBodyBytes) // which says what is wrong
 	}
-	r, err := wire.BodyReader(c, h.opts.MaxBodyBytes)
-	if err != nil {
-		return nil, err
-	}
-	k.read, err = readAll(r, k.read[:0])
-	return k.read, err
-}
-
-// readAll appends everything that r has to dst, growing as it arrives: a length that was only promised costs nothing.
-func readAll(r io.Reader, dst []byte) ([]byte, error) {
-	const least = 4 << 10
-	for {
-		if cap(dst)-len(dst) < least {
-			grown := make([]byte, len(dst), max(2*cap(dst), 2*least))
-			copy(grown, dst)
-			dst = grown
-		}
-		n, err := r.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
+	body, err := wire.AppendBody(c, h.opts.MaxBodyBytes, k.read[:0])
+	k.read = body
+	return body, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -32,7 +33,7 @@ func Body(c *fiber.Ctx, max int64) ([]byte, error) {
 		}
 		return append([]byte(nil), b...), nil
 	}
-	b, err := readStream(req.BodyStream(), int64(req.Header.ContentLength()), max)
+	b, err := appendStream(nil, req.BodyStream(), int64(req.Header.ContentLength()), max)
 	if err != nil {
 		return nil, err
 	}
@@ -40,37 +41,48 @@ func Body(c *fiber.Ctx, max int64) ([]byte, error) {
 	return b, nil
 }
 
-// readStream reads to the end, length bytes if length is not negative. The buffer grows with what arrives: a length that was only
-// promised costs nothing.
-func readStream(r io.Reader, length, max int64) ([]byte, error) {
-	if length > max {
-		return nil, tooLarge(max)
+// AppendBody is Body for callers with a buffer of their own, to which the body is appended; the caller keeps the result, which may have
+// moved, in the case of an error too. A body that the engine holds already is appended as well. It can be called once.
+func AppendBody(c *fiber.Ctx, max int64, dst []byte) ([]byte, error) {
+	req := &c.Context().Request
+	if req.IsBodyStream() {
+		return appendStream(dst, req.BodyStream(), int64(req.Header.ContentLength()), max)
 	}
-	most := max + 1 // one more tells that there is too much
+	b := req.Body()
+	if int64(len(b)) > max {
+		return dst, tooLarge(max)
+	}
+	return append(dst, b...), nil
+}
+
+// appendStream appends what r has up to its end, length bytes if length is not negative. The buffer grows with what arrives: a length
+// that was only promised costs nothing.
+func appendStream(dst []byte, r io.Reader, length, limit int64) ([]byte, error) {
+	if length > limit {
+		return dst, tooLarge(limit)
+	}
+	most := limit + 1 // one more tells that there is too much
 	if length >= 0 {
 		most = length
 	}
-	b := make([]byte, 0, min(firstRead, most))
-	for length < 0 || int64(len(b)) < length {
-		if len(b) == cap(b) {
-			grown := make([]byte, len(b), min(int64(2*cap(b)), most))
-			copy(grown, b)
-			b = grown
+	for read := int64(0); length < 0 || read < length; {
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, int(min(max(int64(cap(dst)), firstRead), most-read)))
 		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
+		n, err := r.Read(dst[len(dst):cap(dst)])
+		dst, read = dst[:len(dst)+n], read+int64(n)
 		switch {
-		case int64(len(b)) > max:
-			return nil, tooLarge(max)
-		case err == io.EOF && int64(len(b)) >= length:
-			return b, nil
+		case read > limit:
+			return dst, tooLarge(limit)
+		case err == io.EOF && read >= length:
+			return dst, nil
 		case err == io.EOF:
-			return nil, cutShort(io.ErrUnexpectedEOF)
+			return dst, cutShort(io.ErrUnexpectedEOF)
 		case err != nil:
-			return nil, cutShort(err)
+			return dst, cutShort(err)
 		}
 	}
-	return b, nil
+	return dst, nil
 }
 
 // BodyReader returns the request body as a stream for uploads that must not be held in memory. It is valid until the handler

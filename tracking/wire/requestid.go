@@ -25,7 +25,7 @@ func RequestID(random func() uint64) fiber.Handler {
 		random = mathrand.Uint64
 	}
 	return func(c *fiber.Ctx) error {
-		id := c.Request().Header.Peek(HeaderRequestID)
+		id := c.Request().Header.PeekCanonical(keyRequestID)
 		if !validRequestID(id) {
 			var text [36]byte
 			id = appendUUID(text[:0], random(), random())
