@@ -8,12 +8,13 @@ const (
 	formatJSON mediaType = iota
 	formatCSV
 	formatParquet
+	formatArrow
 )
 
-const mediaTypes = "application/json, text/csv, application/vnd.apache.parquet"
+const mediaTypes = "application/json, text/csv, application/vnd.apache.parquet, application/vnd.apache.arrow.stream"
 
 // formatOf applies the content-type rules of MLflow's scoring server (mlflow/pyfunc/scoring_server/__init__.py, invocations): one of
-// three types, no parameter but charset, no charset but UTF-8. Types and parameter names are compared without regard to case and a
+// its three types or an Arrow stream, no parameter but charset, no charset but UTF-8. Types and parameter names are compared without regard to case and a
 // charset may be quoted, as RFC 9110 has it. A missing content type is refused like an unknown one.
 func formatOf(contentType string) (mediaType, error) {
 	if contentType == "application/json" {
@@ -34,6 +35,8 @@ func formatOf(contentType string) (mediaType, error) {
 		return formatCSV, nil
 	case strings.EqualFold(media, "application/vnd.apache.parquet"):
 		return formatParquet, nil
+	case strings.EqualFold(media, "application/vnd.apache.arrow.stream"):
+		return formatArrow, nil
 	case media == "":
 		return 0, unsupportedf("The request has no content type; this server reads %s.", mediaTypes)
 	}

@@ -1,6 +1,6 @@
 // Package payload turns request bodies into batches and batches into answers, as MLflow's scoring server does.
 //
-// It owns the five JSON bodies (dataframe_split, dataframe_records, instances, inputs, and "params" beside them), CSV and Parquet,
+// It owns the five JSON bodies (dataframe_split, dataframe_records, instances, inputs, and "params" beside them), CSV, Parquet and Arrow,
 // the rules by which a value becomes the type that the signature asks for, content types and content encodings, and the text of an
 // answer. It is called by gateway/invoke; it must not know HTTP engines, routes, backends or what a prediction costs.
 //

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -47,7 +46,7 @@ func (p *Plan) decodeParquet(body []byte, in *Input) error {
 		if j := p.index(c.name); j >= 0 && c.dtype == tensor.Binary && p.columns != nil && p.columns[j].dtype == tensor.String {
 			c.dtype = tensor.String // bytes for a text column: they must be UTF-8
 		}
-		if err := f.read(i, in.Batch.AddColumn(c.name), in, p.typed); err != nil {
+		if err := f.read(i, in.Batch.AddColumn(c.name), in); err != nil {
 			return parquetError(fmt.Errorf("column %s: %w", quoteName(c.name), err))
 		}
 	}
@@ -133,7 +132,7 @@ func (f *parquetFile) checkRows(maxCells int) error {
 }
 
 // read decodes one column of all row groups into out.
-func (f *parquetFile) read(i int, out *tensor.Tensor, in *Input, typed bool) error {
+func (f *parquetFile) read(i int, out *tensor.Tensor, in *Input) error {
 	c := &f.columns[i]
 	values := columnValues{words: in.words[:0]}
 	for g := range f.meta.RowGroups {
@@ -145,51 +144,5 @@ func (f *parquetFile) read(i int, out *tensor.Tensor, in *Input, typed bool) err
 	if len(values.nulls) != f.rows {
 		return fmt.Errorf("it holds %d values in a file of %d rows", len(values.nulls), f.rows)
 	}
-	return c.finish(out, &values, in, typed)
-}
-
-// columnValues is what a column's pages held: one entry a row.
-type columnValues struct {
-	words []uint64 // see Input.words; 0 where null
-	texts []string // of text columns, "" where null
-	nulls []bool
-}
-
-// finish gives a column its type. Integers with nulls are floats, as in pandas; booleans and text cannot be null.
-func (c *parquetColumn) finish(out *tensor.Tensor, v *columnValues, in *Input, typed bool) error {
-	d := c.dtype
-	if row := slices.Index(v.nulls, true); row >= 0 {
-		switch {
-		case d.Text() || d == tensor.Bool:
-			return convertError(c.name, row, d.String(), "no value (null)")
-		case d.Integer():
-			widen(v.words, d)
-			d = tensor.Float64
-		}
-		null, _ := missing(d)
-		for i, isNull := range v.nulls {
-			if isNull {
-				v.words[i] = null
-			}
-		}
-	}
-	in.shape = append(in.shape[:0], int64(len(v.nulls)))
-	if d.Text() {
-		out.Reset(d, in.shape...)
-		copy(out.Strings(), v.texts)
-		return nil
-	}
-	store(out, d, in.shape, v.words, 0, 1)
-	return nil
-}
-
-// widen makes float64 bits of integers.
-func widen(words []uint64, d tensor.DType) {
-	for i, w := range words {
-		if d == tensor.Uint64 {
-			words[i] = math.Float64bits(float64(w))
-		} else {
-			words[i] = math.Float64bits(float64(int64(w)))
-		}
-	}
+	return values.finish(out, c.name, c.dtype, in)
 }

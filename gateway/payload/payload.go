@@ -57,7 +57,7 @@ func Decode(contentType string, body []byte, sig *mlmodel.Signature, in *Input) 
 //
 // Errors are *mlflow.Error: BAD_REQUEST for a body that cannot be read or a value that cannot become its column's type,
 // INVALID_PARAMETER_VALUE for missing columns, wrong shapes and bad params, NOT_IMPLEMENTED for nested column types and bodies of
-// language models; status 415 for a content type that is not JSON, CSV or Parquet in UTF-8; 413 for more cells than Options allow.
+// language models; status 415 for a content type that is not JSON or CSV in UTF-8, Parquet or Arrow; 413 for more cells than Options allow.
 func (p *Plan) Decode(contentType string, body []byte, in *Input) error {
 	f, err := formatOf(contentType)
 	if err != nil {
@@ -69,6 +69,8 @@ func (p *Plan) Decode(contentType string, body []byte, in *Input) error {
 		return p.decodeCSV(body, in)
 	case formatParquet:
 		return p.decodeParquet(body, in)
+	case formatArrow:
+		return p.decodeArrow(body, in)
 	}
 	if p.quick && p.decodeQuick(body, in) {
 		return nil

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import requests
 from conftest import EXAMPLES, register_wine, split_body, wait_until, wine_rows
@@ -61,6 +62,9 @@ def bodies(n):
     parquet, csv = io.BytesIO(), io.StringIO()
     frame.to_parquet(parquet)
     frame.to_csv(csv, index=False)
+    table, arrow = pa.Table.from_pandas(frame), io.BytesIO()
+    with pa.ipc.new_stream(arrow, table.schema) as stream:
+        stream.write_table(table)
     shuffled = frame[list(reversed(rows["columns"]))]
     return {
         "split": ({"dataframe_split": rows}, None),
@@ -73,6 +77,7 @@ def bodies(n):
         "params": ({"dataframe_split": rows, "params": {}}, None),
         "csv": (csv.getvalue().encode(), "text/csv"),
         "parquet": (parquet.getvalue(), "application/vnd.apache.parquet"),
+        "arrow": (arrow.getvalue(), "application/vnd.apache.arrow.stream"),
     }
 
 
@@ -159,6 +164,7 @@ BAD = {
     "unknown content type": (b"<a/>", "application/xml", 415, "application/xml"),
     "not gzip": (b"plain", "gzip", 400, "gzip"),
     "not parquet": (b"PAR?", "application/vnd.apache.parquet", 400, "arquet"),
+    "not arrow": (b"ARROW1", "application/vnd.apache.arrow.stream", 400, "Arrow"),
     "ragged": (json.dumps({"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [3]]}}).encode(), "application/json", 400, ""),
 }
 
