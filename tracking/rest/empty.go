@@ -16,13 +16,17 @@ func (a *API) emptyRoutes() []wire.Route {
 		return call(a, func(ctx context.Context, _ *struct{}) (any, error) { return done(a.nothing(ctx, audit, there)) })
 	}
 	datasets := none("evaluation datasets", Presence.HasDatasets)
+	scorers := none("scorers", Presence.HasScorers)
 	return rows(
+		wire.API("3.0", fiber.MethodGet, "/scorers/list", wire.Read, "tracking.scorer.list", scorers),
 		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		[]wire.Route{
 			{Method: fiber.MethodGet, Path: "/ajax-api/2.0/mlflow/gateway-proxy", Permission: wire.Read, Audit: "tracking.server.proxy", Handler: noProxy},
 			{Method: fiber.MethodPost, Path: "/ajax-api/2.0/mlflow/gateway-proxy", Permission: wire.Read, Audit: "tracking.server.proxy", Handler: noProxy},
 			{Method: fiber.MethodGet, Path: "/ajax-api/3.0/mlflow/ui-telemetry", Permission: wire.Read, Audit: "tracking.server.telemetry", Handler: telemetryOff},
+			{Method: fiber.MethodGet, Path: "/ajax-api/3.0/mlflow/assistant/config", Permission: wire.Read, Audit: "tracking.server.assistant", Handler: noAssistantSettings},
+			{Method: fiber.MethodGet, Path: "/ajax-api/3.0/mlflow/assistant/providers", Permission: wire.Read, Audit: "tracking.server.assistant", Handler: noAssistants},
 		},
 	)
 }
@@ -53,4 +57,22 @@ func telemetryOff(c *fiber.Ctx) error {
 		Disabled bool     `json:"disable_ui_telemetry"`
 		Rollout  int      `json:"ui_rollout_percentage"`
 	}{[]string{}, true, 0})
+}
+
+// noAssistantSettings is the configuration of a coding assistant that nobody has set up, as MLflow answers it then.
+func noAssistantSettings(c *fiber.Ctx) error {
+	return wire.Send(c, struct {
+		Providers map[string]any `json:"providers"`
+		Projects  map[string]any `json:"projects"`
+		Remote    bool           `json:"remote_access_allowed"`
+	}{map[string]any{}, map[string]any{}, false})
+}
+
+// noAssistants is MLflow's list of programs that could be its coding assistant, without one and with none chosen.
+func noAssistants(c *fiber.Ctx) error {
+	return wire.Send(c, struct {
+		Providers []string            `json:"providers"`
+		Resolved  *string             `json:"resolved"`
+		Vendors   map[string][]string `json:"gateway_vendor_options"`
+	}{Providers: []string{}, Vendors: map[string][]string{}})
 }

@@ -18,6 +18,8 @@ type VersionSource func(ctx context.Context, name, version string) (uri string, 
 type Presence interface {
 	// HasDatasets reports whether any evaluation dataset is stored.
 	HasDatasets(ctx context.Context) (bool, error)
+	// HasScorers reports whether any scorer is stored.
+	HasScorers(ctx context.Context) (bool, error)
 }
 
 // Options are the settings of an API; nil and the zero value work.
@@ -32,7 +34,7 @@ type Options struct {
 	Versions VersionSource
 	// RunVersions finds the model versions that the web UI shows on a run's page; without it there are none.
 	RunVersions RunVersions
-	// Presence guards the empty answers for evaluation datasets; without it these reads are refused.
+	// Presence guards the empty answers for evaluation datasets and scorers; without it these reads are refused.
 	Presence Presence
 	// UIDir is the folder of MLflow's built web UI (mlflow/server/js/build of the wheel); if it is "" or does not exist, / is a
 	// page that says how to get it.

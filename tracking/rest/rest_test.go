@@ -24,41 +24,60 @@ func versionSource(uris map[string]string) rest.VersionSource {
 	}
 }
 
-// presence is a store that has evaluation datasets or not.
+// presence is a store that has evaluation datasets and scorers or not.
 type presence struct {
-	datasets bool
-	err      error
+	datasets, scorers bool
+	err               error
 }
 
 func (p presence) HasDatasets(context.Context) (bool, error) { return p.datasets, p.err }
+func (p presence) HasScorers(context.Context) (bool, error)  { return p.scorers, p.err }
 
 func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	t.Parallel()
 	search := request("POST", "/ajax-api/3.0/mlflow/datasets/search", "Content-Type: application/json\r\n", `{"max_results":5}`)
+	scorers := request("GET", "/ajax-api/3.0/mlflow/scorers/list?experiment_id=1", "", "")
 	for _, c := range []struct {
 		name   string
+		ask    string
 		opts   *rest.Options
 		status int
 		body   string
 	}{
-		{"nobody knows", nil, 501, "NOT_IMPLEMENTED"},
-		{"there are none", &rest.Options{Presence: presence{}}, 200, "{}"},
-		{"there are some", &rest.Options{Presence: presence{datasets: true}}, 501, "does not serve evaluation datasets yet"},
-		{"the store is broken", &rest.Options{Presence: presence{err: errors.New("disk")}}, 500, "INTERNAL_ERROR"},
+		{"nobody knows", search, nil, 501, "NOT_IMPLEMENTED"},
+		{"there are none", search, &rest.Options{Presence: presence{scorers: true}}, 200, "{}"},
+		{"there are some", search, &rest.Options{Presence: presence{datasets: true}}, 501, "does not serve evaluation datasets yet"},
+		{"the store is broken", search, &rest.Options{Presence: presence{err: errors.New("disk")}}, 500, "INTERNAL_ERROR"},
+		{"no scorers", scorers, &rest.Options{Presence: presence{datasets: true}}, 200, "{}"},
+		{"some scorers", scorers, &rest.Options{Presence: presence{scorers: true}}, 501, "does not serve scorers yet"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if res, body := newServer(t, c.opts).raw(t, search); res.StatusCode != c.status || !strings.Contains(body, c.body) {
+			if res, body := newServer(t, c.opts).raw(t, c.ask); res.StatusCode != c.status || !strings.Contains(body, c.body) {
 				t.Errorf("got %d %s", res.StatusCode, body)
 			}
 		})
 	}
 }
 
+// The web UI asks for MLflow's coding assistant on every page; the answers are those of a server on which there is none.
+func TestNoAssistant(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	for path, want := range map[string]string{
+		"config":    `{"providers":{},"projects":{},"remote_access_allowed":false}`,
+		"providers": `{"providers":[],"resolved":null,"gateway_vendor_options":{}}`,
+	} {
+		if res, body := s.raw(t, request("GET", "/ajax-api/3.0/mlflow/assistant/"+path, "", "")); res.StatusCode != 200 || strings.TrimSpace(body) != want {
+			t.Errorf("%s: got %d %s", path, res.StatusCode, body)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
-	for _, target := range []string{"GET /api/2.0/mlflow/unified-traces", "POST /api/3.0/mlflow/gateway/secrets/create", "PATCH /api/3.0/mlflow/mcp-servers/a/versions/1", "POST /gateway/openai/v1/responses", "GET /ajax-api/3.0/mlflow/assistant/config"} {
+	for _, target := range []string{"GET /api/2.0/mlflow/unified-traces", "POST /api/3.0/mlflow/gateway/secrets/create", "PATCH /api/3.0/mlflow/mcp-servers/a/versions/1", "POST /gateway/openai/v1/responses", "GET /api/3.0/mlflow/assistant/config", "PUT /ajax-api/3.0/mlflow/assistant/config", "POST /ajax-api/3.0/mlflow/assistant/message"} {
 		method, path, _ := strings.Cut(target, " ")
 		if res, body := s.raw(t, request(method, path, "", "")); res.StatusCode != 501 || !strings.Contains(body, "NOT_IMPLEMENTED") {
 			t.Errorf("%s: got %d %s", target, res.StatusCode, body)

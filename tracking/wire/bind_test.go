@@ -54,6 +54,7 @@ func TestDecode(t *testing.T) {
 			request{RunID: "a", Steps: []int64{math.MaxInt64, math.MinInt64}}},
 		{"enum by name", `{"run_id":"a","status":"FINISHED"}`, request{RunID: "a", Status: "FINISHED"}},
 		{"enum by number", `{"run_id":"a","status":2}`, request{RunID: "a", Status: "SCHEDULED"}},
+		{"enum by number in a string", `{"run_id":"a","status":"2"}`, request{RunID: "a", Status: "SCHEDULED"}},
 		{"null is absence", `{"run_id":"a","run_name":null,"ids":null}`, request{RunID: "a"}},
 		{"empty list is not nil", `{"run_id":"a","ids":[]}`, request{RunID: "a", Ids: []string{}}},
 		{"nested", `{"run_id":"a","metrics":[{"key":"k","value":0,"timestamp":"1","step":0}]}`,
