@@ -24,6 +24,7 @@ const (
 	frameHeader  = 8
 	frameVersion = 1
 	fixedBytes   = 4 + 16 + 16 + 4*8 + 8 + 3*4
+	versionAt    = 76 // of the registered model, in the body
 	numTexts     = 9
 	// maxText is the longest text kept of a record, in bytes; longer ones are cut (and flagged as truncated).
 	maxText = 1024
@@ -169,7 +170,7 @@ func decodeBody(b []byte, e *entry) bool {
 	e.timeNS, e.latencyNS = int64(le.Uint64(b[36:])), int64(le.Uint64(b[44:]))
 	e.queueNS, e.executeNS = int64(le.Uint64(b[52:])), int64(le.Uint64(b[60:]))
 	e.sampling = math.Float64frombits(le.Uint64(b[68:]))
-	e.version, e.rows, e.bucket = int32(le.Uint32(b[76:])), int32(le.Uint32(b[80:])), int32(le.Uint32(b[84:]))
+	e.version, e.rows, e.bucket = int32(le.Uint32(b[versionAt:])), int32(le.Uint32(b[80:])), int32(le.Uint32(b[84:]))
 	b = b[fixedBytes:]
 	for i := range e.texts {
 		if len(b) < 2 {

@@ -23,6 +23,7 @@ const (
 type sealer struct {
 	l    *Log
 	sw   *segmentWriter // made when first needed, dropped when idle
+	win  window         // likewise
 	pace pace
 }
 
@@ -44,6 +45,7 @@ func (s *sealer) run(ctx context.Context) {
 		st.mu.Unlock()
 		if err := s.seal(p); err != nil {
 			s.l.fail("prediction log cannot write segments", err)
+			st.forgetIndex(p.id)
 			if !sleep(ctx, delay) {
 				return
 			}
@@ -60,23 +62,16 @@ func (s *sealer) idle() {
 	defer s.l.st.mu.Unlock()
 	if len(s.l.st.spools) == 0 && s.sw != nil {
 		s.sw.close()
-		s.sw = nil
+		s.sw, s.win = nil, window{}
 	}
 }
 
 // seal turns p into one segment per Series. Its commit point is the removal of the spool: until then a crash makes the next Open throw the
 // segments away and seal again, and no segment is delivered before it.
 func (s *sealer) seal(p spool) error {
-	idx, err := indexSpool(p.path, s.pace.frame)
+	idx, segs, err := s.segments(p)
 	if err != nil {
 		return err
-	}
-	segs := make([]Segment, len(idx.series))
-	for i := range idx.series {
-		if segs[i], err = s.segment(p, idx, i); err != nil {
-			s.discard(segs[:i])
-			return err
-		}
 	}
 	if err := s.commit(p, segs); err != nil {
 		return err
@@ -87,6 +82,35 @@ func (s *sealer) seal(p spool) error {
 	}
 	s.l.st.sealed(p, segs, idx.rows)
 	return nil
+}
+
+// segments writes the spool's segments to temporary files, by the writer's index where there is one. A spool that cannot be read back as
+// it was written is read as far as it goes.
+func (s *sealer) segments(p spool) (*spoolIndex, []Segment, error) {
+	if p.index != nil {
+		if segs, err := s.indexed(p, p.index); !errors.Is(err, errFrame) {
+			return p.index, segs, err
+		}
+	}
+	idx, err := indexSpool(p.path, s.pace.frame)
+	if err != nil {
+		return nil, nil, err
+	}
+	segs, err := s.indexed(p, idx)
+	return idx, segs, err
+}
+
+// indexed writes one segment per Series of the index.
+func (s *sealer) indexed(p spool, idx *spoolIndex) ([]Segment, error) {
+	segs := make([]Segment, len(idx.series))
+	for i := range segs {
+		var err error
+		if segs[i], err = s.segment(p, idx, i); err != nil {
+			s.discard(segs[:i])
+			return nil, err
+		}
+	}
+	return segs, nil
 }
 
 // segment writes the i-th Series of the spool to a temporary file.
@@ -105,15 +129,15 @@ func (s *sealer) segment(p spool, idx *spoolIndex, i int) (Segment, error) {
 	if err != nil {
 		return seg, fmt.Errorf("create segment: %w", err)
 	}
-	err = errors.Join(s.copy(&seg, in, out, idx.places[i]), out.Close())
+	err = errors.Join(s.copy(&seg, in, out, idx.spans[i]), out.Close())
 	if err != nil {
 		return seg, fmt.Errorf("write segment %s: %w", id, errors.Join(err, os.Remove(seg.Path+tempSuffix)))
 	}
 	return seg, nil
 }
 
-// copy writes the frames at places as Parquet and syncs.
-func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, places []place) error {
+// copy writes the frames in spans as Parquet and syncs.
+func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, spans []span) error {
 	if s.sw == nil {
 		sw, err := newSegmentWriter()
 		if err != nil {
@@ -123,32 +147,36 @@ func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, places []place) er
 	}
 	counted := &countingWriter{w: out}
 	s.sw.reset(counted)
-	win := window{r: in}
-	var e entry
-	for _, at := range places {
-		b, fits := win.at(at)
-		if !fits { // the window moves on: rows collected so far alias it
-			if err := s.sw.flushBatch(); err != nil {
-				return err
-			}
-			var err error
-			if b, err = win.load(at); err != nil {
-				return err
-			}
-		}
-		if _, err := decodeFrame(b, &e); err != nil {
-			return fmt.Errorf("at %d: %w", at.offset, err)
-		}
-		if err := s.sw.add(&e); err != nil {
+	s.win = window{r: in, leave: s.sw.flushBatch, buf: s.win.buf[:0]} // rows collected so far alias the window
+	for _, at := range spans {
+		if err := s.copySpan(at); err != nil {
 			return err
 		}
-		s.pace.frame()
 	}
 	if err := s.sw.finish(seg, s.l.q.dropsNow()); err != nil {
 		return err
 	}
 	seg.Bytes = counted.n
 	return out.Sync()
+}
+
+func (s *sealer) copySpan(at span) error {
+	var e entry
+	for at.from < at.to {
+		b, err := s.win.frame(at.from, at.to)
+		if err == nil {
+			_, err = decodeFrame(b, &e)
+		}
+		if err == nil {
+			err = s.sw.add(&e)
+		}
+		if err != nil {
+			return fmt.Errorf("frame at %d: %w", at.from, err)
+		}
+		at.from += int64(len(b))
+		s.pace.frame()
+	}
+	return nil
 }
 
 // commit gives the segments their names and removes the spool, each durably, in this order.
@@ -176,42 +204,6 @@ func (s *sealer) discard(segs []Segment) {
 
 // place is where a frame stands in a spool.
 type place struct{ offset, size int64 }
-
-// spoolIndex is what one pass over a spool finds: its Series in order of appearance and the places of their frames. Memory: 16 bytes a record.
-type spoolIndex struct {
-	series []Series
-	places [][]place
-	rows   int64
-}
-
-// indexSpool reads a spool up to its last intact frame and calls visited after each. A missing file is an empty spool: it was sealed before a crash.
-func indexSpool(path string, visited func()) (*spoolIndex, error) {
-	idx := &spoolIndex{}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return idx, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	ordinals := map[Series]int{}
-	err = scanFrames(f, func(at place, e *entry) error {
-		// A composite literal of converted bytes does not allocate when it is only a key.
-		n, ok := ordinals[Series{string(e.texts[textEndpoint]), string(e.texts[textModel]), int(e.version)}]
-		if !ok {
-			s := e.series()
-			n = len(idx.series)
-			ordinals[s] = n
-			idx.series, idx.places = append(idx.series, s), append(idx.places, nil)
-		}
-		idx.places[n] = append(idx.places[n], at)
-		idx.rows++
-		visited()
-		return nil
-	})
-	return idx, err
-}
 
 // scanFrames calls visit with each frame of a spool in order, and stops without error at the first that is not intact. The entry is valid
 // during the call.
@@ -263,34 +255,56 @@ func tearOrError(err error) error {
 	return err
 }
 
-// window reads frames through one buffer; frames that it returned stay valid until load.
+// window reads frames through one buffer. What it returned stays valid until it moves on, before which it calls leave.
 type window struct {
 	r     io.ReaderAt
+	leave func() error
 	buf   []byte
 	start int64
 }
 
-// at returns the frame at p if it is in the window.
-func (w *window) at(p place) (b []byte, ok bool) {
-	lo := p.offset - w.start
-	if w.buf == nil || lo < 0 || lo+p.size > int64(len(w.buf)) {
-		return nil, false
+// frame returns the frame at at, in a span that ends at end; errFrame if none can stand there.
+func (w *window) frame(at, end int64) ([]byte, error) {
+	header, err := w.bytes(at, frameHeader)
+	if err != nil {
+		return nil, err
 	}
-	return w.buf[lo : lo+p.size], true
+	size := int64(nextFrame(header))
+	if size > end-at {
+		return nil, errFrame
+	}
+	return w.bytes(at, size)
 }
 
-// load moves the window to begin with the frame at p and returns it.
-func (w *window) load(p place) ([]byte, error) {
-	size := max(windowBytes, p.size)
+// bytes returns n bytes from at on; errFrame if the file ends before.
+func (w *window) bytes(at, n int64) ([]byte, error) {
+	if at < w.start || at+n > w.start+int64(len(w.buf)) {
+		if err := w.move(at, n); err != nil {
+			return nil, err
+		}
+	}
+	lo := at - w.start
+	return w.buf[lo : lo+n], nil
+}
+
+// move makes the window begin at at and hold n bytes at least.
+func (w *window) move(at, n int64) error {
+	if err := w.leave(); err != nil {
+		return err
+	}
+	size := max(windowBytes, n)
 	if int64(cap(w.buf)) < size {
 		w.buf = make([]byte, size)
 	}
-	n, err := w.r.ReadAt(w.buf[:size], p.offset)
-	if int64(n) < p.size {
-		return nil, fmt.Errorf("read spool at %d: %w", p.offset, err)
+	read, err := w.r.ReadAt(w.buf[:size], at)
+	w.buf, w.start = w.buf[:read], at
+	switch {
+	case int64(read) >= n:
+		return nil
+	case err == io.EOF:
+		return errFrame
 	}
-	w.buf, w.start = w.buf[:n], p.offset
-	return w.buf[:p.size], nil
+	return err
 }
 
 type countingWriter struct {

@@ -101,6 +101,9 @@ func (w *writer) append(chunk []byte, frames int64) {
 	n, err := w.f.Write(chunk)
 	if err == nil {
 		w.grew(int64(n), frames)
+		if w.current.index != nil {
+			w.current.index.addFrames(chunk)
+		}
 		return
 	}
 	w.partial(chunk, n, err)
@@ -120,6 +123,7 @@ func (w *writer) grew(bytes, rows int64) {
 // partial books the whole frames of a write that failed after n bytes, and cuts the rest off the file again. A file that cannot be cut or
 // that failed for another reason than a full disk is given up: its frames up to the tear are read back when it is sealed.
 func (w *writer) partial(chunk []byte, n int, err error) {
+	w.current.index = nil
 	kept, rows := 0, int64(0)
 	for kept < n {
 		size := nextFrame(chunk[kept:])
@@ -177,7 +181,7 @@ func (w *writer) open() error {
 	if err != nil {
 		return fmt.Errorf("name spool: %w", err)
 	}
-	p := spool{id: id.String(), path: filepath.Join(w.l.spoolDir, id.String()+spoolSuffix), bytes: int64(len(spoolMagic))}
+	p := spool{id: id.String(), path: filepath.Join(w.l.spoolDir, id.String()+spoolSuffix), bytes: int64(len(spoolMagic)), index: newSpoolIndex()}
 	f, err := w.l.opts.files.create(p.path)
 	if err != nil {
 		return fmt.Errorf("create spool: %w", err)
@@ -202,6 +206,7 @@ func (w *writer) sync() {
 	w.dirty = false
 	if err != nil {
 		w.l.fail("prediction log cannot sync", fmt.Errorf("sync spool: %w", err))
+		w.current.index = nil
 		w.rotate()
 	}
 }
@@ -217,14 +222,10 @@ func (w *writer) rotate() {
 	}
 	if err := w.f.Close(); err != nil {
 		w.l.fail("prediction log cannot close a spool", err)
+		w.current.index = nil
 	}
-	w.f = nil
-	p := w.current
-	w.l.st.update(func() {
-		w.l.st.openBytes = 0
-		w.l.st.spools = append(w.l.st.spools, p)
-		w.l.st.spoolBytes += p.bytes
-	})
+	w.l.st.finished(w.current)
+	w.f, w.current = nil, spool{}
 }
 
 // syncDir makes the names in dir durable.

@@ -14,6 +14,8 @@ type spool struct {
 	bytes    int64
 	// rows that the writer counted into it; -1 for one of an earlier life, whose end is unknown.
 	rows int64
+	// index of what the writer wrote; nil where the file has to be read: it is of an earlier life, something failed, or the sealer is behind.
+	index *spoolIndex
 }
 
 // pending is a segment that waits for delivery.
@@ -76,6 +78,32 @@ func (s *state) hurried() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.spools) > 1
+}
+
+// finished hands a spool to the sealer.
+func (s *state) finished(p spool) {
+	s.update(func() {
+		if len(s.spools) >= maxIndexed {
+			p.index = nil
+		}
+		s.openBytes = 0
+		s.spools = append(s.spools, p)
+		s.spoolBytes += p.bytes
+	})
+}
+
+// maxIndexed bounds the indexes in memory, which take up to 1 MiB each.
+const maxIndexed = 4
+
+// forgetIndex makes the next try of a seal read the file: nobody knows how far the last one came.
+func (s *state) forgetIndex(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.spools {
+		if s.spools[i].id == id {
+			s.spools[i].index = nil
+		}
+	}
 }
 
 // diskBytes returns all bytes on disk and those among them not yet turned into segments.
