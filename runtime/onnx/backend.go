@@ -40,7 +40,7 @@ type Backend struct {
 	// shapes are the outputs' shapes, −1 for the rows: declared, or learned from the first run. nil until then.
 	shapes  atomic.Pointer[[][]int64]
 	unbound atomic.Bool // a bound run failed where the general way did not: stay general
-	runners chan *runner
+	runners runners
 	runs    atomic.Uint64
 	rowCost atomic.Int64 // ns per row of recent runs; 0: unknown
 
@@ -50,7 +50,7 @@ type Backend struct {
 
 // prepare derives what the inputs and outputs allow.
 func (b *Backend) prepare() {
-	b.runners = make(chan *runner, b.rt.runners)
+	b.runners = make(runners, b.rt.runners)
 	b.bindable = true
 	for i := range b.inputs {
 		b.bindable = b.bindable && fixedInner(&b.inputs[i])
@@ -163,14 +163,8 @@ func (b *Backend) Close() error {
 		return nil
 	}
 	b.closed = true
-	for {
-		select {
-		case r := <-b.runners:
-			r.destroy()
-		default:
-			return b.session.Destroy()
-		}
-	}
+	b.runners.destroy()
+	return b.session.Destroy()
 }
 
 // interruptible reports whether a run of so many rows should be able to end with ctx. The cost is looked at first: ctx may make its

@@ -3,6 +3,7 @@ package onnx
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -19,6 +20,42 @@ const (
 // runner is a set of bindings, one a row count, used by one prediction at a time.
 type runner struct {
 	at [maxBoundRows + 1]*binding
+}
+
+// runners keeps idle runners for reuse; each place is empty or holds one. It is safe for concurrent use and has no lock, which on a small
+// model would be felt. The first places are used most, so that what they hold stays in the processor's caches.
+type runners []atomic.Pointer[runner]
+
+// take returns an idle runner, or a new one.
+func (s runners) take() *runner {
+	for i := range s {
+		if s[i].Load() == nil {
+			continue
+		}
+		if r := s[i].Swap(nil); r != nil {
+			return r
+		}
+	}
+	return new(runner)
+}
+
+// give keeps the runner, or destroys it if all places are taken.
+func (s runners) give(r *runner) {
+	for i := range s {
+		if s[i].CompareAndSwap(nil, r) {
+			return
+		}
+	}
+	r.destroy()
+}
+
+// destroy empties all places; nobody takes or gives any more.
+func (s runners) destroy() {
+	for i := range s {
+		if r := s[i].Swap(nil); r != nil {
+			r.destroy()
+		}
+	}
 }
 
 // binding is tensors bound to the session. Their memory is Go's and is held by ONNX Runtime until destroy: a binding must stay
@@ -91,7 +128,7 @@ func (b *Backend) predictBound(ctx context.Context, in *tensor.Batch, rows int, 
 	if err := b.checkNames(in); err != nil {
 		return err
 	}
-	r := b.takeRunner()
+	r := b.runners.take()
 	bound, kept, err := b.bindingFor(r, rows)
 	if err == nil {
 		err = b.predictOn(ctx, bound, in, rows, out)
@@ -99,7 +136,7 @@ func (b *Backend) predictBound(ctx context.Context, in *tensor.Batch, rows int, 
 	if bound != nil && !kept {
 		bound.destroy()
 	}
-	b.giveRunner(r)
+	b.runners.give(r)
 	return err
 }
 
@@ -142,23 +179,6 @@ func (b *Backend) runOn(ctx context.Context, bound *binding, rows int) error {
 	return b.run(ctx, rows, func(opts *ort.RunOptions) error {
 		return b.session.RunWithOptions(bound.inVals, bound.outVals, opts)
 	})
-}
-
-func (b *Backend) takeRunner() *runner {
-	select {
-	case r := <-b.runners:
-		return r
-	default:
-		return new(runner)
-	}
-}
-
-func (b *Backend) giveRunner(r *runner) {
-	select {
-	case b.runners <- r:
-	default:
-		r.destroy()
-	}
 }
 
 func (r *runner) destroy() {
