@@ -36,7 +36,7 @@ func (b *bench) all(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.only == "serving" || b.skipMLflow {
+	if b.only == "serving" {
 		return nil
 	}
 	return b.tracking(ctx)

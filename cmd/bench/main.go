@@ -21,6 +21,8 @@ type settings struct {
 	window              time.Duration
 	rounds, connections int
 	skipMLflow          bool
+	artifactMB          int
+	largeRuns           int
 	noop, only          string
 }
 
@@ -33,7 +35,9 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "windows of each kind; the medians are printed")
 	flag.IntVar(&s.connections, "connections", 64, "keep-alive connections")
 	flag.StringVar(&s.only, "only", "", "serving or tracking; empty: both")
-	flag.BoolVar(&s.skipMLflow, "skip-mlflow", false, "leave `mlflow models serve` out")
+	flag.BoolVar(&s.skipMLflow, "skip-mlflow", false, "leave MLflow out and measure our side alone")
+	flag.IntVar(&s.artifactMB, "artifact-mb", 1024, "size of the artifact that goes through the proxy, MiB; 0: none")
+	flag.IntVar(&s.largeRuns, "large-runs", 100_000, "runs of the large database, each with 200 metric keys; 0: none")
 	flag.StringVar(&s.noop, "noop", "", "internal: be the no-work server on this address")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,76 +1,52 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// clients is how many callers drive a tracking server at once.
-const clients = 8
-
-// tracker is one tracking server under measurement; both serve copies of one database.
-type tracker struct {
-	process    *process
-	http       *http.Client
-	experiment string // of the filled runs
-	history    string // the run with the long history
-}
+// clients is how many callers drive a tracking server at once, crowd how many must not make it fall over.
+const (
+	clients = 8
+	crowd   = 64
+)
 
 // operation is one kind of call; it returns an error for anything but success.
 type operation struct {
 	name string
 	must float64 // times `mlflow server`
-	call func(ctx context.Context, t *tracker, n int64) error
+	unit float64 // metrics in one call; 0 if that is not counted
+	slow bool    // takes mlflow server many seconds: one round is enough
+	call func(t *tracker, n int64) error
 }
 
 func operations() []operation {
 	return []operation{
-		{"create a run + log one metric", 30, func(ctx context.Context, t *tracker, n int64) error {
-			run, err := t.createRun(ctx, "0")
-			if err != nil {
-				return err
-			}
-			return t.post(ctx, "runs/log-metric", map[string]any{"run_id": run, "key": "m", "value": float64(n), "timestamp": n, "step": n}, nil)
-		}},
-		{"log-batch of 1000 metrics", 15, func(ctx context.Context, t *tracker, n int64) error {
-			run, err := t.createRun(ctx, "0")
-			if err != nil {
-				return err
-			}
-			return t.logBatch(ctx, run, 0)
-		}},
-		{"search over 10k runs, 100 results", 40, func(ctx context.Context, t *tracker, _ int64) error {
-			var found struct {
-				Runs []json.RawMessage `json:"runs"`
-			}
-			err := t.post(ctx, "runs/search", map[string]any{
-				"experiment_ids": []string{t.experiment}, "filter": "metrics.m > 0.5 AND params.kind = 'a'", "order_by": []string{"metrics.m DESC"}, "max_results": 100,
-			}, &found)
-			if err == nil && len(found.Runs) != 100 {
-				err = fmt.Errorf("found %d runs, want 100", len(found.Runs))
-			}
-			return err
-		}},
-		{"100k-point metric history", 20, func(ctx context.Context, t *tracker, _ int64) error { return t.readHistory(ctx) }},
+		{name: "create a run + log one metric", must: 30, call: (*tracker).runWithMetric},
+		{name: "log-batch of 1000 metrics", must: 15, unit: 1000, call: (*tracker).batch},
+		{name: "search over 10k runs, 100 results", must: 40, call: (*tracker).search},
+		{name: "100k-point history, pages of 25,000", must: 20, slow: true, call: (*tracker).readHistory},
 	}
 }
 
-// tracking compares sluice with `mlflow server` side by side: windows of each operation alternate.
+// tracking compares sluice with `mlflow server` side by side: both serve copies of one database, windows of each operation alternate.
 func (b *bench) tracking(ctx context.Context) error {
-	filled, err := b.filled(ctx)
-	if err != nil {
+	b.say("tracking on SQLite (WAL, synchronous=FULL), %d clients, windows of %v; load average %s", clients, b.window, loadAverage())
+	if err := b.idle(ctx); err != nil {
+		return err
+	}
+	if err := b.fill(ctx, "tracking", fillRuns); err != nil {
+		return err
+	}
+	if err := copyFile(b.database("tracking"), filepath.Join(b.dir, "mlflow.db")); err != nil {
 		return err
 	}
 	ours, err := b.serve(ctx, "tracking")
@@ -78,50 +54,138 @@ func (b *bench) tracking(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = ours.stop() }()
+	a := newTracker(ours)
+	if b.skipMLflow {
+		err = b.alone(a)
+	} else {
+		err = b.sideBySide(ctx, a)
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.growth(ctx); err != nil {
+		return err
+	}
+	if err := b.large(ctx); err != nil {
+		return err
+	}
+	b.say("load average at the end %s", loadAverage())
+	return nil
+}
+
+func (b *bench) database(data string) string { return filepath.Join(b.dir, data, "sluice.db") }
+
+// alone measures our side only.
+func (b *bench) alone(a *tracker) error {
+	for _, op := range operations() {
+		mine, err := a.rate(op, clients, b.window)
+		if err != nil {
+			return err
+		}
+		b.say("  %-36s sluice %9.1f/s%s", op.name, mine.perSecond, mine.metrics(op))
+		if err := b.crowd(a, op, mine.perSecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) sideBySide(ctx context.Context, a *tracker) error {
 	theirs, err := b.mlflowServer(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = theirs.stop() }()
-	a, m := newTracker(ours, filled), newTracker(theirs, filled)
-	b.say("tracking against mlflow server (4 workers), SQLite, %d clients:", clients)
+	m := newTracker(theirs)
+	b.say("against mlflow server (its default 4 workers):")
 	for _, op := range operations() {
-		var mine, other []float64
-		for range max(b.rounds/2, 1) {
-			for _, side := range []struct {
-				t    *tracker
-				into *[]float64
-			}{{m, &other}, {a, &mine}} {
-				rate, err := side.t.rate(ctx, op, b.window)
-				if err != nil {
-					return fmt.Errorf("%s: %s: %w", side.t.process.name, op.name, err)
-				}
-				*side.into = append(*side.into, rate)
-			}
+		if err := b.compare(ctx, a, m, op); err != nil {
+			return err
 		}
-		b.say("  %-34s sluice %8.1f/s  mlflow %7.2f/s  = %.0f x (must %.0f)", op.name, median(mine), median(other), median(mine)/median(other), op.must)
 	}
+	return b.artifacts(a, m)
+}
+
+// compare prints one row of the table: the medians of alternating windows, and what a crowd gets.
+func (b *bench) compare(ctx context.Context, a, m *tracker, op operation) error {
+	rounds := max(b.rounds/2, 1)
+	if op.slow {
+		rounds = 1
+	}
+	var mine, other []float64
+	refused := int64(0)
+	for range rounds {
+		theirs, err := m.rate(op, clients, b.window)
+		if err != nil && theirs.perSecond == 0 {
+			return fmt.Errorf("%s: %s: %w", m.name, op.name, err)
+		}
+		refused += theirs.failed
+		ours, err := a.rate(op, clients, b.window)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", a.name, op.name, err)
+		}
+		mine, other = append(mine, ours.perSecond), append(other, theirs.perSecond)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	errs := ""
+	if refused > 0 {
+		errs = fmt.Sprintf(" (and refused %d calls)", refused)
+	}
+	got := measured{perSecond: median(mine)}
+	b.say("  %-36s sluice %8.1f/s%s, mlflow %7.2f/s%s = %.0f x (must %.0f)", op.name, got.perSecond, got.metrics(op), median(other), errs, median(mine)/median(other), op.must)
+	return b.crowd(a, op, median(mine))
+}
+
+// crowd says what 64 clients get, against the rate of 8.
+func (b *bench) crowd(a *tracker, op operation, few float64) error {
+	many, err := a.rate(op, crowd, b.window)
+	if err != nil && many.perSecond == 0 {
+		return err
+	}
+	b.say("  %-36s sluice %8.1f/s = %.2f x of %d clients, %d errors (must 0)", fmt.Sprintf("  … with %d clients", crowd), many.perSecond, many.perSecond/few, clients, many.failed)
 	return nil
 }
 
-// filled makes the database that both serve: sluice fills it, and the file is copied for mlflow server, which opens it as its own.
-func (b *bench) filled(ctx context.Context) (*tracker, error) {
-	p, err := b.serve(ctx, "tracking")
-	if err != nil {
-		return nil, err
+// measured is what one window gave.
+type measured struct {
+	perSecond float64
+	failed    int64
+}
+
+func (m measured) metrics(op operation) string {
+	if op.unit == 0 {
+		return ""
 	}
-	t := newTracker(p, &tracker{})
-	if err := t.fill(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("fill: %w", err), p.stop())
+	return fmt.Sprintf(" = %.0f metrics/s (must 100000)", m.perSecond*op.unit)
+}
+
+// rate runs an operation with some clients for a window; an operation under way at its end counts with the time that it took. The
+// error is the first failure, if there was any.
+func (t *tracker) rate(op operation, clients int, window time.Duration) (measured, error) {
+	began := time.Now()
+	var next, done, failed atomic.Int64
+	var first atomic.Pointer[error]
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for time.Since(began) < window {
+				if err := op.call(t, next.Add(1)); err != nil {
+					failed.Add(1)
+					first.CompareAndSwap(nil, &err)
+					continue
+				}
+				done.Add(1)
+			}
+		})
 	}
-	if err := p.stop(); err != nil {
-		return nil, err
+	wg.Wait()
+	out := measured{perSecond: float64(done.Load()) / time.Since(began).Seconds(), failed: failed.Load()}
+	if err := first.Load(); err != nil {
+		return out, *err
 	}
-	db, err := os.ReadFile(filepath.Join(b.dir, "tracking", "sluice.db"))
-	if err != nil {
-		return nil, err
-	}
-	return t, os.WriteFile(filepath.Join(b.dir, "mlflow.db"), db, 0o600)
+	return out, nil
 }
 
 func (b *bench) mlflowServer(ctx context.Context) (*process, error) {
@@ -143,169 +207,86 @@ func (b *bench) mlflowServer(ctx context.Context) (*process, error) {
 	return p, p.until(ctx, "/health", 2*time.Minute, answers(p.url+"/health"))
 }
 
-func newTracker(p *process, filled *tracker) *tracker {
-	return &tracker{process: p, experiment: filled.experiment, history: filled.history, http: &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}}
+// growth compares the cost of a logged metric in a database of 10,000 metrics with that in one of a million.
+func (b *bench) growth(ctx context.Context) error {
+	if err := b.fill(ctx, "growth", func(tx executor) error { return fillMetrics(tx, 10, 0) }); err != nil {
+		return err
+	}
+	few, err := b.batchTime(ctx, "growth")
+	if err != nil {
+		return err
+	}
+	if err := b.fill(ctx, "growth", func(tx executor) error { return fillMetrics(tx, 990, 10) }); err != nil {
+		return err
+	}
+	many, err := b.batchTime(ctx, "growth")
+	if err != nil {
+		return err
+	}
+	b.say("cost of a logged metric, 1 client: %.2f µs with 10k metrics stored, %.2f µs with 1M = %.2f x (must 1.5)", few, many, many/few)
+	return nil
 }
 
-// rate runs an operation with all clients for a window and returns operations per second; an operation under way at its end counts with the
-// time that it took.
-func (t *tracker) rate(ctx context.Context, op operation, window time.Duration) (float64, error) {
-	began := time.Now()
-	var done atomic.Int64
-	var wg sync.WaitGroup
-	errs := make(chan error, clients)
-	for range clients {
-		wg.Go(func() {
-			for time.Since(began) < window {
-				if err := op.call(ctx, t, done.Add(1)); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	select {
-	case err := <-errs:
+// batchTime returns the median time of a log-batch of 1000 metrics, ms.
+func (b *bench) batchTime(ctx context.Context, data string) (float64, error) {
+	p, err := b.serve(ctx, data)
+	if err != nil {
 		return 0, err
-	default:
-		return float64(done.Load()) / time.Since(began).Seconds(), nil
 	}
-}
-
-// fill makes an experiment of 10,000 runs with a metric and a param each, and a run with a history of 100,000 points.
-func (t *tracker) fill(ctx context.Context) error {
-	var made struct {
-		ID string `json:"experiment_id"`
-	}
-	if err := t.post(ctx, "experiments/create", map[string]any{"name": "filled"}, &made); err != nil {
-		return err
-	}
-	t.experiment = made.ID
-	if err := t.each(10_000, func(n int) error {
-		run, err := t.createRun(ctx, t.experiment)
+	t := newTracker(p)
+	var times []float64
+	for i := range 40 {
+		run, err := t.createRun("0")
 		if err != nil {
-			return err
+			return 0, errors.Join(err, p.stop())
 		}
-		kind := "a"
-		if n%2 == 1 {
-			kind = "b"
+		began := time.Now()
+		if err := t.logBatch(run, int64(i)*1000, 0); err != nil {
+			return 0, errors.Join(err, p.stop())
 		}
-		return t.post(ctx, "runs/log-batch", map[string]any{
-			"run_id": run, "metrics": []any{metric("m", float64(n)/10_000, n, 0)}, "params": []any{map[string]string{"key": "kind", "value": kind}},
-		}, nil)
-	}); err != nil {
-		return err
+		if i >= 5 { // warm
+			times = append(times, ms(time.Since(began)))
+		}
 	}
-	var err error
-	if t.history, err = t.createRun(ctx, t.experiment); err != nil {
-		return err
-	}
-	return t.each(100, func(n int) error { return t.logBatch(ctx, t.history, n*1000) })
+	return median(times), p.stop()
 }
 
-// each calls f for 0 … n−1 from all clients.
-func (t *tracker) each(n int, f func(n int) error) error {
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	errs := make(chan error, clients)
-	for range clients {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				if err := f(i); err != nil {
-					errs <- err
-					return
-				}
+// large measures searches where there are many runs with many metrics.
+func (b *bench) large(ctx context.Context) error {
+	if b.largeRuns == 0 {
+		return nil
+	}
+	began := time.Now()
+	if err := b.fill(ctx, "large", func(tx executor) error { return fillLarge(tx, b.largeRuns, largeKeys) }); err != nil {
+		return err
+	}
+	size, err := os.Stat(b.database("large"))
+	if err != nil {
+		return err
+	}
+	b.say("search over %d runs x %d metric keys (database of %.1f GB, made in %.0f s), 100 results, p95:", b.largeRuns, largeKeys, float64(size.Size())/1e9, time.Since(began).Seconds())
+	p, err := b.serve(ctx, "large")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.stop() }()
+	t := newTracker(p)
+	for _, s := range largeSearches {
+		for _, n := range []int{1, clients} {
+			took, pages, err := t.searches(s, n, b.window)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
 			}
-		})
-	}
-	wg.Wait()
-	close(errs)
-	return <-errs
-}
-
-func metric(key string, value float64, at, step int) map[string]any {
-	return map[string]any{"key": key, "value": value, "timestamp": at, "step": step}
-}
-
-func (t *tracker) logBatch(ctx context.Context, run string, from int) error {
-	metrics := make([]any, 1000)
-	for i := range metrics {
-		metrics[i] = metric("loss", float64(i)/1000, from+i, from+i)
-	}
-	return t.post(ctx, "runs/log-batch", map[string]any{"run_id": run, "metrics": metrics}, nil)
-}
-
-func (t *tracker) createRun(ctx context.Context, experiment string) (string, error) {
-	var made struct {
-		Run struct {
-			Info struct {
-				ID string `json:"run_id"`
-			} `json:"info"`
-		} `json:"run"`
-	}
-	err := t.post(ctx, "runs/create", map[string]any{"experiment_id": experiment, "start_time": time.Now().UnixMilli()}, &made)
-	return made.Run.Info.ID, err
-}
-
-// readHistory reads the long history in pages of 25,000, as MLflow's client does.
-func (t *tracker) readHistory(ctx context.Context) error {
-	token, points := "", 0
-	for {
-		q := url.Values{"run_id": {t.history}, "metric_key": {"loss"}, "max_results": {"25000"}}
-		if token != "" {
-			q.Set("page_token", token)
+			b.say("  %-56s %d client(s): p95 %7.1f ms, median %.1f ms over %d searches (must 200 ms)", s.name, n, quantile(took, 0.95), median(took), pages)
 		}
-		var page struct {
-			Metrics []json.RawMessage `json:"metrics"`
-			Next    string            `json:"next_page_token"`
-		}
-		if err := t.do(ctx, http.MethodGet, "metrics/get-history?"+q.Encode(), nil, &page); err != nil {
-			return err
-		}
-		points += len(page.Metrics)
-		if token = page.Next; token == "" {
-			break
-		}
-	}
-	if points != 100_000 {
-		return fmt.Errorf("read %d points, want 100000", points)
 	}
 	return nil
 }
 
-func (t *tracker) post(ctx context.Context, path string, body, into any) error {
-	return t.do(ctx, http.MethodPost, path, body, into)
-}
-
-func (t *tracker) do(ctx context.Context, method, path string, body, into any) error {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		reader = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, t.process.url+"/api/2.0/mlflow/"+path, reader)
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
-		return err
+		return "unknown"
 	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := t.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %d: %.300s", path, res.StatusCode, text)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
+	return strings.Join(strings.Fields(string(text))[:3], " ")
 }

@@ -33,7 +33,7 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		writing.Close()
 		return fmt.Errorf("open %s: %w", db.address.Path, Classify(err))
 	}
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyStep.Milliseconds())); err != nil {
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d; PRAGMA wal_autocheckpoint = %d", busyStep.Milliseconds(), checkpointPages)); err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", db.address.Path, Classify(err)), conn.Close(), writing.Close())
 	}
 	db.writer = newWriter(writing, conn)
@@ -80,6 +80,15 @@ func createPrivate(path string) error {
 	return f.Close()
 }
 
+// Bounds of each connection's cache of pages, which fills as pages are used, KiB. SQLite's own 2 MB thrash on indexes of millions of rows.
+const (
+	writerCacheKB = 64 << 10
+	readerCacheKB = 16 << 10
+)
+
+// checkpointPages is how far the log grows before its pages move to the database, 4 KiB each: pages that many commits change are moved once.
+const checkpointPages = 4000
+
 // sqliteDSN returns go-sqlite3's data source name. foreign_keys, busy_timeout and case_sensitive_like are what MLflow sets
 // (source: mlflow/store/db/utils.py, MLflow 3.17); without the last, LIKE would find other rows than MLflow does.
 func (db *DB) sqliteDSN(readOnly bool) string {
@@ -90,12 +99,14 @@ func (db *DB) sqliteDSN(readOnly bool) string {
 	q.Set("_txlock", "immediate")
 	q.Set("_journal_mode", "WAL")
 	q.Set("_synchronous", "FULL")
+	q.Set("_cache_size", strconv.Itoa(-writerCacheKB))
 	if db.opts.RelaxedSync {
 		q.Set("_synchronous", "NORMAL")
 	}
 	if readOnly {
 		q.Set("_query_only", "on")
 		q.Set("_txlock", "deferred")
+		q.Set("_cache_size", strconv.Itoa(-readerCacheKB))
 	}
 	escape := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 	return "file:" + escape.Replace(filepath.ToSlash(db.address.Path)) + "?" + q.Encode()

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 var errClosed = errors.New("database is closed")
@@ -16,6 +15,7 @@ type Tx struct {
 	conn    *sql.Conn
 	stmts   *stmtCache
 	reading bool // made by ReadTx on a server
+	shared  bool // on SQLite: others' work may be in the same transaction
 }
 
 var _ Querier = (*Tx)(nil)
@@ -23,14 +23,25 @@ var _ Querier = (*Tx)(nil)
 // Dialect returns the SQL dialect.
 func (tx *Tx) Dialect() Dialect { return tx.dialect }
 
+// context returns what a statement runs under. SQLite rolls a transaction back whose statement is interrupted, with the work of others
+// in it: there ctx is looked at between statements.
+func (tx *Tx) context(ctx context.Context) context.Context {
+	if !tx.shared || ctx.Err() != nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
 // QueryContext runs a query; close the rows before the transaction's next statement.
 func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	// Not cached: a prepared statement of one connection cannot serve two open results.
+	ctx = tx.context(ctx)
 	return tx.conn.QueryContext(ctx, tx.dialect.Rebind(query), args...)
 }
 
 // QueryRowContext runs a query of at most one row.
 func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	ctx = tx.context(ctx)
 	query = tx.dialect.Rebind(query)
 	if s, release := tx.stmts.acquire(ctx, query); s != nil {
 		defer release()
@@ -41,6 +52,7 @@ func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *s
 
 // ExecContext runs a statement without rows.
 func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx = tx.context(ctx)
 	query = tx.dialect.Rebind(query)
 	if s, release := tx.stmts.acquire(ctx, query); s != nil {
 		defer release()
@@ -52,7 +64,8 @@ func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.R
 // WithTx runs fn in one transaction: committed if fn returns nil, rolled back if it returns an error or panics.
 //
 // On SQLite transactions are serialised (BEGIN IMMEDIATE on the one writer connection), so fn may read and then write
-// without surprises; waiting for the turn ends with ctx. On the servers transactions run side by side (READ COMMITTED): what
+// without surprises; waiting for the turn ends with ctx. Those that wait at the same time are committed together, by one sync of
+// the disk: fn's work alone is undone if fn fails, and everybody's is lost, and told so, if the commit fails. On the servers transactions run side by side (READ COMMITTED): what
 // fn reads and relies on it locks first, by Tx.Lock or by Tx.ForUpdate; and fn runs again, on a rolled back transaction, when
 // the server had to break a deadlock (at most maxAttempts times), so that it must not add to what it finds outside.
 //
@@ -62,13 +75,7 @@ func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.writers != nil {
 		return db.serverTx(ctx, fn)
 	}
-	conn, err := db.writer.lock(ctx)
-	if err != nil {
-		return Classify(err)
-	}
-	defer db.writer.unlock()
-	tx := &Tx{dialect: db.dialect, conn: conn, stmts: db.writer.stmts}
-	return Classify(inTransaction(ctx, conn, db.beginSQLite, func() error { return fn(tx) }))
+	return Classify(db.writer.run(ctx, db.beginSQLite, fn))
 }
 
 // ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.
@@ -123,54 +130,4 @@ func inTransaction(ctx context.Context, conn *sql.Conn, begin func(context.Conte
 	}
 	done = true
 	return nil
-}
-
-// writer is the one connection that writes to SQLite, and the queue of those who want it.
-type writer struct {
-	pool  *sql.DB
-	conn  *sql.Conn
-	stmts *stmtCache
-	turn  chan struct{} // holds one token while the connection is free
-	once  sync.Once
-	quit  chan struct{} // closed by close
-}
-
-func newWriter(pool *sql.DB, conn *sql.Conn) *writer {
-	w := &writer{pool: pool, conn: conn, turn: make(chan struct{}, 1), quit: make(chan struct{})}
-	w.stmts = newStmtCache(stmtCacheSize, conn.PrepareContext)
-	w.turn <- struct{}{}
-	return w
-}
-
-func (w *writer) lock(ctx context.Context) (*sql.Conn, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	select {
-	case <-w.quit:
-		return nil, errClosed
-	default:
-	}
-	select {
-	case <-w.turn:
-		return w.conn, nil
-	case <-w.quit:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for the writer: %w", ctx.Err())
-	}
-}
-
-func (w *writer) unlock() { w.turn <- struct{}{} }
-
-// close waits for the running transaction and closes the connection; further transactions fail.
-func (w *writer) close() error {
-	var err error
-	w.once.Do(func() {
-		close(w.quit)
-		<-w.turn
-		w.stmts.close()
-		err = errors.Join(w.conn.Close(), w.pool.Close())
-	})
-	return err
 }

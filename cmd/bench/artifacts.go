@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+const artifactPath = "/api/2.0/mlflow-artifacts/artifacts/bench/"
+
+// block is what artifacts are made of.
+var block = bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+
+// artifacts compares the bytes per second of one large artifact through the proxy, up and down, and has a crowd move small ones.
+func (b *bench) artifacts(a, m *tracker) error {
+	size := int64(b.artifactMB) << 20
+	if size == 0 {
+		return nil
+	}
+	var up, down [2]float64
+	for i, t := range []*tracker{m, a} {
+		var err error
+		if up[i], err = speed(size, func() error { return t.upload("large", size) }); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		if down[i], err = speed(size, func() error { return t.download("large", size) }); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	b.say("  artifact of %d MiB through the proxy, up   sluice %6.0f MB/s, mlflow %6.0f MB/s = %.1f x (must 3)", b.artifactMB, up[1], up[0], up[1]/up[0])
+	b.say("  artifact of %d MiB through the proxy, down sluice %6.0f MB/s, mlflow %6.0f MB/s = %.1f x (must 3)", b.artifactMB, down[1], down[0], down[1]/down[0])
+	const small = 4 << 20
+	for _, n := range []int{clients, crowd} {
+		errs := make(chan error, n)
+		rate, _ := speed(int64(n)*2*small, func() error {
+			var wg sync.WaitGroup
+			for c := range n {
+				wg.Go(func() {
+					path := fmt.Sprint("small", c)
+					err := a.upload(path, small)
+					if err == nil {
+						err = a.download(path, small)
+					}
+					if err != nil {
+						errs <- err
+					}
+				})
+			}
+			wg.Wait()
+			return nil
+		})
+		b.say("    … of 4 MiB, up and down by %2d clients: sluice %6.0f MB/s, %d errors (must 0)", n, rate, len(errs))
+	}
+	return nil
+}
+
+// speed returns MB per second.
+func speed(size int64, f func() error) (float64, error) {
+	began := time.Now()
+	err := f()
+	return megabytes(size) / time.Since(began).Seconds(), err
+}
+
+// pattern reads size bytes of block.
+func pattern(size int64) io.Reader {
+	return io.LimitReader(readerFunc(func(p []byte) (int, error) { return copy(p, block), nil }), size)
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (t *tracker) upload(path string, size int64) error {
+	req, err := http.NewRequest(http.MethodPut, t.url+artifactPath+path, pattern(size))
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	_, err = t.transfer(req)
+	return err
+}
+
+func (t *tracker) download(path string, size int64) error {
+	req, err := http.NewRequest(http.MethodGet, t.url+artifactPath+path, nil)
+	if err != nil {
+		return err
+	}
+	n, err := t.transfer(req)
+	if err == nil && n != size {
+		err = fmt.Errorf("downloaded %d bytes, want %d", n, size)
+	}
+	return err
+}
+
+// transfer sends a request and returns how many bytes came back.
+func (t *tracker) transfer(req *http.Request) (int64, error) {
+	client := &http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{WriteBufferSize: 1 << 20, ReadBufferSize: 1 << 20}}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, make([]byte, 1<<20))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: status %d", req.Method, req.URL.Path, res.StatusCode)
+	}
+	return n, err
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return err
+	}
+	return dst.Close()
+}

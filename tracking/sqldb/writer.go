@@ -1,0 +1,219 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// writer is the one connection that writes to SQLite, and the queue of those who want it.
+//
+// Whoever has the turn runs his function; what he leaves behind may be an open transaction, in which the next one goes on (a
+// group). The first of a group queues up again behind those who waited when he was done: when his turn comes he commits for all.
+// So a writer alone commits at once, and many writers share one commit without anybody waiting for company.
+type writer struct {
+	pool  *sql.DB
+	conn  *sql.Conn
+	stmts *stmtCache
+	turn  chan struct{} // holds one token while the connection is free
+	open  *group        // the transaction that is open; guarded by turn
+	once  sync.Once
+	quit  chan struct{} // closed by close
+}
+
+// group is a transaction that several share.
+type group struct {
+	members int // guarded by the turn
+	began   time.Time
+	done    chan struct{} // closed when the transaction has ended
+	err     error         // of its commit; written before done is closed
+}
+
+// Bounds of a group: at them the member who has the turn commits.
+const (
+	groupMembers = 64
+	groupTime    = 25 * time.Millisecond
+)
+
+func newWriter(pool *sql.DB, conn *sql.Conn) *writer {
+	w := &writer{pool: pool, conn: conn, turn: make(chan struct{}, 1), quit: make(chan struct{})}
+	w.stmts = newStmtCache(stmtCacheSize, conn.PrepareContext)
+	w.turn <- struct{}{}
+	return w
+}
+
+// lock waits for the turn.
+func (w *writer) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-w.quit:
+		return errClosed
+	default:
+	}
+	select {
+	case <-w.turn:
+		return nil
+	case <-w.quit:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the writer: %w", ctx.Err())
+	}
+}
+
+func (w *writer) unlock() { w.turn <- struct{}{} }
+
+// run is WithTx on SQLite.
+func (w *writer) run(ctx context.Context, begin func(context.Context, *sql.Conn) error, fn func(tx *Tx) error) error {
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	g, err := w.join(ctx, begin, fn)
+	if err != nil {
+		w.leave(g)
+		return err
+	}
+	if g.members >= groupMembers || time.Since(g.began) >= groupTime {
+		w.commit()
+		w.unlock()
+		return g.err
+	}
+	w.unlock()
+	select { // behind those who waited; receivers of a channel are served in their order
+	case <-g.done:
+	case <-w.turn:
+		if w.open == g {
+			w.commit()
+		}
+		w.unlock()
+		<-g.done // the transaction has ended: it was not the open one, or was just committed
+	}
+	return g.err
+}
+
+// join runs fn in the open transaction, or in a new one. After an error nothing of fn is left. The caller has the turn.
+func (w *writer) join(ctx context.Context, begin func(context.Context, *sql.Conn) error, fn func(tx *Tx) error) (g *group, err error) {
+	end := context.WithoutCancel(ctx)
+	tx := &Tx{dialect: SQLite, conn: w.conn, stmts: w.stmts, shared: true}
+	first := w.open == nil
+	if first {
+		if err := begin(ctx, w.conn); err != nil {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+		w.open = &group{began: time.Now(), done: make(chan struct{})}
+	} else if _, err := tx.ExecContext(end, "SAVEPOINT member"); err != nil {
+		return w.open, fmt.Errorf("begin: %w", err)
+	}
+	g = w.open
+	finished := false
+	defer func() {
+		if !finished { // fn panics
+			w.undo(end, tx, first)
+			w.leave(g)
+		}
+	}()
+	err = fn(tx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	finished = true
+	if err != nil {
+		w.undo(end, tx, first)
+		return g, err
+	}
+	if w.ended() { // a statement failed so badly that SQLite rolled everything back, and fn made nothing of it
+		w.lost()
+		return g, errLost
+	}
+	if !first {
+		if _, err := tx.ExecContext(end, "RELEASE member"); err != nil {
+			w.undo(end, tx, first)
+			return g, fmt.Errorf("commit: %w", err)
+		}
+	}
+	g.members++
+	return g, nil
+}
+
+var errLost = errors.New("the transaction was rolled back by the database")
+
+// undo takes back what a member did. If SQLite has rolled everything back by itself, the group has lost its work.
+func (w *writer) undo(ctx context.Context, tx *Tx, first bool) {
+	if w.ended() {
+		w.lost()
+		return
+	}
+	if first {
+		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
+		w.lost()
+		return
+	}
+	_, err := tx.ExecContext(ctx, "ROLLBACK TO member")
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "RELEASE member")
+	}
+	if err != nil {
+		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
+		w.lost()
+	}
+}
+
+// leave ends the turn of one whose function failed: it commits for those before him, if there are any.
+func (w *writer) leave(g *group) {
+	if g != nil && w.open == g {
+		w.commit()
+	}
+	w.unlock()
+}
+
+// commit ends the open transaction and tells its members. The end is not cancelled by anybody's context.
+func (w *writer) commit() {
+	g := w.open
+	if _, err := w.conn.ExecContext(context.Background(), "COMMIT"); err != nil {
+		g.err = fmt.Errorf("commit: %w", err)
+		_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+	}
+	w.open = nil
+	close(g.done)
+}
+
+// lost tells the members of a transaction that is gone.
+func (w *writer) lost() {
+	g := w.open
+	w.open = nil
+	g.err = errLost
+	close(g.done)
+}
+
+// ended says whether SQLite has ended the transaction by itself.
+func (w *writer) ended() bool {
+	ended := true
+	err := w.conn.Raw(func(c any) error {
+		if c, ok := c.(*sqlite3.SQLiteConn); ok {
+			ended = c.AutoCommit()
+		}
+		return nil
+	})
+	return ended || err != nil
+}
+
+// close waits for the running transaction and closes the connection; further transactions fail.
+func (w *writer) close() error {
+	var err error
+	w.once.Do(func() {
+		close(w.quit)
+		<-w.turn
+		if w.open != nil {
+			w.commit()
+		}
+		w.stmts.close()
+		err = errors.Join(w.conn.Close(), w.pool.Close())
+	})
+	return err
+}
