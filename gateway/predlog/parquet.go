@@ -93,6 +93,7 @@ func newSegmentWriter() (*segmentWriter, error) {
 		parquet.CreatedBy("sluice", "1", ""),
 		parquet.SkipPageBounds("request"), parquet.SkipPageBounds("response"),
 		parquet.SkipPageBounds("request_binary"), parquet.SkipPageBounds("response_binary"),
+		parquet.SkipPageBounds("client_request_id"), parquet.SkipPageBounds("trace_id"), // random: any page may hold any
 	)
 	return &segmentWriter{pw: pw, codec: codec, batch: make([]row, 0, rowBatch), arena: make([]byte, 0, rowBatch*(36+32))}, nil
 }
