@@ -44,6 +44,7 @@ func (a *App) openServing(ctx context.Context) error {
 	}
 	data := invoke.New(deps, &invoke.Options{
 		MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
+		Version: version, Ready: func() bool { ok, _ := live{a}.Ready(); return ok },
 		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(),
 	})
 	a.data.Store(data) // telemetry may be reading already

@@ -27,7 +27,7 @@ type GuardOptions struct {
 }
 
 // probes are answered whatever the Host header says, so that a load balancer can ask by address.
-var probes = map[string]bool{"/health": true, "/version": true, "/ping": true, "/ready": true}
+var probes = map[string]bool{"/health": true, "/version": true, "/ping": true, "/ready": true, "/v2/health/live": true, "/v2/health/ready": true}
 
 const (
 	hostRefused   = "Invalid Host header - possible DNS rebinding attack detected. Name the host with --allowed-hosts."

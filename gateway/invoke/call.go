@@ -53,6 +53,7 @@ type call struct {
 	traced     bool // trace is set
 	span       trace.Span
 	aim        target
+	infer      *inference // of the Open Inference Protocol; nil for MLflow's
 	decision   route.Decision
 	arm        *armState
 	timeout    time.Duration

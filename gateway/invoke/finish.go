@@ -28,8 +28,13 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 		}
 	}
 	h.writeHeaders(c, k)
+	if k.infer != nil {
+		k.infer.dress(c, k)
+	}
 	if k.err == nil {
-		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+		if k.infer == nil {
+			c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+		}
 		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
 	}
 	end := h.opts.Now()

@@ -88,6 +88,10 @@ type Options struct {
 	Tracing bool
 	// SampleRatio is the share of requests without a traceparent that are traced, 0–1; default 0.
 	SampleRatio float64
+	// Ready says whether the server as a whole may get traffic, for the Open Inference Protocol; nil: as soon as something is served.
+	Ready func() bool
+	// Version of the server, as the Open Inference Protocol tells it.
+	Version string
 	// Logger is told of every published table; failed requests are logged by the engine's error handler. nil discards.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now. Deadlines are set by it and run on the real one, so it must not be far from that.

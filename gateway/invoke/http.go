@@ -21,7 +21,7 @@ func (h *Handler) Routes() []wire.Route {
 	get := func(path string, perm wire.Permission, audit string, f fiber.Handler) wire.Route {
 		return wire.Route{Method: fiber.MethodGet, Path: path, Permission: perm, Audit: audit, Handler: f}
 	}
-	return []wire.Route{
+	return append(h.inferRoutes(), []wire.Route{
 		post("/invocations", h.invocations),
 		get("/invocations", wire.Predict, "gateway.prediction.refuse", onlyPOST),
 		post("/endpoints/:name/invocations", h.endpointInvocations),
@@ -30,7 +30,7 @@ func (h *Handler) Routes() []wire.Route {
 		post("/models/:name/stages/:x/invocations", h.modelInvocations(route.ByStage)),
 		post("/models/:name/aliases/:x/invocations", h.modelInvocations(route.ByAlias)),
 		get("/ping", wire.Public, "gateway.ping.read", h.ping),
-	}
+	}...)
 }
 
 // ping answers as MLflow's scoring server does: a line feed, 200 when there is something to predict with, else 404.

@@ -14,7 +14,7 @@ import (
 
 // target is what the URL asks for: an endpoint by name, or one version of a registered model.
 type target struct {
-	endpoint string // "" means the header's, the default or the only one
+	endpoint string // "" means the header's, the default or the only one; with version, one of its versions
 	model    string // not "": by and version say which one
 	by       route.By
 	version  string
@@ -23,9 +23,12 @@ type target struct {
 // pick chooses the arm.
 func (h *Handler) pick(c *call, v *view) (err error) {
 	t := &c.aim
-	if t.model != "" {
+	switch {
+	case t.model != "":
 		c.decision, err = v.table.Resolve(t.model, t.by, t.version)
-	} else {
+	case t.version != "":
+		c.decision, err = v.table.ResolveArm(t.endpoint, t.version)
+	default:
 		c.decision, err = v.table.Pick(t.endpoint, view8(c.asked.stickyKey), c.random[0])
 	}
 	if err != nil {
@@ -71,7 +74,7 @@ func (h *Handler) predict(ctx context.Context, c *call) error {
 		return err
 	}
 	c.executed = c.stamp()
-	if c.answer, err = payload.Encode(c.answer[:0], &c.work.out); err != nil {
+	if err := c.encode(); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	c.encoded = c.stamp()
@@ -91,11 +94,27 @@ func (h *Handler) decode(c *call) (err error) {
 	}
 	c.compiled = c.arm.plans.get(c.handle.Model(), &h.opts.Payload)
 	c.work = c.compiled.work.Get().(*work)
-	if err := c.compiled.plan.Decode(view8(c.contentType), c.content, &c.work.in); err != nil {
+	if c.infer != nil {
+		err = c.compiled.plan.DecodeInfer(c.infer.headLength(c.content), c.content, &c.work.in, &c.infer.request)
+	} else {
+		err = c.compiled.plan.Decode(view8(c.contentType), c.content, &c.work.in)
+	}
+	if err != nil {
 		return err
 	}
 	c.rows = max(c.work.in.Batch.Rows, 0)
 	return nil
+}
+
+// encode writes the outputs as the protocol of the request has them.
+func (c *call) encode() (err error) {
+	if c.infer != nil {
+		c.answer, c.infer.answered, err = payload.EncodeInfer(c.answer[:0], &c.work.out, &c.infer.request,
+			c.decision.Endpoint.Name, view8(c.arm.version))
+		return err
+	}
+	c.answer, err = payload.Encode(c.answer[:0], &c.work.out)
+	return err
 }
 
 // execute is what the breaker runs. The batcher behind the handle turns panics into errors and looks at the deadline first.

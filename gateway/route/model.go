@@ -66,6 +66,24 @@ func (t *Table) Resolve(modelName string, by By, x string) (Decision, error) {
 	return Decision{Endpoint: e, Arm: &e.Arms[tg.arm], Revision: t.revision, Bucket: -1}, nil
 }
 
+// ResolveArm finds the arm of an endpoint that serves the version, whatever its weight. It keeps neither string.
+//
+// Errors: ErrUnknownEndpoint, ErrNotRouted.
+func (t *Table) ResolveArm(endpoint, x string) (Decision, error) {
+	e := t.Endpoint(endpoint)
+	if e == nil {
+		return Decision{}, fmt.Errorf("%w: %q; %s", ErrUnknownEndpoint, endpoint, t.names())
+	}
+	if v, ok := version(x); ok {
+		for i := range e.Arms {
+			if e.Arms[i].Servable.Version == v {
+				return Decision{Endpoint: e, Arm: &e.Arms[i], Revision: t.revision, Bucket: -1}, nil
+			}
+		}
+	}
+	return Decision{}, fmt.Errorf("%w: endpoint %q, version %q", ErrNotRouted, endpoint, x)
+}
+
 // stage finds a stage by its name, in any case of letters as MLflow's clients do.
 func (m *model) stage(name string) (target, bool) {
 	if tg, ok := m.stages[name]; ok {

@@ -11,6 +11,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
 	"sluice/runtime/tensor"
 )
@@ -19,6 +20,8 @@ var (
 	_ servable.Backend = (*Backend)(nil)
 	_ servable.Sampler = (*Backend)(nil)
 	_ servable.RowWise = (*Backend)(nil)
+
+	_ servable.Describer = (*Backend)(nil)
 )
 
 // ErrClosed: the backend was closed.
@@ -70,6 +73,26 @@ func (b *Backend) prepare() {
 
 // Notes are things about the model that its owner should know: execution providers that are missing, a slow way taken.
 func (b *Backend) Notes() []string { return slices.Clone(b.notes) }
+
+// Describe is the model's inputs and outputs, as its file declares them; a map output of a classifier is a matrix.
+func (b *Backend) Describe() (inputs, outputs []mlmodel.TensorSpec) {
+	for i := range b.inputs {
+		v := &b.inputs[i]
+		inputs = append(inputs, mlmodel.TensorSpec{Name: v.name, Type: v.dtype, Shape: slices.Clone(v.shape)})
+	}
+	for i := range b.outputs {
+		o := &b.outputs[i]
+		spec := mlmodel.TensorSpec{Name: o.name, Type: o.dtype, Shape: slices.Clone(o.shape)}
+		if o.maps {
+			spec.Type, spec.Shape = tensor.Float32, []int64{-1, -1}
+		}
+		if o.half != tensor.Invalid {
+			spec.Type = o.half
+		}
+		outputs = append(outputs, spec)
+	}
+	return inputs, outputs
+}
 
 // Inputs are the names of the model's inputs, in order.
 func (b *Backend) Inputs() []string {

@@ -42,6 +42,11 @@ type RowWise interface {
 	RowWise() bool
 }
 
+// Describer is an optional power of a Backend: it knows the tensors of its model. A dimension of −1 is free.
+type Describer interface {
+	Describe() (inputs, outputs []mlmodel.TensorSpec)
+}
+
 // Loaded is what a Loader returns: the parsed model package and the backend, warmed by nobody yet.
 type Loaded struct {
 	Model   *mlmodel.Model

@@ -33,6 +33,14 @@ func (h *Handle) ID() ID { return h.id }
 // Model is the parsed model package; nil if the loader had none.
 func (h *Handle) Model() *mlmodel.Model { return h.loaded.Model }
 
+// Describe is the tensors that the backend takes and answers with; nil where it does not know them.
+func (h *Handle) Describe() (inputs, outputs []mlmodel.TensorSpec) {
+	if d, ok := h.loaded.Backend.(Describer); ok {
+		return d.Describe()
+	}
+	return nil, nil
+}
+
 // Bytes is the resident memory that the version costs, estimated.
 func (h *Handle) Bytes() int64 { return h.loaded.Backend.Bytes() }
 

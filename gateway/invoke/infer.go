@@ -1,0 +1,233 @@
+package invoke
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"sluice/gateway/payload"
+	"sluice/gateway/route"
+	"sluice/runtime/mlmodel"
+	"sluice/runtime/tensor"
+	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
+)
+
+// HeaderInferLength is the Open Inference Protocol's header, in requests and answers: the length of the JSON before the tensors' bytes.
+const HeaderInferLength = "Inference-Header-Content-Length"
+
+// inference is what a call of the Open Inference Protocol knows beside the others.
+type inference struct {
+	request  payload.InferRequest
+	head     int // length of the request's JSON; −1: all of it
+	answered int // length of the answer's JSON; −1: all of it
+}
+
+func (f *inference) headLength(content []byte) int {
+	if f.head < 0 {
+		return len(content)
+	}
+	return f.head
+}
+
+// dress gives an answer its headers, and an error the field that the protocol's clients look for.
+func (f *inference) dress(c *fiber.Ctx, k *call) {
+	if k.err != nil {
+		e := *k.err
+		e.Details = maps.Clone(e.Details)
+		if e.Details == nil {
+			e.Details = map[string]any{}
+		}
+		e.Details["error"] = e.Message
+		k.err = &e
+		return
+	}
+	if f.answered < 0 {
+		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+		return
+	}
+	c.Response().Header.SetContentType(fiber.MIMEOctetStream)
+	k.text = strconv.AppendInt(k.text[:0], int64(f.answered), 10)
+	c.Response().Header.SetBytesV(HeaderInferLength, k.text)
+}
+
+// inferRoutes are the rows of the Open Inference Protocol, version 2 (REST). Its model is an endpoint here, its version one of the model
+// versions that the endpoint routes.
+func (h *Handler) inferRoutes() []wire.Route {
+	get := func(path string, perm wire.Permission, audit string, f fiber.Handler) wire.Route {
+		return wire.Route{Method: fiber.MethodGet, Path: path, Permission: perm, Audit: audit, Handler: f}
+	}
+	post := func(path string) wire.Route {
+		return wire.Route{Method: fiber.MethodPost, Path: path, Permission: wire.Predict, Audit: auditPredict, Handler: h.inferModel}
+	}
+	const model, version = "/v2/models/:name", "/v2/models/:name/versions/:version"
+	return []wire.Route{
+		get("/v2", wire.Public, "gateway.server.read", h.inferServer),
+		get("/v2/health/live", wire.Public, "gateway.server.live", func(c *fiber.Ctx) error { return c.SendStatus(fiber.StatusOK) }),
+		get("/v2/health/ready", wire.Public, "gateway.server.ready", h.inferReady),
+		get(model, wire.Predict, "gateway.served_model.read", h.inferDescribe),
+		get(version, wire.Predict, "gateway.served_model.read", h.inferDescribe),
+		get(model+"/ready", wire.Predict, "gateway.served_model.ready", h.inferModelReady),
+		get(version+"/ready", wire.Predict, "gateway.served_model.ready", h.inferModelReady),
+		post(model + "/infer"),
+		post(version + "/infer"),
+	}
+}
+
+// inferModel is POST /v2/models/:name[/versions/:version]/infer.
+func (h *Handler) inferModel(c *fiber.Ctx) error {
+	return h.serve(c, func(k *call) (err error) {
+		k.infer = &inference{head: -1, answered: -1}
+		if text := c.Request().Header.Peek(HeaderInferLength); len(text) > 0 {
+			if k.infer.head, err = strconv.Atoi(string(text)); err != nil || k.infer.head < 0 {
+				return mlflow.Invalidf("the header %s is not a length", HeaderInferLength)
+			}
+		}
+		k.aim.endpoint, k.aim.version, err = inferTarget(c)
+		return err
+	})
+}
+
+// inferTarget reads the endpoint and, where the path has one, the version.
+func inferTarget(c *fiber.Ctx) (endpoint, version string, err error) {
+	if endpoint, err = param(c, "name"); err != nil || c.Params("version") == "" {
+		return endpoint, "", err
+	}
+	version, err = param(c, "version")
+	return endpoint, version, err
+}
+
+func (h *Handler) inferServer(c *fiber.Ctx) error {
+	return wire.Send(c, fiber.Map{"name": "sluice", "version": h.opts.Version, "extensions": []string{"binary_tensor_data"}})
+}
+
+func (h *Handler) inferReady(c *fiber.Ctx) error {
+	ready := len(h.Table().Arms()) > 0
+	if h.opts.Ready != nil {
+		ready = h.opts.Ready()
+	}
+	if !ready {
+		return c.SendStatus(fiber.StatusServiceUnavailable)
+	}
+	return c.SendStatus(fiber.StatusOK)
+}
+
+// inferFind finds what a path of the protocol names: the endpoint, and the arm of its version or the first that gets traffic.
+func (h *Handler) inferFind(c *fiber.Ctx) (*route.Endpoint, *route.Arm, error) {
+	endpoint, version, err := inferTarget(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := h.Table()
+	if version != "" {
+		d, err := t.ResolveArm(endpoint, version)
+		return d.Endpoint, d.Arm, err
+	}
+	d, err := t.Pick(endpoint, "", h.opts.Random())
+	return d.Endpoint, d.Arm, err
+}
+
+// inferModelReady is GET …/ready: 200 when the model answers.
+func (h *Handler) inferModelReady(c *fiber.Ctx) error {
+	if _, _, err := h.inferFind(c); err != nil {
+		return h.inferRefuse(err)
+	}
+	return c.SendStatus(fiber.StatusOK)
+}
+
+// inferRefuse is the error of a request that predicts nothing.
+func (h *Handler) inferRefuse(err error) error {
+	k := call{h: h}
+	r := h.classify(&k, err)
+	k.err = r.Error
+	(&inference{}).dress(nil, &k)
+	return k.err
+}
+
+// describeTimeout bounds how long a description waits for a version that was evicted.
+const describeTimeout = 10 * time.Second
+
+// inferTensor is the description of one tensor.
+type inferTensor struct {
+	Name     string  `json:"name"`
+	Datatype string  `json:"datatype"`
+	Shape    []int64 `json:"shape"`
+}
+
+// inferDescribe is GET /v2/models/:name[/versions/:version]: the tensors of the signature, or of the model's file where it has none.
+func (h *Handler) inferDescribe(c *fiber.Ctx) error {
+	e, arm, err := h.inferFind(c)
+	if err != nil {
+		return h.inferRefuse(err)
+	}
+	ctx, cancel := context.WithTimeout(c.UserContext(), describeTimeout)
+	defer cancel()
+	handle, err := h.deps.Acquire(ctx, arm.Servable)
+	if err != nil {
+		return h.inferRefuse(err)
+	}
+	defer handle.Release()
+	inputs, outputs := describe(handle)
+	var versions []string
+	for i := range e.Arms {
+		versions = append(versions, strconv.Itoa(e.Arms[i].Servable.Version))
+	}
+	return wire.Send(c, fiber.Map{"name": e.Name, "versions": versions, "platform": "mlflow", "inputs": inputs, "outputs": outputs})
+}
+
+// describe lists what a version takes and answers with. Its inputs are the signature's, by which requests are read; its outputs the
+// backend's, as which answers are written.
+func describe(handle Handle) (inputs, outputs []inferTensor) {
+	var in, out []mlmodel.TensorSpec
+	if d, ok := handle.(interface {
+		Describe() (inputs, outputs []mlmodel.TensorSpec)
+	}); ok {
+		in, out = d.Describe()
+	}
+	inputs, outputs = inferTensors(in), inferTensors(out)
+	sig := signatureOf(handle.Model())
+	if sig == nil {
+		return inputs, outputs
+	}
+	if s := sig.Inputs; s != nil && s.Len() > 0 {
+		inputs = inferSchema(s, "input-")
+	}
+	if s := sig.Outputs; s != nil && s.Len() > 0 && len(out) == 0 {
+		outputs = inferSchema(s, "output-")
+	}
+	return inputs, outputs
+}
+
+func inferTensors(specs []mlmodel.TensorSpec) []inferTensor {
+	list := make([]inferTensor, 0, len(specs))
+	for _, s := range specs {
+		shape := s.Shape
+		if shape == nil {
+			shape = []int64{}
+		}
+		list = append(list, inferTensor{s.Name, payload.InferType(s.Type), shape})
+	}
+	return list
+}
+
+// inferSchema describes a schema; a column is a tensor of shape [−1, 1], one without a name is numbered.
+func inferSchema(s *mlmodel.Schema, unnamed string) []inferTensor {
+	list := inferTensors(s.Tensors)
+	for i := range s.Columns {
+		c := &s.Columns[i]
+		dtype := c.Kind.DType()
+		if dtype == tensor.Invalid {
+			dtype = tensor.String // nested values travel as JSON text
+		}
+		list = append(list, inferTensor{c.Name, payload.InferType(dtype), []int64{-1, 1}})
+	}
+	for i := range list {
+		if list[i].Name == "" {
+			list[i].Name = unnamed + strconv.Itoa(i)
+		}
+	}
+	return list
+}

@@ -1,0 +1,542 @@
+package payload
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"sluice/runtime/tensor"
+	"sluice/tracking/mlflow"
+)
+
+// InferRequest is what a request of the Open Inference Protocol says beside its tensors.
+type InferRequest struct {
+	ID      string // the client's; "" if it gave none
+	outputs []inferOutput
+	all     bool // no outputs were named: answer with all
+	binary  bool // outputs that do not say otherwise travel as bytes
+}
+
+// inferOutput is an output that was asked for.
+type inferOutput struct {
+	name   string
+	binary bool
+}
+
+// inferTypes are the protocol's names of element types.
+var inferTypes = map[string]tensor.DType{
+	"BOOL": tensor.Bool, "UINT8": tensor.Uint8, "UINT16": tensor.Uint16, "UINT32": tensor.Uint32, "UINT64": tensor.Uint64,
+	"INT8": tensor.Int8, "INT16": tensor.Int16, "INT32": tensor.Int32, "INT64": tensor.Int64,
+	"FP16": tensor.Float16, "BF16": tensor.BFloat16, "FP32": tensor.Float32, "FP64": tensor.Float64, "BYTES": tensor.String,
+}
+
+// InferType is the protocol's name of an element type; "" for one that it lacks.
+func InferType(d tensor.DType) string {
+	switch d {
+	case tensor.String, tensor.Binary, tensor.Datetime: // times travel as ISO 8601 text
+		return "BYTES"
+	}
+	for name, t := range inferTypes {
+		if t == d {
+			return name
+		}
+	}
+	return ""
+}
+
+// DecodeInfer reads a request of the Open Inference Protocol (REST, version 2, with the binary tensor data extension): jsonLength bytes of
+// JSON, then the bytes of the tensors that say so, in the order of the inputs. The tensors must have the types and shapes of the signature;
+// columns may have the shape [n] or [n, 1]. req is overwritten.
+//
+// Errors are *mlflow.Error, as Decode's.
+func (p *Plan) DecodeInfer(jsonLength int, body []byte, in *Input, req *InferRequest) error {
+	*req = InferRequest{}
+	in.Params = p.defaults
+	if jsonLength < 0 || jsonLength > len(body) {
+		return badf("The header Inference-Header-Content-Length says %d in a body of %d bytes.", jsonLength, len(body))
+	}
+	tape, err := scan(in.tape[:0], body[:jsonLength], p.maxDepth)
+	in.tape = tape
+	if err != nil {
+		return err
+	}
+	t := &text{b: body[:jsonLength], tape: tape}
+	if t.first(0) != '{' {
+		return badf("An inference request must be an object. Received %s.", t.describe(0))
+	}
+	d := inferDecoder{p: p, t: t, in: in, req: req, rest: body[jsonLength:], cells: p.maxCells}
+	return d.decode()
+}
+
+// inferDecoder reads one request.
+type inferDecoder struct {
+	p     *Plan
+	t     *text
+	in    *Input
+	req   *InferRequest
+	rest  []byte // tensor bytes not taken yet
+	cells int    // values that are left
+}
+
+func (d *inferDecoder) decode() (err error) {
+	var inputs, outputs, params uint32
+	d.t.members(0, func(key string, v uint32) bool {
+		switch key {
+		case "id":
+			if d.t.first(v) == '"' {
+				d.req.ID = d.t.str(v)
+			}
+		case "inputs":
+			inputs = v
+		case "outputs":
+			outputs = v
+		case "parameters":
+			params = v
+		}
+		return true
+	})
+	if inputs == 0 || d.t.first(inputs) != '[' {
+		return badf("An inference request must have 'inputs', a list of tensors.")
+	}
+	if err := d.parameters(params); err != nil {
+		return err
+	}
+	if err := d.outputs(outputs); err != nil {
+		return err
+	}
+	d.in.Batch.Reset(tensor.Named)
+	var names []string
+	d.t.children(inputs, func(n uint32) bool {
+		var name string
+		name, err = d.input(n)
+		names = append(names, name)
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	if len(d.rest) > 0 {
+		return badf("%d bytes are left after the last tensor.", len(d.rest))
+	}
+	if err := checkTwice(names); err != nil {
+		return err
+	}
+	return d.enforce()
+}
+
+// enforce makes what was read what the signature asks for.
+func (d *inferDecoder) enforce() error {
+	b := &d.in.Batch
+	if len(d.p.tensors) > 0 && d.p.byName == nil && len(b.Columns) == 1 {
+		b.Form, b.Columns[0].Name = tensor.Bare, ""
+	}
+	if len(d.p.columns) > 0 {
+		for i := range b.Columns {
+			c := &b.Columns[i]
+			if n := len(c.Tensor.Shape); n != 1 && (n != 2 || c.Tensor.Shape[1] != 1) {
+				return schemaf("input %s has the shape %v, where a column of the model takes [n] or [n, 1].", quoteName(c.Name), c.Tensor.Shape)
+			}
+			if err := c.Tensor.Reshape(c.Tensor.Shape[0]); err != nil {
+				return schemaf("%v", err)
+			}
+		}
+	}
+	if err := b.CountRows(); err != nil {
+		return schemaf("%v", err)
+	}
+	if !d.p.typed {
+		return nil
+	}
+	if err := d.p.sig.Inputs.Enforce(b); err != nil {
+		return schemaf("%v", err)
+	}
+	d.in.dropEmpty()
+	return nil
+}
+
+// parameters reads the request's parameters: the protocol's own, and the model's.
+func (d *inferDecoder) parameters(n uint32) error {
+	if n == 0 {
+		return nil
+	}
+	if d.t.first(n) != '{' {
+		return badf("'parameters' must be an object. Received %s.", d.t.describe(n))
+	}
+	refused := ""
+	d.t.members(n, func(key string, v uint32) bool {
+		switch key {
+		case "binary_data_output":
+			d.req.binary = d.t.first(v) == 't'
+		case "sequence_id", "sequence_start", "sequence_end":
+			if c := d.t.first(v); c != '0' && c != 'f' && !(c == '"' && d.t.str(v) == "") {
+				refused = key
+			}
+		}
+		return true
+	})
+	if refused != "" {
+		return mlflow.Errorf(mlflow.InvalidParameterValue, "the parameter %q is not supported: models here keep no state between requests", refused)
+	}
+	if d.p.sig == nil || d.p.defaults == nil {
+		return nil
+	}
+	params, err := d.p.readParams(d.t, n)
+	if err != nil {
+		return err
+	}
+	d.in.Params = params
+	return nil
+}
+
+// outputs reads which outputs are asked for, and how.
+func (d *inferDecoder) outputs(n uint32) (err error) {
+	if n == 0 || d.t.first(n) == 'n' {
+		d.req.all = true
+		return nil
+	}
+	if d.t.first(n) != '[' {
+		return badf("'outputs' must be a list. Received %s.", d.t.describe(n))
+	}
+	d.req.all = d.t.count(n) == 0
+	d.t.children(n, func(o uint32) bool {
+		out := inferOutput{binary: d.req.binary}
+		if d.t.first(o) != '{' {
+			err = badf("An output must be an object. Received %s.", d.t.describe(o))
+			return false
+		}
+		d.t.members(o, func(key string, v uint32) bool {
+			switch {
+			case key == "name" && d.t.first(v) == '"':
+				out.name = d.t.str(v)
+			case key == "parameters" && d.t.first(v) == '{':
+				d.t.members(v, func(key string, v uint32) bool {
+					switch {
+					case key == "binary_data":
+						out.binary = d.t.first(v) == 't'
+					case key == "classification" && d.t.first(v) != '0', key == "shared_memory_region":
+						err = mlflow.Errorf(mlflow.InvalidParameterValue, "the output parameter %q is not supported", key)
+					}
+					return true
+				})
+			}
+			return true
+		})
+		if err == nil && out.name == "" {
+			err = badf("An output has no name.")
+		}
+		d.req.outputs = append(d.req.outputs, out)
+		return err == nil
+	})
+	return err
+}
+
+// input reads one tensor into the batch.
+func (d *inferDecoder) input(n uint32) (name string, err error) {
+	if d.t.first(n) != '{' {
+		return "", badf("An input must be an object. Received %s.", d.t.describe(n))
+	}
+	var datatype string
+	var shape, data, params uint32
+	d.t.members(n, func(key string, v uint32) bool {
+		switch {
+		case key == "name" && d.t.first(v) == '"':
+			name = d.t.str(v)
+		case key == "datatype" && d.t.first(v) == '"':
+			datatype = d.t.str(v)
+		case key == "shape":
+			shape = v
+		case key == "data":
+			data = v
+		case key == "parameters":
+			params = v
+		}
+		return true
+	})
+	if name == "" {
+		return "", badf("An input has no name.")
+	}
+	dtype, ok := inferTypes[datatype]
+	if !ok {
+		return name, badf("Input %s has the unknown datatype %s.", quoteName(name), quoteName(datatype))
+	}
+	if j := d.p.index(name); dtype == tensor.String && j >= 0 && d.p.columns != nil && d.p.columns[j].dtype == tensor.Binary {
+		dtype = tensor.Binary
+	}
+	elements, err := d.shape(name, shape)
+	if err != nil {
+		return name, err
+	}
+	size, err := d.binarySize(name, params)
+	if err != nil {
+		return name, err
+	}
+	out := d.in.Batch.AddColumn(name)
+	switch {
+	case size >= 0 && data != 0:
+		return name, badf("Input %s has both data and binary_data_size.", quoteName(name))
+	case size >= 0:
+		return name, d.fromBytes(out, name, dtype, elements, size)
+	case data == 0:
+		return name, badf("Input %s has neither data nor binary_data_size.", quoteName(name))
+	}
+	return name, d.fromJSON(out, name, dtype, elements, data)
+}
+
+// shape reads a tensor's shape into in.shape and returns the number of its elements.
+func (d *inferDecoder) shape(name string, n uint32) (elements int, err error) {
+	const maxDims = 32
+	if n == 0 || d.t.first(n) != '[' || d.t.count(n) > maxDims {
+		return 0, badf("Input %s must have a shape, a list of at most %d numbers.", quoteName(name), maxDims)
+	}
+	d.in.shape = d.in.shape[:0]
+	total := 1.0
+	d.t.children(n, func(v uint32) bool {
+		w, bad := d.t.word(v, tensor.Int64, rules{})
+		if c := d.t.first(v); bad != "" || c == '"' || c == 't' || c == 'f' || int64(w) < 0 {
+			err = badf("The shape of input %s holds %s where a dimension of 0 or more belongs.", quoteName(name), d.t.describe(v))
+			return false
+		}
+		d.in.shape = append(d.in.shape, int64(w))
+		total *= float64(w)
+		return true
+	})
+	if err != nil {
+		return 0, err
+	}
+	if total > float64(d.cells) {
+		return 0, tooManyCells(d.p.maxCells)
+	}
+	d.cells -= int(total)
+	return int(total), nil
+}
+
+// binarySize is the parameter binary_data_size; −1 where there is none.
+func (d *inferDecoder) binarySize(name string, n uint32) (size int, err error) {
+	if n == 0 {
+		return -1, nil
+	}
+	if d.t.first(n) != '{' {
+		return 0, badf("The parameters of input %s are not an object.", quoteName(name))
+	}
+	size = -1
+	d.t.members(n, func(key string, v uint32) bool {
+		switch key {
+		case "binary_data_size":
+			w, bad := d.t.word(v, tensor.Int64, rules{})
+			if bad != "" || int64(w) < 0 || int64(w) > int64(len(d.rest)) {
+				err = badf("Input %s has a binary_data_size that the body does not hold.", quoteName(name))
+			}
+			size = int(w)
+		case "shared_memory_region":
+			err = mlflow.Errorf(mlflow.InvalidParameterValue, "input %s: shared memory is not supported", quoteName(name))
+		}
+		return true
+	})
+	return size, err
+}
+
+// fromJSON reads a tensor's elements: flat, or nested as its shape says.
+func (d *inferDecoder) fromJSON(out *tensor.Tensor, name string, dtype tensor.DType, elements int, n uint32) error {
+	a, err := d.t.readArray(n, "input "+quoteName(name))
+	if err != nil {
+		return err
+	}
+	if len(a.leaves) != elements {
+		return badf("Input %s has %d values where its shape says %d.", quoteName(name), len(a.leaves), elements)
+	}
+	a.shape = append([]int64(nil), d.in.shape...)
+	return a.store(d.t, out, dtype, name, InferType(dtype), d.in)
+}
+
+// fromBytes takes a tensor's elements from the bytes behind the JSON: little endian, row-major; text as a length in 4 bytes and the bytes.
+func (d *inferDecoder) fromBytes(out *tensor.Tensor, name string, dtype tensor.DType, elements, size int) error {
+	raw := d.rest[:size]
+	d.rest = d.rest[size:]
+	if dtype.Text() {
+		return d.texts(out, name, dtype, elements, raw)
+	}
+	if size != elements*dtype.Size() {
+		return badf("Input %s has %d bytes where its shape and datatype say %d.", quoteName(name), size, elements*dtype.Size())
+	}
+	out.ResetDirty(dtype, d.in.shape...)
+	if dtype != tensor.Bool {
+		copy(out.Raw(), raw)
+		return nil
+	}
+	to := tensor.Of[bool](out)
+	for i, b := range raw {
+		to[i] = b != 0
+	}
+	return nil
+}
+
+func (d *inferDecoder) texts(out *tensor.Tensor, name string, dtype tensor.DType, elements int, raw []byte) error {
+	out.Reset(dtype, d.in.shape...)
+	to := out.Strings()
+	for i := range elements {
+		if len(raw) < 4 || uint64(binary.LittleEndian.Uint32(raw)) > uint64(len(raw)-4) {
+			return badf("Element %d of input %s does not fit its bytes.", i, quoteName(name))
+		}
+		end := 4 + int(binary.LittleEndian.Uint32(raw))
+		if dtype == tensor.String && !utf8.Valid(raw[4:end]) {
+			return badf("Element %d of input %s is not UTF-8 text.", i, quoteName(name))
+		}
+		to[i] = string(raw[4:end])
+		raw = raw[end:]
+	}
+	if len(raw) > 0 {
+		return badf("Input %s has %d bytes behind its last element.", quoteName(name), len(raw))
+	}
+	return nil
+}
+
+// EncodeInfer appends the answer to req: JSON, and behind it the bytes of the outputs that were asked for as bytes. jsonLength is the length
+// of the JSON; −1 if nothing follows it. A map output (of a classifier) is a matrix whose columns its parameter "labels" names; an output
+// without a name is "output-0". NaN and infinities are null in JSON, as everywhere.
+//
+// Errors: *mlflow.Error with INVALID_PARAMETER_VALUE for an output that the model does not have; others are the model's failure.
+// On error dst is returned as it was given.
+func EncodeInfer(dst []byte, out *tensor.Batch, req *InferRequest, model, version string) (answer []byte, jsonLength int, err error) {
+	start := len(dst)
+	order, err := req.order(out)
+	if err != nil {
+		return dst, -1, err
+	}
+	dst = appendString(append(dst, `{"model_name":`...), model)
+	dst = appendString(append(dst, `,"model_version":`...), version)
+	if req.ID != "" {
+		dst = appendString(append(dst, `,"id":`...), req.ID)
+	}
+	dst = append(dst, `,"outputs":[`...)
+	var tail []byte
+	binaries := false
+	for i, o := range order {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, tail, err = appendInferOutput(dst, tail, o.column, o.binary); err != nil {
+			return dst[:start], -1, err
+		}
+		binaries = binaries || o.binary
+	}
+	dst = append(dst, "]}"...)
+	if !binaries {
+		return dst, -1, nil
+	}
+	return append(dst, tail...), len(dst) - start, nil
+}
+
+// chosenOutput is an output of the answer.
+type chosenOutput struct {
+	column *tensor.Column
+	binary bool
+}
+
+// order finds the outputs that were asked for.
+func (req *InferRequest) order(out *tensor.Batch) ([]chosenOutput, error) {
+	var chosen []chosenOutput
+	for i := range out.Columns {
+		if c := &out.Columns[i]; req.all {
+			chosen = append(chosen, chosenOutput{c, req.binary})
+		}
+	}
+	for _, o := range req.outputs {
+		found := false
+		for i := range out.Columns {
+			if c := &out.Columns[i]; inferName(c) == o.name {
+				chosen, found = append(chosen, chosenOutput{c, o.binary}), true
+			}
+		}
+		if !found {
+			return nil, mlflow.Errorf(mlflow.InvalidParameterValue, "the model has no output %s", quoteName(o.name))
+		}
+	}
+	return chosen, nil
+}
+
+func inferName(c *tensor.Column) string {
+	if c.Name == "" {
+		return "output-0"
+	}
+	return c.Name
+}
+
+func appendInferOutput(dst, tail []byte, c *tensor.Column, asBytes bool) (head, rest []byte, err error) {
+	t := &c.Tensor
+	if !tensor.Fits(t.Len(), t.Shape) {
+		return dst, tail, mlflow.Errorf(mlflow.InternalError, "output %s has the shape %v but %d elements", quoteName(c.Name), t.Shape, t.Len())
+	}
+	dst = appendString(append(dst, `{"name":`...), inferName(c))
+	dst = appendString(append(dst, `,"datatype":`...), InferType(t.Type))
+	dst = append(dst, `,"shape":[`...)
+	for i, n := range t.Shape {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, n, 10)
+	}
+	dst = append(dst, ']')
+	before := len(tail)
+	if asBytes {
+		tail = appendTensorBytes(tail, c)
+	}
+	dst = appendInferParameters(dst, c, asBytes, len(tail)-before)
+	if !asBytes {
+		dst = append(dst, `,"data":[`...)
+		for i := range t.Len() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendElement(dst, t, i, true)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}'), tail, nil
+}
+
+func appendInferParameters(dst []byte, c *tensor.Column, asBytes bool, size int) []byte {
+	if !asBytes && c.Keys == nil {
+		return dst
+	}
+	dst = append(dst, `,"parameters":{`...)
+	if asBytes {
+		dst = strconv.AppendInt(append(dst, `"binary_data_size":`...), int64(size), 10)
+	}
+	if c.Keys != nil {
+		if asBytes {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"labels":[`...)
+		for i, k := range c.Keys {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, k)
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+// appendTensorBytes appends a tensor as the protocol's bytes.
+func appendTensorBytes(dst []byte, c *tensor.Column) []byte {
+	t := &c.Tensor
+	switch {
+	case t.Type == tensor.Datetime:
+		for i := range t.Len() {
+			quoted := appendDatetime(nil, tensor.Of[int64](t)[i], true)
+			if quoted[0] == '"' {
+				quoted = quoted[1 : len(quoted)-1]
+			}
+			dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(quoted))), quoted...)
+		}
+		return dst
+	case t.Type.Text():
+		for _, s := range t.Strings() {
+			dst = append(binary.LittleEndian.AppendUint32(dst, uint32(min(len(s), math.MaxUint32))), s...)
+		}
+		return dst
+	}
+	return append(dst, t.Raw()...)
+}
