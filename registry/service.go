@@ -102,6 +102,11 @@ func (s *Service) change(ctx context.Context, write func(at int64) ([]Event, err
 	return nil
 }
 
+// Import runs a change that is made elsewhere, in turn with all others, and delivers its events; waiting for its turn ends with ctx.
+func (s *Service) Import(ctx context.Context, write func() ([]Event, error)) error {
+	return s.change(ctx, func(int64) ([]Event, error) { return write() })
+}
+
 // guardDelete asks Options.GuardDelete unless force. The token of s.writing is held.
 func (s *Service) guardDelete(ctx context.Context, name string, version int, force bool) error {
 	if force || s.opts.GuardDelete == nil {

@@ -49,6 +49,8 @@ func newRoot(environ []string) *cobra.Command {
 		newDoctorCommand(environ),
 		newKeysCommand(environ),
 		newGCCommand(environ),
+		newExportCommand(environ),
+		newImportCommand(environ),
 		newDBCommand(environ),
 		newLoadtestCommand(),
 		newVersionCommand(),

@@ -205,6 +205,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.Routes(a.registry),
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
+		trackingrest.BundleRoutes(a.bundles()),
 		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Who: auth.Who}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil

@@ -82,3 +82,20 @@ type LocalPath interface {
 	// LocalPath returns the absolute path of the file or folder; it need not exist.
 	LocalPath(path string) string
 }
+
+// Stager is the optional power of a driver to take files in without showing them, and to show many of them at once.
+type Stager interface {
+	// Stage stores everything that r gives under a name that clients can't see. What is never placed or discarded goes by itself
+	// after a day.
+	Stage(ctx context.Context, r io.Reader) (name string, bytes int64, err error)
+	// Place moves staged files to their paths, replacing files that are there; durable when it returns. On an error none of them is
+	// placed. Returns ErrIsDir, ErrNotDir, ErrLink.
+	Place(ctx context.Context, files []Staging) error
+	// Unplace removes what Place placed, and the folders that are empty then.
+	Unplace(ctx context.Context, files []Staging) error
+	// Discard removes staged files that were not placed.
+	Discard(names []string) error
+}
+
+// Staging is a staged file and its path.
+type Staging struct{ Name, Path string }
