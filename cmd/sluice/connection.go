@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,9 @@ func (c *connection) Read(p []byte) (int, error) {
 	c.mu.Unlock()
 	return n, err
 }
+
+// WriteTo implements io.WriterTo through Read, or else a copy would take the TCP connection's own, which knows nothing of readBy.
+func (c *connection) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
 
 func (c *connection) beginRead() error {
 	c.mu.Lock()

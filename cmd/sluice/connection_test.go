@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -84,6 +85,9 @@ func TestADeadlineEndsTheReadThatWaits(t *testing.T) {
 	}
 	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a later read ended with %v", err)
+	}
+	if _, err := io.Copy(io.Discard, server); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a copy ended with %v", err)
 	}
 	if err := server.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
