@@ -1,15 +1,16 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os/exec"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"sluice/tracking/mlflow"
 	"sluice/tracking/sqldb"
 )
 
@@ -38,7 +39,7 @@ func dbCommand(environ []string, use, short string, args cobra.PositionalArgs, d
 var errDatabase = errors.New("the database needs attention")
 
 func newDBCheckCommand(environ []string) *cobra.Command {
-	return dbCommand(environ, "check", "Say which schema a SQLite database has and whether it is whole; changes nothing", cobra.NoArgs,
+	return dbCommand(environ, "check", "Say which schema the database has and whether it is whole; changes nothing", cobra.NoArgs,
 		func(cmd *cobra.Command, cfg Config, _ []string) error {
 			found, err := sqldb.Inspect(cmd.Context(), cfg.BackendStoreURI)
 			if err != nil {
@@ -49,7 +50,7 @@ func newDBCheckCommand(environ []string) *cobra.Command {
 }
 
 func printInspection(out io.Writer, found sqldb.Inspection) error {
-	state := "not known here; take a backup, then run: mlflow db upgrade " + found.URI
+	state := "not known here; if it is older, stop all servers and run: sluice db upgrade --mlflow (or take a backup, then run: mlflow db upgrade " + found.URI + ")"
 	switch {
 	case found.Newest:
 		state = "the newest"
@@ -73,9 +74,10 @@ func printInspection(out io.Writer, found sqldb.Inspection) error {
 }
 
 func newDBBackupCommand(environ []string) *cobra.Command {
-	return dbCommand(environ, "backup FILE", "Copy a SQLite database into a new file, as of one commit, while a server may be working on it", cobra.ExactArgs(1),
+	// SQLite's copy is a database; PostgreSQL's and MySQL's are the SQL of pg_dump, mariadb-dump or mysqldump.
+	return dbCommand(environ, "backup FILE", "Copy the database into a new file, as of one commit, while a server may be working on it", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, cfg Config, args []string) error {
-			size, err := sqldb.Backup(cmd.Context(), cfg.BackendStoreURI, args[0])
+			size, err := sqldb.Backup(cmd.Context(), cfg.BackendStoreURI, args[0], tools(environ))
 			if err != nil {
 				return err
 			}
@@ -84,32 +86,39 @@ func newDBBackupCommand(environ []string) *cobra.Command {
 		})
 }
 
+// tools are the programs on the PATH.
+func tools(environ []string) sqldb.Tools { return sqldb.Tools{Find: exec.LookPath, Environ: environ} }
+
 func newDBUpgradeCommand(environ []string) *cobra.Command {
-	var mlflowToo bool
-	cmd := dbCommand(environ, "upgrade", "Bring sluice's own tables up to date; says how to upgrade MLflow's", cobra.NoArgs,
+	var m mlflowUpgrade
+	cmd := dbCommand(environ, "upgrade", "Bring sluice's own tables up to date, and with --mlflow MLflow's after a backup", cobra.NoArgs,
 		func(cmd *cobra.Command, cfg Config, _ []string) error {
 			out := cmd.OutOrStdout()
+			if m.wanted {
+				m.environ, m.out, m.complaints = environ, out, cmd.ErrOrStderr()
+				if err := m.run(cmd.Context(), cfg); err != nil {
+					return err
+				}
+			}
 			return withStores(cmd.Context(), cfg, environ, newLogger(cfg, cmd.ErrOrStderr()), func(a *App) error {
 				fmt.Fprintln(out, "sluice's own tables are up to date")
-				return a.askForUpgrade(cmd.Context(), mlflowToo, out)
+				return a.reportSchema(out)
 			})
 		})
-	cmd.Flags().BoolVar(&mlflowToo, "mlflow", false, "require MLflow's tables to be at the newest schema too; fails with the command that upgrades them")
+	cmd.Flags().BoolVar(&m.wanted, "mlflow", false, "upgrade MLflow's tables too: stop all servers first; makes a backup, then runs MLflow's own program")
+	cmd.Flags().StringVar(&m.backup, "backup", "", "file for the backup of --mlflow (default: a new one in --data-dir)")
+	cmd.Flags().StringVar(&m.program, "mlflow-program", "mlflow", "MLflow's program, of version "+mlflow.Version+", a name on the PATH or a path")
 	return cmd
 }
 
-// askForUpgrade says what MLflow's tables need. Their migrations are MLflow's own programs, which this one does not run.
-func (a *App) askForUpgrade(_ context.Context, required bool, out io.Writer) error {
+// reportSchema says at which schema MLflow's tables are.
+func (a *App) reportSchema(out io.Writer) error {
 	revision := a.db.Revision()
 	if revision == sqldb.HeadRevision() {
 		_, err := fmt.Fprintf(out, "MLflow's tables are at the newest schema, %s\n", revision)
 		return err
 	}
-	advice := fmt.Sprintf("MLflow's tables are at schema %s, which works here; the newest is %s. To upgrade them stop the server and run: "+
-		"sluice db backup FILE && mlflow db upgrade %s", revision, sqldb.HeadRevision(), a.db.URI())
-	if required {
-		return errors.New(advice)
-	}
-	_, err := fmt.Fprintln(out, advice)
+	_, err := fmt.Fprintf(out, "MLflow's tables are at schema %s, which works here; the newest is %s. To upgrade them stop all servers and run: "+
+		"sluice db upgrade --mlflow\n", revision, sqldb.HeadRevision())
 	return err
 }

@@ -34,6 +34,14 @@ type Address struct {
 
 // Redacted returns the address as a URI with the password replaced by "***".
 func (a Address) Redacted() string {
+	return a.text(redactedOptions(a.Options))
+}
+
+// plain returns the address as a URI; call it on one without a password.
+func (a Address) plain() string { return a.text(a.Options.Encode()) }
+
+// text writes the address with "***" as password and the given options.
+func (a Address) text(options string) string {
 	if a.Dialect == SQLite {
 		return "sqlite:///" + a.Path
 	}
@@ -54,8 +62,8 @@ func (a Address) Redacted() string {
 		b.WriteString(":" + strconv.Itoa(a.Port))
 	}
 	b.WriteString("/" + a.Database)
-	if len(a.Options) > 0 {
-		b.WriteString("?" + redactedOptions(a.Options))
+	if options != "" {
+		b.WriteString("?" + options)
 	}
 	return b.String()
 }

@@ -1,0 +1,88 @@
+"""`sluice db` on each kind of database: looks, copies, and moves MLflow's tables from the oldest schema that is accepted to the newest."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import databases
+import pytest
+from conftest import BINARY, ROOT, own_environ
+
+REVISIONS = (ROOT / "tracking" / "sqldb" / "schema" / "revisions.txt").read_text().split()
+MLFLOW = pathlib.Path(sys.executable).with_name("mlflow")
+
+OLD = """
+import sys
+from alembic import command
+from mlflow.store.db import utils
+from mlflow.store.tracking.dbmodels.initial_models import Base
+engine = utils.create_sqlalchemy_engine_with_retry(sys.argv[1])
+Base.metadata.create_all(engine)
+config = utils._get_alembic_config(sys.argv[1])
+with engine.begin() as connection:
+    config.attributes["connection"] = connection
+    command.upgrade(config, sys.argv[2])
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def old(request, tmp_path):
+    """The address of a database as MLflow 3.12 left it; its password is not asked for by the test's PostgreSQL."""
+    if request.param == "sqlite":
+        uri = f"sqlite:///{tmp_path}/mlflow.db"
+        make_old(uri)
+        yield uri
+        return
+    with getattr(databases, request.param)() as uri:
+        make_old(uri)
+        yield uri.replace("postgres@", "postgres:s3cr3t@")
+
+
+def make_old(uri):
+    subprocess.run([sys.executable, "-c", OLD, uri, REVISIONS[-1]], env=own_environ(), check=True, capture_output=True)
+
+
+def db(uri, tmp_path, *args):
+    environ = own_environ() | {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [str(BINARY), "db", *args, "--data-dir", str(tmp_path / "data"), "--backend-store-uri", uri], capture_output=True, text=True, env=environ, timeout=300
+    )
+    assert "s3cr3t" not in done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_old_database_is_looked_at_copied_and_upgraded(old, tmp_path):
+    code, text = db(old, tmp_path, "check")
+    assert code == 0 and f'"{REVISIONS[-1]}": accepted; the newest is {REVISIONS[0]}' in text and text.endswith("whole\n"), text
+
+    program = tmp_path / "mlflow"  # MLflow's, watched for what others on the machine would see
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\nexec {MLFLOW} "$@"\n')
+    program.chmod(0o700)
+    code, text = db(old, tmp_path, "upgrade")
+    assert code == 0 and "sluice db upgrade --mlflow" in text, text
+    code, text = db(old, tmp_path, "upgrade", "--mlflow", "--mlflow-program", str(program), "--backup", str(tmp_path / "before"))
+    assert code == 0 and f"backup {tmp_path}/before: " in text and f"newest schema, {REVISIONS[0]}" in text, text
+    assert REVISIONS[-1].encode() in (tmp_path / "before").read_bytes()
+    assert "s3cr3t" not in (tmp_path / "seen").read_text()
+    assert not [f for f in tmp_path.iterdir() if f.suffix == ".cnf"]
+
+    code, text = db(old, tmp_path, "check")
+    assert code == 0 and "the newest" in text and "own tables of registry: step" in text and text.endswith("whole\n"), text
+    code, text = db(old, tmp_path, "upgrade", "--mlflow")  # nothing to do: neither program nor backup is needed
+    assert code == 0 and "backup" not in text, text
+
+
+def test_upgrade_without_the_right_mlflow_changes_nothing(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make_old(uri)
+    code, text = db(uri, tmp_path, "upgrade", "--mlflow", "--mlflow-program", str(tmp_path / "none"))
+    assert code == 1 and "pip install mlflow==" in text, text
+    newer = tmp_path / "newer"
+    newer.write_text("#!/bin/sh\necho mlflow, version 99.0.0\n")
+    newer.chmod(0o700)
+    code, text = db(uri, tmp_path, "upgrade", "--mlflow", "--mlflow-program", str(newer))
+    assert code == 1 and "99.0.0" in text, text
+    code, text = db(uri, tmp_path, "check")
+    assert code == 0 and REVISIONS[-1] in text, text
+    assert not [p for p in (tmp_path / "data").glob("backup-*")]
