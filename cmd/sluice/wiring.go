@@ -119,6 +119,9 @@ func (a *App) openTracking(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := trackingstore.Prepare(ctx, a.db); err != nil {
+		return fmt.Errorf("indexes of tracking: %w", err)
+	}
 	a.store = trackingstore.New(a.db, nil)
 	if a.tracking, err = tracking.New(a.store, &tracking.Options{ArtifactRoot: a.cfg.DefaultArtifactRoot, WorkDir: work}); err != nil {
 		return err

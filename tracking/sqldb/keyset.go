@@ -28,8 +28,12 @@ type SortKey struct {
 	NotNull bool
 }
 
-// NullsLastKeys are the sort keys of NullsLast.
-func NullsLastKeys(expr string, kind KeyKind, desc bool) []SortKey {
+// NullsLastKeys are the sort keys of NullsLast: one where the database puts rows without a value last by itself, which leaves it free
+// to walk an index, else two.
+func (d Dialect) NullsLastKeys(expr string, kind KeyKind, desc bool) []SortKey {
+	if desc != (d == Postgres) {
+		return []SortKey{{Expr: expr, Kind: kind, Desc: desc}}
+	}
 	return []SortKey{{Expr: "CASE WHEN (" + expr + ") IS NULL THEN 1 ELSE 0 END", NotNull: true}, {Expr: expr, Kind: kind, Desc: desc}}
 }
 

@@ -20,7 +20,7 @@ func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page
 		return found, err
 	}
 	if behind != "" {
-		behind = " AND " + behind
+		behind, args = " AND timestamp >= ? AND "+behind, append([]any{args[0]}, args...) // the first term says it to the index
 	}
 	most := int64(noLimit)
 	if limit > 0 {

@@ -11,6 +11,7 @@ import (
 // follow each other.
 type ordering struct {
 	joins string
+	first int // length of the first of the joins
 	args  []any
 	keys  sqldb.Keyset
 }
@@ -21,9 +22,14 @@ func (s *Store) newOrdering(id string) ordering {
 }
 
 func (o *ordering) join(text string, args ...any) {
-	o.joins += text
+	if o.joins += text; o.first == 0 {
+		o.first = len(text)
+	}
 	o.args = append(o.args, args...)
 }
+
+// moreJoins are the joins behind the first.
+func (o *ordering) moreJoins() string { return o.joins[o.first:] }
 
 func (o *ordering) add(keys ...sqldb.SortKey) { o.keys.Keys = append(o.keys.Keys, keys...) }
 
@@ -33,7 +39,7 @@ func (s *Store) longText(column string, descending bool) []sqldb.SortKey {
 	if s.db.Dialect() == sqldb.MySQL {
 		column = "LEFT(" + column + ", 255)"
 	}
-	return sqldb.NullsLastKeys(column, sqldb.TextKey, descending)
+	return s.db.Dialect().NullsLastKeys(column, sqldb.TextKey, descending)
 }
 
 // attributeKind returns what the values of an attribute are: a time, a number, or a text.

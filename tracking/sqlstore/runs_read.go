@@ -74,6 +74,9 @@ func (s *Store) SearchRuns(ctx context.Context, search tracking.RunSearch) (page
 	if err != nil {
 		return none, err
 	}
+	if s.byMetric(search.Order) {
+		return s.readByMetric(ctx, w, search, order)
+	}
 	scan := func(row interface{ Scan(...any) error }) (tracking.Run, error) {
 		info, err := scanRun(row)
 		return tracking.Run{Info: info}, err

@@ -18,14 +18,22 @@ func TestStore(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
 		t.Parallel()
 		storetest.Run(t, func(t *testing.T) tracking.Store {
-			return sqlstore.New(open(t, &sqldb.Options{RelaxedSync: true}), nil)
+			db := open(t, &sqldb.Options{RelaxedSync: true})
+			if err := sqlstore.Prepare(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+			return sqlstore.New(db, nil)
 		})
 	})
 }
 
 func BenchmarkStore(b *testing.B) {
 	storetest.RunBenchmarks(b, func(b *testing.B) tracking.Store {
-		return sqlstore.New(sqldbtest.Open(b, nil), nil)
+		db := sqldbtest.Open(b, nil)
+		if err := sqlstore.Prepare(b.Context(), db); err != nil {
+			b.Fatal(err)
+		}
+		return sqlstore.New(db, nil)
 	})
 }
 

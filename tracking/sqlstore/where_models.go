@@ -127,7 +127,7 @@ func (s *Store) modelOrder(order []filter.Order) (ordering, error) {
 			if o.Key == "status" { // a number in the table
 				kind = sqldb.IntKey
 			}
-			out.add(sqldb.NullsLastKeys(column, kind, o.Descending)...)
+			out.add(s.db.Dialect().NullsLastKeys(column, kind, o.Descending)...)
 			continue
 		}
 		alias := fmt.Sprintf("o%d", i)
@@ -139,7 +139,7 @@ func (s *Store) modelOrder(order []filter.Order) (ordering, error) {
 			from, args = from+narrow, append(args, more...)
 		}
 		out.join(fmt.Sprintf(" LEFT JOIN (%s) %s ON %s.model_id = lm.model_id AND %s.newest = 1", from, alias, alias, alias), args...)
-		out.add(sqldb.NullsLastKeys(alias+".metric_value", sqldb.FloatKey, o.Descending)...)
+		out.add(s.db.Dialect().NullsLastKeys(alias+".metric_value", sqldb.FloatKey, o.Descending)...)
 	}
 	if !byCreation {
 		out.add(sqldb.SortKey{Expr: "lm.creation_timestamp_ms", Desc: true, NotNull: true})

@@ -48,14 +48,18 @@ func (w *where) runClause(c filter.Clause) error {
 // metric adds a comparison of the latest value. NaN is stored as 0 with a mark: it differs from everything and compares with
 // nothing else.
 func (w *where) metric(c filter.Clause) error {
-	term, args, err := compareValue(w.d, "m.value", c.Op, c.Value)
+	plain := "" // the + keeps SQLite from walking all values of the metric for each run, when one row is to be looked up
+	if w.d == sqldb.SQLite {
+		plain = "+"
+	}
+	term, args, err := compareValue(w.d, plain+"m.value", c.Op, c.Value)
 	if err != nil {
 		return err
 	}
 	if c.Op == filter.NotEqual {
-		term = "(" + term + " OR m.is_nan = TRUE)"
+		term = "(" + term + " OR " + plain + "m.is_nan = TRUE)"
 	} else {
-		term += " AND m.is_nan = FALSE"
+		term += " AND " + plain + "m.is_nan = FALSE"
 	}
 	from := "latest_metrics m WHERE m.run_uuid = r.run_uuid AND m." + w.d.Quote("key") + " = ?"
 	w.exists(false, from, []any{c.Key}, " AND "+term, args)
@@ -91,7 +95,7 @@ func (s *Store) runOrder(order []filter.Order) (ordering, error) {
 				return out, fmt.Errorf("order attribute %q reached the store", o.Key)
 			}
 			byStart = byStart || o.Key == "start_time"
-			out.add(sqldb.NullsLastKeys(column, attributeKind(o.Key), o.Descending)...)
+			out.add(s.db.Dialect().NullsLastKeys(column, attributeKind(o.Key), o.Descending)...)
 			continue
 		}
 		alias := fmt.Sprintf("o%d", i)

@@ -292,7 +292,7 @@ func (s *Store) traceOrder(order []filter.Order) (ordering, error) {
 		if column == "" {
 			return out, fmt.Errorf("order %s reached the store", o)
 		}
-		out.add(sqldb.NullsLastKeys(column, kind, o.Descending)...)
+		out.add(s.db.Dialect().NullsLastKeys(column, kind, o.Descending)...)
 	}
 	if !seen["timestamp_ms"] {
 		out.add(sqldb.SortKey{Expr: "ti.timestamp_ms", Desc: true, NotNull: true})
