@@ -166,7 +166,7 @@ func (s *Store) importTable(ctx context.Context, tx *sqldb.Tx, w *writer, c *bun
 			keep, err = w.aliasIsFree(ctx, c, t, row)
 		}
 		if keep && t.Name == "registered_models" {
-			keep = !p.Merges(t, row)
+			keep = !p.IsRegistered(row.Text(t, "name"))
 		}
 		if err != nil {
 			return err

@@ -591,15 +591,33 @@ func TestAnArtifactThatChangesCutsTheBundleOff(t *testing.T) {
 	refused(t, newSide(t, bundle.Limits{}), b.Bytes())
 }
 
+func TestExportsAreBounded(t *testing.T) {
+	t.Parallel()
+	from := filled(t)
+	for {
+		out, err := from.Gather(t.Context(), bundle.Selection{Kind: bundle.KindRun, ID: run})
+		if mlflow.CodeOf(err) == mlflow.ResourceExhausted {
+			break
+		}
+		must(t, err)
+		t.Cleanup(out.Close)
+	}
+}
+
 // FuzzImport: whatever a bundle is, an import fails with a code, or succeeds; it never panics nor leaves a file behind on an error.
 func FuzzImport(f *testing.F) {
-	good := export(f, filled(f))
+	from := filled(f)
+	_, err := from.files.Write(f.Context(), "3/"+run+"/artifacts/model/é 1%", strings.NewReader("small"))
+	must(f, err)
+	good := export(f, from)
 	var flat bytes.Buffer
-	z, err := zstd.NewReader(bytes.NewReader(good))
+	unzip, err := zstd.NewReader(bytes.NewReader(good))
 	must(f, err)
-	_, err = io.Copy(&flat, z)
+	_, err = io.Copy(&flat, unzip)
 	must(f, err)
-	z.Close()
+	unzip.Close()
+	zip, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
+	must(f, err)
 	f.Add(flat.Bytes(), false)
 	f.Add(flat.Bytes()[:flat.Len()/2], true)
 	f.Add([]byte{}, false)
@@ -608,7 +626,7 @@ func FuzzImport(f *testing.F) {
 		if len(tarball) > 1<<20 {
 			return
 		}
-		_, err := to.Import(t.Context(), bytes.NewReader(zstdOf(t, tarball)), skip)
+		_, err := to.Import(t.Context(), bytes.NewReader(zip.EncodeAll(tarball, nil)), skip)
 		if err != nil && mlflow.CodeOf(err) == mlflow.InternalError {
 			t.Fatalf("no code: %v", err)
 		}

@@ -31,8 +31,13 @@ type Outgoing struct {
 }
 
 // Gather reads the rows that sel names, all of one commit (of each store), into temporary files, and counts the artifacts. Close what it
-// returns. Returns RESOURCE_DOES_NOT_EXIST.
+// returns. Returns RESOURCE_DOES_NOT_EXIST, and RESOURCE_EXHAUSTED while too many others are being exported.
 func (s *Service) Gather(ctx context.Context, sel Selection) (*Outgoing, error) {
+	select {
+	case s.exporting <- struct{}{}:
+	default:
+		return nil, mlflow.Errorf(mlflow.ResourceExhausted, "%d bundles are being exported already; try again later.", maxExports)
+	}
 	o := &Outgoing{service: s, spools: map[string]*spool{}, owners: map[Owner]bool{}, only: map[int64][]string{}}
 	err := o.gather(ctx, sel)
 	if err != nil {
@@ -42,8 +47,9 @@ func (s *Service) Gather(ctx context.Context, sel Selection) (*Outgoing, error) 
 	return o, nil
 }
 
-// Close removes the temporary files.
+// Close removes the temporary files and makes room for another export. It is called once.
 func (o *Outgoing) Close() {
+	defer func() { <-o.service.exporting }()
 	for _, s := range o.spools {
 		_ = s.close()
 	}

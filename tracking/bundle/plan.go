@@ -58,17 +58,8 @@ func (p *Plan) Dataset(source, here string) { p.datasets[source] = here }
 // Wrote counts rows for the report.
 func (p *Plan) Wrote(t *Table, rows int64) { p.written[t.Name] += rows }
 
-// Merges says whether rows of the table add to an owner that is there: what it has wins then.
-func (p *Plan) Merges(t *Table, row Row) bool {
-	o, ok := t.owner(row)
-	switch {
-	case !ok:
-		return false
-	case o.Class == ClassExperiment:
-		return true // the row carries the id here, not the source's; new experiments have nothing that could win
-	}
-	return p.exists[o]
-}
+// IsRegistered says whether a registered model of that name is there: what it has wins.
+func (p *Plan) IsRegistered(name string) bool { return p.exists[Owner{ClassRegistered, name}] }
 
 // Map returns the row as it is written here, and false for one that is left out because its owner is there already. The row is changed.
 func (p *Plan) Map(t *Table, row Row) (Row, bool, error) {

@@ -86,7 +86,11 @@ type Service struct {
 	opts      Options
 	tables    []*Table
 	importing chan struct{} // holds one token while no import runs
+	exporting chan struct{} // holds a token for each export that runs
 }
+
+// maxExports is how many bundles are gathered or written at once; each holds its rows on the disk.
+const maxExports = 8
 
 // New returns a Service.
 func New(store Store, artifacts *artifact.Resolver, opts Options) *Service {
@@ -94,7 +98,7 @@ func New(store Store, artifacts *artifact.Resolver, opts Options) *Service {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	s := &Service{store, artifacts, opts, Tables(), make(chan struct{}, 1)}
+	s := &Service{store, artifacts, opts, Tables(), make(chan struct{}, 1), make(chan struct{}, maxExports)}
 	s.importing <- struct{}{}
 	return s
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) artifact.Driver) {
 		{"delete", deletes},
 		{"odd names", oddNames},
 		{"a large file streams", largeFile},
+		{"staged files appear together, or not at all", staged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -359,3 +360,62 @@ func RunBenchmarks(b *testing.B, open func(b *testing.B) artifact.Driver) {
 
 // Age is how far in the future a clock must be for a driver to take uploads of now for abandoned.
 const Age = 25 * time.Hour
+
+// staged tests the optional power of a Stager, through the Batch that uses it.
+func staged(t *testing.T, d artifact.Driver) {
+	if _, ok := d.(artifact.Stager); !ok {
+		return
+	}
+	ctx, repo := t.Context(), artifact.NewRepo(d)
+	visible := func() (paths []string) {
+		t.Helper()
+		if err := repo.Walk(ctx, "", func(i artifact.Info) error { paths = append(paths, i.Path); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return paths
+	}
+	fill := func(paths ...string) *artifact.Batch {
+		t.Helper()
+		b := artifact.NewBatch()
+		for _, p := range paths {
+			s, err := b.Stage(ctx, repo, strings.NewReader(p))
+			if err == nil && s.Bytes == int64(len(p)) {
+				err = b.Add(s, repo, p)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b
+	}
+	write(t, d, "old/file", "x")
+	before := visible()
+	b := fill("new/a", "new/deep/b", "old/c")
+	if got := visible(); !slices.Equal(got, before) {
+		t.Errorf("staged files are seen: %v", got)
+	}
+	if err := b.Place(ctx); err != nil || len(visible()) != 4 {
+		t.Errorf("placed: %v, %v", visible(), err)
+	}
+	if err := b.Discard(ctx); err != nil || !slices.Equal(visible(), before) {
+		t.Errorf("discarded after placing: %v, %v", visible(), err)
+	}
+	if list, err := repo.List(ctx, ""); err != nil || len(list) != 1 {
+		t.Errorf("folders stayed: %v, %v", list, err)
+	}
+	b = fill("new/a", "old/file/below") // the second has no place
+	if err := b.Place(ctx); err == nil {
+		t.Error("a file was placed below a file")
+	}
+	if err := b.Discard(ctx); err != nil || !slices.Equal(visible(), before) {
+		t.Errorf("discarded after a failure: %v, %v", visible(), err)
+	}
+	b = fill("new/a")
+	if err := b.Place(ctx); err != nil {
+		t.Error(err)
+	}
+	b.Commit()
+	if err := b.Discard(ctx); err != nil || len(visible()) != 2 {
+		t.Errorf("committed: %v, %v", visible(), err)
+	}
+}
