@@ -3,6 +3,7 @@
 Every server is a process of its own on a free loopback port with a store of its own.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -126,25 +127,30 @@ def shared_server(tmp_path_factory):
 
 
 @pytest.fixture
-def mlflow_at(monkeypatch):
+def mlflow_at():
     """Returns a function that points the real MLflow client at a server."""
+    with real_client() as point:
+        yield point
+
+
+@contextlib.contextmanager
+def real_client():
+    """mlflow_at for fixtures that live longer than a test."""
     import mlflow
 
     def point(server):
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         mlflow.set_tracking_uri(server.url)
         mlflow.set_registry_uri(server.url)
         mlflow.set_experiment(experiment_id="0")  # the client remembers the last test's
         return mlflow.MlflowClient()
 
     yield point
-    import mlflow
-
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):  # None leaves them there
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):  # None leaves them there
         os.environ.pop(name, None)
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import requests
-from test_ui import page  # noqa: F401  (a fixture)
+from browser import chromium, visit  # noqa: F401  (fixtures)
 
 
 def traced(mlflow, experiment):
@@ -138,20 +138,23 @@ def test_opentelemetry_sends_spans(server, mlflow_at):
     assert send(json.dumps(body), experiment="4711").status_code == 404
 
 
-def test_the_web_ui_shows_a_trace(server, mlflow_at, page, tmp_path):  # noqa: F811
+def test_the_web_ui_shows_a_trace(server, mlflow_at, visit):  # noqa: F811
     import mlflow
 
     mlflow_at(server)
     good, _ = traced(mlflow, "tasting")
+    mlflow.log_feedback(trace_id=good, name="quality", value=0.9, rationale="a dry one")
     eid = mlflow.get_experiment_by_name("tasting").experiment_id
-    page.goto(f"{server.url}/#/experiments/{eid}/traces", wait_until="domcontentloaded")
-    page.locator("text=what to drink >> visible=true").first.wait_for(timeout=30_000)
-    page.screenshot(path=str(tmp_path / "traces.png"))
-    page.goto(f"{server.url}/#/experiments/{eid}/traces?selectedEvaluationId={good}", wait_until="domcontentloaded")
-    page.locator("text=fetch >> visible=true").first.wait_for(timeout=30_000)
-    page.locator("text=complete >> visible=true").first.wait_for(timeout=30_000)
-    page.screenshot(path=str(tmp_path / "trace.png"))
-    page.goto(f"{server.url}/#/experiments/{eid}/overview/usage", wait_until="domcontentloaded")
-    page.locator("text=Latency >> visible=true").first.wait_for(timeout=30_000)
-    page.screenshot(path=str(tmp_path / "overview.png"))
-    assert page.troubles == []
+    v = visit(server)
+    v.open(f"/experiments/{eid}/traces", "what to drink", "what to drink? riesling", "Error", "quality")
+    v.open(f"/experiments/{eid}/traces?selectedEvaluationId={good}", "sommelier", "fetch", "complete")
+    v.tab.get_by_text("fetch", exact=True).filter(visible=True).first.click()
+    v.sees("merlot")
+    v.tab.get_by_text("Attributes", exact=True).filter(visible=True).first.click()
+    v.sees("shelf", "north wall")
+    v.tab.get_by_text("sommelier", exact=True).filter(visible=True).first.click()
+    v.button("Assess").click()
+    v.sees("Feedback (1)", "quality", "0.9")
+    v.open(f"/experiments/{eid}/overview/usage", "Latency", "50.0%")
+    v.open(f"/experiments/{eid}/chat-sessions", "View Sessions in Traces tab")
+    v.open(f"/experiments/{eid}/evaluation-runs", "Evaluation runs")
