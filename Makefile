@@ -11,7 +11,7 @@ RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser databases clean FORCE
+.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser databases java clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ unit: venv databases setup ## Go tests
 race: venv databases setup ## Go tests under the race detector
 	go test -timeout 10m -race -short $(RACE)
 
-e2e: venv databases setup browser ## the real MLflow, Databricks and browser clients against the built binary
+e2e: venv databases setup browser java ## the real MLflow, Databricks, Java and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
 
 lint: ## gofmt and go vet
@@ -69,6 +69,12 @@ browser:
 databases:
 	@{ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null; } && { test -x /usr/sbin/mariadbd || command -v mariadbd >/dev/null; } || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql mariadb-server; }
+
+# The Java client's test needs a JDK and Maven, and MLflow's client in Maven's own cache.
+java:
+	@command -v javac >/dev/null && command -v mvn >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends default-jdk-headless maven; }
+	@mvn -q -B -f $(E2E)/java/pom.xml dependency:build-classpath
 
 clean: ## remove what was built (not the data)
 	rm -rf bin
