@@ -28,7 +28,8 @@ func ParseEquality(text string) (Equality, error) {
 		return Equality{}, mlflow.Invalidf("Invalid filter string: it has %d bytes, at most %d are allowed.", len(text), MaxLength)
 	}
 	l := lexer{text: text}
-	field, op, value, end := l.next(), l.next(), l.next(), l.next()
+	field, op := l.next(), comparator(&l)
+	value, end := l.next(), l.next()
 	if field.kind != wordToken || op.kind != opToken || end.kind != endToken || !slices.Contains([]tokenKind{textToken, wordToken}, value.kind) {
 		return Equality{}, mlflow.Invalidf("Invalid filter: '%s'. Expected one filter clause.", shorten(text))
 	}
@@ -42,6 +43,20 @@ func ParseEquality(text string) (Equality, error) {
 	v, err := quotedValue(value)
 	e.Value = v.Text
 	return e, err
+}
+
+// comparator reads an operator, as one also LIKE and its kin: they are refused by name.
+func comparator(l *lexer) token {
+	op := l.next()
+	like := op
+	if op.is("NOT") {
+		like = l.next()
+		op.raw += " " + like.raw
+	}
+	if like.is("LIKE") || like.is("ILIKE") || like.is("RLIKE") {
+		op.kind = opToken
+	}
+	return op
 }
 
 func equalityField(t token) (Equality, error) {
