@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -11,9 +12,10 @@ import (
 type Float float64
 
 // MarshalJSON never fails.
-func (f Float) MarshalJSON() ([]byte, error) { return f.appendJSON(nil), nil }
+func (f Float) MarshalJSON() ([]byte, error) { return f.AppendJSON(nil), nil }
 
-func (f Float) appendJSON(b []byte) []byte {
+// AppendJSON appends the encoding to b.
+func (f Float) AppendJSON(b []byte) []byte {
 	v := float64(f)
 	switch {
 	case math.IsNaN(v):
@@ -23,19 +25,22 @@ func (f Float) appendJSON(b []byte) []byte {
 	case math.IsInf(v, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return append(b, PythonFloat(v)...)
+	return appendPython(b, v)
 }
 
 // PythonFloat returns the text that Python's repr gives to a finite float: always with a point or an exponent.
-func PythonFloat(v float64) string {
+func PythonFloat(v float64) string { return string(appendPython(nil, v)) }
+
+func appendPython(b []byte, v float64) []byte {
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
-		return strconv.FormatFloat(v, 'e', -1, 64)
+		return strconv.AppendFloat(b, v, 'e', -1, 64)
 	}
-	s := strconv.FormatFloat(v, 'f', -1, 64)
-	if !strings.ContainsRune(s, '.') {
-		s += ".0"
+	from := len(b)
+	b = strconv.AppendFloat(b, v, 'f', -1, 64)
+	if bytes.IndexByte(b[from:], '.') < 0 {
+		b = append(b, ".0"...)
 	}
-	return s
+	return b
 }
 
 // parseInt reads an integer as protobuf's JSON does: 12, "12", 12.0 and 1.2e1 are all twelve; 1.5 is not an integer.

@@ -10,6 +10,15 @@ import (
 // Send answers v as JSON with the status that was set before (200 by default). Struct tags name the fields as MLflow does, in
 // snake_case; doubles are declared as Float. Returns an error (for ErrorHandler) if v cannot be encoded; nothing is sent then.
 func Send(c *fiber.Ctx, v any) error {
+	if a, ok := v.(Appender); ok {
+		b, err := a.AppendJSON(nil)
+		if err != nil {
+			return err
+		}
+		c.Response().SetBodyRaw(b)
+		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+		return nil
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -20,6 +29,11 @@ func Send(c *fiber.Ctx, v any) error {
 	c.Response().SetBodyRaw(b[:len(b)-1]) // without the encoder's line feed
 	c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
 	return nil
+}
+
+// Appender is a large answer that encodes itself, as the tags of its fields say.
+type Appender interface {
+	AppendJSON(b []byte) ([]byte, error)
 }
 
 // Empty answers {}: what MLflow answers to a write that returns nothing.
