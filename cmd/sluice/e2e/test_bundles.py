@@ -15,7 +15,7 @@ METRICS = [("loss", 0.1, 1000, 0), ("loss", math.nan, 1001, 1), ("loss", math.in
 
 def command(server, *args, code=0, stdin=None):
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLUICE_", "MLFLOW_"))}
-    args = [str(BINARY), *args, "--data-dir", str(server.data_dir), *(a for a in server.args)]
+    args = [str(BINARY), *args, "--data-dir", str(server.data_dir), *server.args]
     done = subprocess.run(args, capture_output=True, timeout=120, env=environ, cwd=server.data_dir.parent, input=stdin)
     text = (done.stdout + done.stderr).decode(errors="replace")
     assert done.returncode == code, text
@@ -150,6 +150,9 @@ def test_run(filled, source, target, mlflow_at, tmp_path):
     assert filled["run"] in command(target, "import", str(file), code=1)
     assert "left alone" in command(target, "import", str(file), "--skip-existing")
     assert run_as_seen(mlflow, client, filled["run"]) == before
+    piped = subprocess.run([str(BINARY), "export", "run", filled["run"], "-o", "-", "--data-dir", str(source.data_dir)], capture_output=True, timeout=120, check=True).stdout
+    assert "left alone" in command(target, "import", "-", "--skip-existing", stdin=piped)
+    assert "cut off" in command(target, "import", "-", "--skip-existing", code=1, stdin=piped[:-1])
     client.log_metric(filled["run"], "later", 1)  # it is a run like any other
     assert client.create_experiment("after") == str(int(wines.experiment_id) + 1)
 
