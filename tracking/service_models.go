@@ -186,8 +186,5 @@ func modelOrder(o ModelOrder) (filter.Order, error) {
 	if entity != "metrics" {
 		return filter.Order{}, mlflow.Invalidf("Invalid order by field name: %s. Only metrics are supported.", o.Field)
 	}
-	if o.DatasetDigest != "" && o.DatasetName == "" {
-		return filter.Order{}, mlflow.Invalidf("`dataset_digest` can only be specified if `dataset_name` is also specified.")
-	}
 	return filter.Order{Entity: filter.Metric, Key: key, Descending: o.Descending, DatasetName: o.DatasetName, DatasetDigest: o.DatasetDigest}, nil
 }

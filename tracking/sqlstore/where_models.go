@@ -135,8 +135,10 @@ func (s *Store) modelOrder(order []filter.Order) (ordering, error) {
 			"x.run_id) AS newest FROM logged_model_metrics x WHERE x.metric_name = ?"
 		args := []any{o.Key}
 		if o.DatasetName != "" {
-			narrow, more := datasetTerm([]tracking.DatasetFilter{{Name: o.DatasetName, Digest: o.DatasetDigest}})
-			from, args = from+narrow, append(args, more...)
+			from, args = from+" AND x.dataset_name = ?", append(args, o.DatasetName)
+		}
+		if o.DatasetDigest != "" { // counts alone, too
+			from, args = from+" AND x.dataset_digest = ?", append(args, o.DatasetDigest)
 		}
 		out.join(fmt.Sprintf(" LEFT JOIN (%s) %s ON %s.model_id = lm.model_id AND %s.newest = 1", from, alias, alias, alias), args...)
 		out.add(s.db.Dialect().NullsLastKeys(alias+".metric_value", sqldb.FloatKey, o.Descending)...)

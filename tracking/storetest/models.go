@@ -182,10 +182,12 @@ var modelSearchCases = []testCase{
 			{tracking.ModelOrder{Field: "metrics.acc"}, "a b c"}, {tracking.ModelOrder{Field: "metrics.acc", Descending: true}, "b a c"},
 			{tracking.ModelOrder{Field: "metrics.acc", Descending: true, DatasetName: "iris"}, "a b c"},
 			{tracking.ModelOrder{Field: "metrics.acc", DatasetName: "iris", DatasetDigest: "d9"}, "b c a"},
+			{tracking.ModelOrder{Field: "metrics.acc", DatasetDigest: "d9"}, "b c a"},
+			{tracking.ModelOrder{Field: "metrics.acc", DatasetDigest: "d2"}, "a c b"},
 		} {
 			equal(f, f.models(tracking.LoggedModelQuery{OrderBy: []tracking.ModelOrder{c.order}}), c.want, fmt.Sprint(c.order))
 		}
-		for _, bad := range []tracking.ModelOrder{{Field: "params.lr"}, {Field: "nothing"}, {Field: "metrics.acc", DatasetDigest: "d"}} {
+		for _, bad := range []tracking.ModelOrder{{Field: "params.lr"}, {Field: "nothing"}} {
 			_, err := f.svc.SearchLoggedModels(f.ctx, tracking.LoggedModelQuery{ExperimentIDs: []string{"0"}, OrderBy: []tracking.ModelOrder{bad}})
 			f.refused(err, mlflow.InvalidParameterValue)
 		}
