@@ -129,15 +129,14 @@ func FuzzCSV(f *testing.F) {
 }
 
 func FuzzParquet(f *testing.F) {
-	seeds, err := filepath.Glob("testdata/parquet/*.parquet")
-	if err != nil || len(seeds) == 0 {
-		f.Fatalf("no seeds: %v", err)
-	}
-	for _, name := range seeds {
-		body, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	fuzzFiles(f, typeParquet, "testdata/parquet/*.parquet")
+}
+
+func FuzzArrow(f *testing.F) { fuzzFiles(f, typeArrow, arrowFiles) }
+
+// fuzzFiles fuzzes bodies of a type, beginning with files.
+func fuzzFiles(f *testing.F, media, pattern string) {
+	for _, body := range bodyFiles(f, pattern) {
 		f.Add(body)
 	}
 	plans := fuzzPlans()
@@ -146,9 +145,27 @@ func FuzzParquet(f *testing.F) {
 			return
 		}
 		for _, p := range plans {
-			_, _ = check(t, p, typeParquet, body, new(Input))
+			_, _ = check(t, p, media, body, new(Input))
 		}
 	})
+}
+
+// bodyFiles are the bodies in testdata that match the pattern, by file name without its ending.
+func bodyFiles(t testing.TB, pattern string) map[string][]byte {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no file matches %s: %v", pattern, err)
+	}
+	files := map[string][]byte{}
+	for _, name := range names {
+		body, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))] = body
+	}
+	return files
 }
 
 func FuzzContentType(f *testing.F) {

@@ -2,8 +2,7 @@ package payload
 
 import (
 	"encoding/binary"
-	"math"
-	"strconv"
+	"slices"
 	"unicode/utf8"
 
 	"sluice/runtime/tensor"
@@ -24,25 +23,31 @@ type inferOutput struct {
 	binary bool
 }
 
-// inferTypes are the protocol's names of element types.
-var inferTypes = map[string]tensor.DType{
-	"BOOL": tensor.Bool, "UINT8": tensor.Uint8, "UINT16": tensor.Uint16, "UINT32": tensor.Uint32, "UINT64": tensor.Uint64,
-	"INT8": tensor.Int8, "INT16": tensor.Int16, "INT32": tensor.Int32, "INT64": tensor.Int64,
-	"FP16": tensor.Float16, "BF16": tensor.BFloat16, "FP32": tensor.Float32, "FP64": tensor.Float64, "BYTES": tensor.String,
+// inferNames are the protocol's names of element types. Bytes are BYTES as text is, and so are times, as ISO 8601 text.
+var inferNames = [...]string{
+	tensor.Bool: "BOOL", tensor.Uint8: "UINT8", tensor.Uint16: "UINT16", tensor.Uint32: "UINT32", tensor.Uint64: "UINT64",
+	tensor.Int8: "INT8", tensor.Int16: "INT16", tensor.Int32: "INT32", tensor.Int64: "INT64",
+	tensor.Float16: "FP16", tensor.BFloat16: "BF16", tensor.Float32: "FP32", tensor.Float64: "FP64",
+	tensor.String: "BYTES", tensor.Binary: "BYTES", tensor.Datetime: "BYTES",
 }
 
 // InferType is the protocol's name of an element type; "" for one that it lacks.
 func InferType(d tensor.DType) string {
-	switch d {
-	case tensor.String, tensor.Binary, tensor.Datetime: // times travel as ISO 8601 text
-		return "BYTES"
+	if int(d) >= len(inferNames) {
+		return ""
 	}
-	for name, t := range inferTypes {
-		if t == d {
-			return name
-		}
+	return inferNames[d]
+}
+
+// inferDType is the element type of a protocol's name; BYTES are text. Invalid for a name that it lacks.
+func inferDType(name string) tensor.DType {
+	if name == "BYTES" {
+		return tensor.String
 	}
-	return ""
+	if i := slices.Index(inferNames[:], name); i > 0 {
+		return tensor.DType(i)
+	}
+	return tensor.Invalid
 }
 
 // DecodeInfer reads a request of the Open Inference Protocol (REST, version 2, with the binary tensor data extension): jsonLength bytes of
@@ -256,8 +261,8 @@ func (d *inferDecoder) input(n uint32) (name string, err error) {
 	if name == "" {
 		return "", badf("An input has no name.")
 	}
-	dtype, ok := inferTypes[datatype]
-	if !ok {
+	dtype := inferDType(datatype)
+	if dtype == tensor.Invalid {
 		return name, badf("Input %s has the unknown datatype %s.", quoteName(name), quoteName(datatype))
 	}
 	if j := d.p.index(name); dtype == tensor.String && j >= 0 && d.p.columns != nil && d.p.columns[j].dtype == tensor.Binary {
@@ -389,154 +394,4 @@ func (d *inferDecoder) texts(out *tensor.Tensor, name string, dtype tensor.DType
 		return badf("Input %s has %d bytes behind its last element.", quoteName(name), len(raw))
 	}
 	return nil
-}
-
-// EncodeInfer appends the answer to req: JSON, and behind it the bytes of the outputs that were asked for as bytes. jsonLength is the length
-// of the JSON; −1 if nothing follows it. A map output (of a classifier) is a matrix whose columns its parameter "labels" names; an output
-// without a name is "output-0". NaN and infinities are null in JSON, as everywhere.
-//
-// Errors: *mlflow.Error with INVALID_PARAMETER_VALUE for an output that the model does not have; others are the model's failure.
-// On error dst is returned as it was given.
-func EncodeInfer(dst []byte, out *tensor.Batch, req *InferRequest, model, version string) (answer []byte, jsonLength int, err error) {
-	start := len(dst)
-	order, err := req.order(out)
-	if err != nil {
-		return dst, -1, err
-	}
-	dst = appendString(append(dst, `{"model_name":`...), model)
-	dst = appendString(append(dst, `,"model_version":`...), version)
-	if req.ID != "" {
-		dst = appendString(append(dst, `,"id":`...), req.ID)
-	}
-	dst = append(dst, `,"outputs":[`...)
-	var tail []byte
-	binaries := false
-	for i, o := range order {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if dst, tail, err = appendInferOutput(dst, tail, o.column, o.binary); err != nil {
-			return dst[:start], -1, err
-		}
-		binaries = binaries || o.binary
-	}
-	dst = append(dst, "]}"...)
-	if !binaries {
-		return dst, -1, nil
-	}
-	return append(dst, tail...), len(dst) - start, nil
-}
-
-// chosenOutput is an output of the answer.
-type chosenOutput struct {
-	column *tensor.Column
-	binary bool
-}
-
-// order finds the outputs that were asked for.
-func (req *InferRequest) order(out *tensor.Batch) ([]chosenOutput, error) {
-	var chosen []chosenOutput
-	for i := range out.Columns {
-		if c := &out.Columns[i]; req.all {
-			chosen = append(chosen, chosenOutput{c, req.binary})
-		}
-	}
-	for _, o := range req.outputs {
-		found := false
-		for i := range out.Columns {
-			if c := &out.Columns[i]; inferName(c) == o.name {
-				chosen, found = append(chosen, chosenOutput{c, o.binary}), true
-			}
-		}
-		if !found {
-			return nil, mlflow.Errorf(mlflow.InvalidParameterValue, "the model has no output %s", quoteName(o.name))
-		}
-	}
-	return chosen, nil
-}
-
-func inferName(c *tensor.Column) string {
-	if c.Name == "" {
-		return "output-0"
-	}
-	return c.Name
-}
-
-func appendInferOutput(dst, tail []byte, c *tensor.Column, asBytes bool) (head, rest []byte, err error) {
-	t := &c.Tensor
-	if !tensor.Fits(t.Len(), t.Shape) {
-		return dst, tail, mlflow.Errorf(mlflow.InternalError, "output %s has the shape %v but %d elements", quoteName(c.Name), t.Shape, t.Len())
-	}
-	dst = appendString(append(dst, `{"name":`...), inferName(c))
-	dst = appendString(append(dst, `,"datatype":`...), InferType(t.Type))
-	dst = append(dst, `,"shape":[`...)
-	for i, n := range t.Shape {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = strconv.AppendInt(dst, n, 10)
-	}
-	dst = append(dst, ']')
-	before := len(tail)
-	if asBytes {
-		tail = appendTensorBytes(tail, c)
-	}
-	dst = appendInferParameters(dst, c, asBytes, len(tail)-before)
-	if !asBytes {
-		dst = append(dst, `,"data":[`...)
-		for i := range t.Len() {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendElement(dst, t, i, true)
-		}
-		dst = append(dst, ']')
-	}
-	return append(dst, '}'), tail, nil
-}
-
-func appendInferParameters(dst []byte, c *tensor.Column, asBytes bool, size int) []byte {
-	if !asBytes && c.Keys == nil {
-		return dst
-	}
-	dst = append(dst, `,"parameters":{`...)
-	if asBytes {
-		dst = strconv.AppendInt(append(dst, `"binary_data_size":`...), int64(size), 10)
-	}
-	if c.Keys != nil {
-		if asBytes {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `"labels":[`...)
-		for i, k := range c.Keys {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendString(dst, k)
-		}
-		dst = append(dst, ']')
-	}
-	return append(dst, '}')
-}
-
-// appendTensorBytes appends a tensor as the protocol's bytes.
-func appendTensorBytes(dst []byte, c *tensor.Column) []byte {
-	t := &c.Tensor
-	switch {
-	case t.Type == tensor.Datetime:
-		for i := range t.Len() {
-			quoted := appendDatetime(nil, tensor.Of[int64](t)[i], true)
-			if quoted[0] == '"' {
-				quoted = quoted[1 : len(quoted)-1]
-			}
-			dst = append(binary.LittleEndian.AppendUint32(dst, uint32(len(quoted))), quoted...)
-		}
-		return dst
-	case t.Type.Text():
-		for _, s := range t.Strings() {
-			dst = append(binary.LittleEndian.AppendUint32(dst, uint32(min(len(s), math.MaxUint32))), s...)
-		}
-		return dst
-	}
-	return append(dst, t.Raw()...)
 }

@@ -138,7 +138,7 @@ func TestInferInBytes(t *testing.T) {
 	if _, _, err := infer(t, nil, head, append(body, 0)); err == nil || !strings.Contains(err.Error(), "left after the last tensor") {
 		t.Errorf("bytes left over: %v", err)
 	}
-	if _, _, err := infer(t, nil, len(body)+1, body); err == nil || !strings.Contains(err.Error(), HeaderName) {
+	if _, _, err := infer(t, nil, len(body)+1, body); err == nil || !strings.Contains(err.Error(), "Inference-Header-Content-Length") {
 		t.Errorf("a header that says too much: %v", err)
 	}
 	var odd InferRequest
@@ -148,8 +148,6 @@ func TestInferInBytes(t *testing.T) {
 		t.Errorf("a boolean of 7 must become 1: %v", err)
 	}
 }
-
-const HeaderName = "Inference-Header-Content-Length"
 
 func TestInferMapsAreLabelledMatrices(t *testing.T) {
 	var out tensor.Batch

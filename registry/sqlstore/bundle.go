@@ -154,36 +154,20 @@ func promptsIn(c *bundle.Contents) (map[string]bool, error) {
 
 func (s *Store) importTable(ctx context.Context, tx *sqldb.Tx, w *writer, c *bundle.Contents, p *bundle.Plan, t *bundle.Table) error {
 	in := sqlbundle.NewInserter(tx, s.db, t, mergeKeys[t.Name], "workspace", workspace)
-	for row, err := range c.Rows(t) {
-		if err != nil {
-			return err
-		}
-		row, keep, err := p.Map(t, row)
-		if err != nil {
-			return err
-		}
-		if keep && t.Name == "registered_model_aliases" {
+	return in.Import(ctx, c, p, func(row bundle.Row) (keep bool, err error) {
+		switch t.Name {
+		case "registered_model_aliases":
 			keep, err = w.aliasIsFree(ctx, c, t, row)
-		}
-		if keep && t.Name == "registered_models" {
+		case "registered_models":
 			keep = !p.IsRegistered(row.Text(t, "name"))
+		default:
+			keep = true
 		}
-		if err != nil {
-			return err
+		if err == nil && keep {
+			w.imported(t, row)
 		}
-		if !keep {
-			continue
-		}
-		w.imported(t, row)
-		if err := in.Add(ctx, row); err != nil {
-			return err
-		}
-	}
-	err := in.Flush(ctx)
-	if in.Wrote() > 0 {
-		p.Wrote(t, in.Wrote())
-	}
-	return err
+		return keep, err
+	})
 }
 
 // mergeKeys are the keys of tables whose rows may be there already, at a registered model that was.

@@ -34,6 +34,20 @@ func inState(m *servable.Manager, s servable.State, ids ...servable.ID) (out []s
 	return out
 }
 
+// firstEvicted is a manager with room for one version, in which v2 is Ready and v1 was evicted for it.
+func firstEvicted(t *testing.T, w *world) *servable.Manager {
+	t.Helper()
+	m := start(t, w, &servable.Options{MaxBytes: 10, MaxConcurrentLoads: 1})
+	m.Aspire([]servable.ID{v1})
+	ready(t, m, v1)
+	m.Aspire([]servable.ID{v1, v2})
+	ready(t, m, v1, v2)
+	if got := inState(m, servable.Evicted, v1, v2); len(got) != 1 || got[0] != v1 {
+		t.Fatalf("states %v", m.Statuses())
+	}
+	return m
+}
+
 func TestBudgetEvictsAndAwaitBringsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -112,14 +126,7 @@ func TestVersionsInUseAreNotEvicted(t *testing.T) {
 func TestReloadIsSharedAndBoundedByTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		m := start(t, w, &servable.Options{MaxBytes: 10, MaxConcurrentLoads: 1})
-		m.Aspire([]servable.ID{v1})
-		ready(t, m, v1)
-		m.Aspire([]servable.ID{v1, v2})
-		ready(t, m, v1, v2)
-		if got := inState(m, servable.Evicted, v1); len(got) != 1 {
-			t.Fatalf("states %v", m.Statuses())
-		}
+		m := firstEvicted(t, w)
 		hold := make(chan struct{})
 		w.mu.Lock()
 		w.hold = hold
@@ -167,11 +174,7 @@ func TestVersionAboveTheBudgetFails(t *testing.T) {
 func TestFailedReloadSaysWhyAndHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		m := start(t, w, &servable.Options{MaxBytes: 10, MaxConcurrentLoads: 1})
-		m.Aspire([]servable.ID{v1})
-		ready(t, m, v1)
-		m.Aspire([]servable.ID{v1, v2})
-		ready(t, m, v1, v2)
+		m := firstEvicted(t, w)
 		w.mu.Lock()
 		w.broken[v1] = errors.New("the disk is gone")
 		w.mu.Unlock()
@@ -190,11 +193,7 @@ func TestFailedReloadSaysWhyAndHeals(t *testing.T) {
 func TestEvictedVersionsGoWhenNoLongerAspired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		m := start(t, w, &servable.Options{MaxBytes: 10, MaxConcurrentLoads: 1})
-		m.Aspire([]servable.ID{v1})
-		ready(t, m, v1)
-		m.Aspire([]servable.ID{v1, v2})
-		ready(t, m, v1, v2)
+		m := firstEvicted(t, w)
 		m.Aspire([]servable.ID{v2})
 		if s := m.Status(v1); s.State == servable.Evicted {
 			t.Errorf("got %v", s)

@@ -120,3 +120,28 @@ func number(id string) any {
 	}
 	return n
 }
+
+// Import inserts the rows of a table that the plan keeps, and notes with it how many were written. look sees each of them before; it may
+// change the row, and leaves it out by answering false.
+func (in *Inserter) Import(ctx context.Context, c *bundle.Contents, p *bundle.Plan, look func(bundle.Row) (keep bool, err error)) error {
+	for row, err := range c.Rows(in.table) {
+		if err != nil {
+			return err
+		}
+		row, keep, err := p.Map(in.table, row)
+		if err == nil && keep {
+			keep, err = look(row)
+		}
+		if err == nil && keep {
+			err = in.Add(ctx, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	err := in.Flush(ctx)
+	if in.Wrote() > 0 {
+		p.Wrote(in.table, in.Wrote())
+	}
+	return err
+}

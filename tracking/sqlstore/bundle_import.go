@@ -134,31 +134,12 @@ func (s *Store) importRows(ctx context.Context, tx *sqldb.Tx, c *bundle.Contents
 
 func (s *Store) importTable(ctx context.Context, tx *sqldb.Tx, c *bundle.Contents, p *bundle.Plan, t *bundle.Table) error {
 	in := sqlbundle.NewInserter(tx, s.db, t, mergeKeys[t.Name])
-	for row, err := range c.Rows(t) {
-		if err != nil {
-			return err
-		}
-		row, keep, err := p.Map(t, row)
-		if err != nil {
-			return err
-		}
-		if !keep {
-			continue
-		}
+	return in.Import(ctx, c, p, func(row bundle.Row) (bool, error) {
 		if t.Name == "datasets" {
-			if err := s.nameDataset(ctx, tx, p, t, row); err != nil {
-				return err
-			}
+			return true, s.nameDataset(ctx, tx, p, t, row)
 		}
-		if err := in.Add(ctx, row); err != nil {
-			return err
-		}
-	}
-	err := in.Flush(ctx)
-	if in.Wrote() > 0 {
-		p.Wrote(t, in.Wrote())
-	}
-	return err
+		return true, nil
+	})
 }
 
 // makeExperiments inserts the experiments that are not there and fills in what the plan could not know. Those that keep their id go first, so
