@@ -270,7 +270,7 @@ func (b *bench) rawRun(ctx context.Context) (float64, error) {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		each, err := rt.RawLoop(model, 1, 100_000)
+		each, err := rt.RawLoop(model, 1, 100_000, nil)
 		if err != nil {
 			return 0, err
 		}

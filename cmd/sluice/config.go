@@ -50,6 +50,9 @@ type Config struct {
 	ModelCacheBytes int64
 	ModelMemory     int64
 
+	Batching       string
+	RequestMetrics bool
+
 	PredictionLog         bool
 	PredictionLogMaxBytes int64
 	PredictionLogBodyMax  int
@@ -87,6 +90,8 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.DurationVar(&c.ShutdownGrace, "shutdown-grace", 20*time.Second, "time to finish requests and flush the prediction log after SIGTERM")
 	f.Int64Var(&c.ModelCacheBytes, "model-cache-bytes", 10<<30, "bytes of downloaded model versions to keep on disk")
 	f.Int64Var(&c.ModelMemory, "model-memory-bytes", 0, "estimated memory of the loaded model versions; beyond it the ones not asked for lately are loaded again on demand (default: half of the machine's or the container's)")
+	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
+	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
 	f.Int64Var(&c.PredictionLogMaxBytes, "prediction-log-max-bytes", 4<<30, "bytes of undelivered prediction log on disk before records are dropped and counted")
 	f.IntVar(&c.PredictionLogBodyMax, "prediction-log-body-bytes", 64<<10, "longest request or response body kept in the prediction log; the rest is cut and flagged")
@@ -130,6 +135,7 @@ func (c *Config) resolve(environ []string) error {
 		atLeast("request-timeout", c.RequestTimeout, time.Millisecond),
 		atLeast("shutdown-grace", c.ShutdownGrace, 0),
 		atLeast("serving-metrics-interval", c.ServingMetricsEvery, 100*time.Millisecond),
+		oneOf("batching", c.Batching, "auto", "off"),
 		oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error"),
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		oneOf("sqlite-synchronous", c.SQLiteSynchronous, "full", "normal"),

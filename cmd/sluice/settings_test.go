@@ -61,6 +61,7 @@ func TestSettingsThatCannotBeHonouredAreErrors(t *testing.T) {
 		"unknown synchronous":   {args: []string{"--sqlite-synchronous", "off"}, want: "--sqlite-synchronous"},
 		"regular expression":    {args: []string{"--model-version-source-regex", "s3://("}, want: "--model-version-source-regex"},
 		"missing file":          {environ: []string{"SLUICE_CONFIG=/does/not/exist"}, want: "/does/not/exist"},
+		"unknown batching":      {args: []string{"--batching", "on"}, want: "--batching must be one of"},
 		"prediction log budget": {args: []string{"--prediction-log-max-bytes", "5"}, want: "--prediction-log-max-bytes"},
 	}
 	for name, c := range cases {

@@ -194,13 +194,21 @@ func (a *App) openModels(context.Context) error {
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
-	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, OnChange: func(servable.ID, servable.Status) {
+	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
 			a.syncer.PokeStatus()
 		}
 	}})
 	a.onClose("servables", a.servables.Close)
 	return nil
+}
+
+// joining is what --batching says.
+func (a *App) joining() servable.Joining {
+	if a.cfg.Batching == "off" {
+		return servable.JoinNever
+	}
+	return servable.JoinMeasured
 }
 
 func (a *App) openRuntime() (*onnx.Runtime, error) {

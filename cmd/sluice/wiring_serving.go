@@ -37,7 +37,10 @@ func (a *App) openServing(ctx context.Context) error {
 	}
 	deps := invoke.Deps{
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
-		Outcomes: a.outcomes, Breakers: breakers,
+		Breakers: breakers,
+	}
+	if a.cfg.RequestMetrics {
+		deps.Outcomes = a.outcomes
 	}
 	if a.predlog != nil {
 		deps.Log = a.predlog

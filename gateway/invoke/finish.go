@@ -69,6 +69,9 @@ func (h *Handler) writeHeaders(c *fiber.Ctx, k *call) {
 
 // count records the outcome under the arm, or under the endpoint where no arm was picked.
 func (h *Handler) count(k *call, latency time.Duration) {
+	if h.deps.Outcomes == nil {
+		return
+	}
 	if k.arm != nil {
 		k.arm.outcomes.record(k.status, latency)
 		return

@@ -73,6 +73,19 @@ func TestEveryOutcomeIsCountedAndLogged(t *testing.T) {
 	}
 }
 
+func TestPredictionsAreAnsweredAndLoggedWithoutCounting(t *testing.T) {
+	r := newRig(t, rigOptions{uncounted: true})
+	r.publish(t, "wine", only("wine"))
+	for path, want := range map[string]int{"/invocations": 200, "/endpoints/made-up/invocations": 404} {
+		if got := r.ask(t, "POST", path, goodBody); got.status != want {
+			t.Errorf("%s: %d, want %d", path, got.status, want)
+		}
+	}
+	if n := len(r.log.all()); n != 1 {
+		t.Errorf("%d records, want 1", n)
+	}
+}
+
 func TestDefaultWithNothingReadyIsCountedAsItself(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish(t, "", route.Endpoint{Name: "wine", Reason: "still loading"})

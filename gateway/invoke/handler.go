@@ -61,12 +61,12 @@ type Recorder interface {
 	Record(*predlog.Record)
 }
 
-// Deps are the rooms that a Handler stands on; all but Log are required.
+// Deps are the rooms that a Handler stands on; all but Outcomes and Log are required.
 type Deps struct {
 	// Acquire returns a handle on a version, or servable.ErrNotAvailable; for one that was evicted it waits, until ctx ends. cmd hands in
 	// servable.Manager's Await.
 	Acquire  func(ctx context.Context, id servable.ID) (Handle, error)
-	Outcomes *outcome.Book
+	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged
 }

@@ -146,11 +146,12 @@ type rig struct {
 
 // rigOptions change a rig before it starts.
 type rigOptions struct {
-	options *Options
-	breaker *breaker.Options
-	batch   *batch.Options
-	log     Recorder // default: the rig's own
-	fiber   fiber.Config
+	options   *Options
+	breaker   *breaker.Options
+	batch     *batch.Options
+	log       Recorder // default: the rig's own
+	uncounted bool     // no outcome book
+	fiber     fiber.Config
 	// requestID mounts wire's middleware.
 	requestID bool
 }
@@ -165,7 +166,11 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.log == nil {
 		o.log = r.log
 	}
-	r.h = New(Deps{Acquire: r.acquire, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}, o.options)
+	deps := Deps{Acquire: r.acquire, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}
+	if o.uncounted {
+		deps.Outcomes = nil
+	}
+	r.h = New(deps, o.options)
 	r.publish(t, "", split(9000, 1000))
 	r.serve(t, o)
 	return r

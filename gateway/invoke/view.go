@@ -113,7 +113,9 @@ func (h *Handler) Publish(t *route.Table) {
 	}
 	h.plans = plans
 	h.view.Store(&view{table: t, arms: arms})
-	h.deps.Outcomes.Keep(routedIn(t))
+	if h.deps.Outcomes != nil {
+		h.deps.Outcomes.Keep(routedIn(t))
+	}
 	h.opts.Logger.Info("routing table published",
 		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
 }

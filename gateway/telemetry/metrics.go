@@ -129,6 +129,7 @@ func processMetrics(now func() time.Time) []Metric {
 		gauge("process.uptime", "s", "Time since the gateway started.", func() float64 { return now().Sub(start).Seconds() }),
 		runtimeMetric("go.goroutine.count", "{goroutine}", "Goroutines.", "/sched/goroutines:goroutines", false),
 		runtimeMetric("go.memory.used", "By", "Memory that the Go runtime holds.", "/memory/classes/total:bytes", false),
+		runtimeMetric("go.memory.allocations", "{allocation}", "Objects allocated on the Go heap.", "/gc/heap/allocs:objects", true),
 		runtimeMetric("go.gc.count", "{gc_cycle}", "Completed garbage collections.", "/gc/cycles/total:gc-cycles", true),
 	}
 }

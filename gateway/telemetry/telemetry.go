@@ -21,6 +21,7 @@
 //	process.uptime              gauge, s
 //	go.goroutine.count          gauge, {goroutine}
 //	go.memory.used              gauge, By             memory that the Go runtime holds
+//	go.memory.allocations       counter, {allocation} objects on the Go heap
 //	go.gc.count                 counter, {gc_cycle}
 //
 // In Prometheus text dots become underscores and units suffixes: sluice_request_duration_seconds_bucket, sluice_requests_total.

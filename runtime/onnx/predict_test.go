@@ -370,8 +370,14 @@ func TestCheapRunsDoNotAskForDone(t *testing.T) {
 }
 
 func TestRawLoop(t *testing.T) {
-	if d, err := onnxtest.Open(t, os.Getenv("ORT_LIB")).RawLoop(onnxtest.Model(t, "wine"), 1, 2000); err != nil || d <= 0 {
-		t.Errorf("got %v, %v", d, err)
+	rt, dir := onnxtest.Open(t, os.Getenv("ORT_LIB")), onnxtest.Model(t, "wine")
+	for name, values := range map[string][]float32{"zeros": nil, "rows in turn": make([]float32, 3*13)} {
+		if d, err := rt.RawLoop(dir, 1, 2000, values); err != nil || d <= 0 {
+			t.Errorf("%s: %v, %v", name, d, err)
+		}
+	}
+	if _, err := rt.RawLoop(dir, 2, 10, make([]float32, 3*13)); err == nil {
+		t.Error("values that are no whole number of runs were accepted")
 	}
 }
 

@@ -12,10 +12,11 @@ import (
 	"sluice/runtime/tensor"
 )
 
-// RawLoop measures ONNX Runtime itself: it opens the model package in dir, binds zeros of the given number of rows, runs the session n
+// RawLoop measures ONNX Runtime itself: it opens the model package in dir, binds its inputs for the given number of rows, runs the session n
 // times on the calling goroutine with nothing else, and returns the process's CPU time per run. It is the yardstick of load tests: run
-// it in a process that does nothing else. Models that cannot be bound are refused.
-func (r *Runtime) RawLoop(dir string, rows, n int) (cpuPerRun time.Duration, err error) {
+// it in a process that does nothing else. values are rows of the model's one float32 input, row-major, which the runs take in turn, because a
+// model may answer the same row over and over faster than different ones; nil runs on zeros. Models that cannot be bound are refused.
+func (r *Runtime) RawLoop(dir string, rows, n int, values []float32) (cpuPerRun time.Duration, err error) {
 	m, err := mlmodel.Load(dir)
 	if err != nil {
 		return 0, err
@@ -30,18 +31,47 @@ func (r *Runtime) RawLoop(dir string, rows, n int) (cpuPerRun time.Duration, err
 		return 0, err
 	}
 	defer run.Close()
-	for range n/10 + 1 {
-		if err := run.Once(); err != nil {
-			return 0, err
+	feed, err := run.feeder(values)
+	if err != nil {
+		return 0, err
+	}
+	repeat := func(n int) error {
+		for range n {
+			feed()
+			if err := run.Once(); err != nil {
+				return err
+			}
 		}
+		return nil
+	}
+	if err := repeat(n/10 + 1); err != nil {
+		return 0, err
 	}
 	start := cpuTime()
-	for range n {
-		if err := run.Once(); err != nil {
-			return 0, err
-		}
+	err = repeat(n)
+	return (cpuTime() - start) / time.Duration(max(n, 1)), err
+}
+
+// feeder returns a function that copies the next rows of values into the bound input.
+func (r *RawRun) feeder(values []float32) (func(), error) {
+	if len(values) == 0 {
+		return func() {}, nil
 	}
-	return (cpuTime() - start) / time.Duration(max(n, 1)), nil
+	ins := r.bound.ins
+	if len(ins) != 1 || ins[0].Type != tensor.Float32 {
+		return nil, fmt.Errorf("raw runs on values need a model with one float32 input")
+	}
+	bound := tensor.Of[float32](&ins[0])
+	if len(bound) == 0 || len(values)%len(bound) != 0 {
+		return nil, fmt.Errorf("%d values are no whole number of runs of %d", len(values), len(bound))
+	}
+	at := 0
+	return func() {
+		copy(bound, values[at:at+len(bound)])
+		if at += len(bound); at == len(values) {
+			at = 0
+		}
+	}, nil
 }
 
 // cpuTime is the user and system time of the process so far.
