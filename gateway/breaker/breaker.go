@@ -16,6 +16,7 @@ package breaker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -127,42 +128,102 @@ var ErrNotExecuted = errors.New("not executed")
 var ErrCutShort = errors.New("cut short")
 
 // Breaker guards one version behind one endpoint.
+//
+// A closed breaker that only sees successes takes no lock: they are counted in a window of our own, and gobreaker, which has one lock and
+// reads the clock twice per execution, is told of the failures alone. What it decides by (ReadyToTrip) is the same sum either way.
 type Breaker struct {
-	key Key
-	cb  *gobreaker.CircuitBreaker[struct{}]
+	key    Key
+	judge  func(error) Verdict
+	cb     *gobreaker.CircuitBreaker[struct{}]
+	closed atomic.Bool
+	streak atomic.Uint32 // failures since the last success, while closed
+	passed successes     // of the window, while closed
 }
 
 func newBreaker(key Key, o *Options) *Breaker {
+	b := &Breaker{key: key, judge: o.Judge}
+	b.closed.Store(true)
+	b.passed.period = max(o.Window/windowSteps, 1)
 	st := gobreaker.Settings{
 		Name:         key.Endpoint,
 		MaxRequests:  o.HalfOpenRequests,
 		Interval:     o.Window,
-		BucketPeriod: o.Window / 10,
+		BucketPeriod: o.Window / windowSteps,
 		Timeout:      o.OpenFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			if c.ConsecutiveFailures >= o.ConsecutiveFailures {
+			if b.streak.Load() >= o.ConsecutiveFailures {
 				return true
 			}
-			judged := c.TotalSuccesses + c.TotalFailures
+			judged := b.passed.sum(time.Now()) + c.TotalFailures
 			return judged >= o.MinRequests && float64(c.TotalFailures) >= o.FailureRatio*float64(judged)
 		},
 		IsSuccessful: func(err error) bool { return err == nil || o.Judge(err) == Success },
 		IsExcluded:   func(err error) bool { return err != nil && o.Judge(err) == Ignored },
 	}
-	if o.OnChange != nil {
-		st.OnStateChange = func(_ string, from, to gobreaker.State) { o.OnChange(key, stateOf(from), stateOf(to)) }
+	st.OnStateChange = func(_ string, from, to gobreaker.State) {
+		if to == gobreaker.StateClosed {
+			b.streak.Store(0)
+			b.passed.clear()
+		}
+		b.closed.Store(to == gobreaker.StateClosed)
+		if o.OnChange != nil {
+			o.OnChange(key, stateOf(from), stateOf(to))
+		}
 	}
-	return &Breaker{key: key, cb: gobreaker.NewCircuitBreaker[struct{}](st)}
+	b.cb = gobreaker.NewCircuitBreaker[struct{}](st)
+	return b
 }
 
-// Do calls call and counts its error, or returns ErrOpen without calling it. The odd type of call is gobreaker's: a caller that keeps the
-// function value spares an allocation per request. A panic in call counts as a failure and goes on.
-func (b *Breaker) Do(call func() (struct{}, error)) error {
+// errPanicked is what a panicking execution is counted as.
+var errPanicked = errors.New("panicked")
+
+// Do calls call and counts its error, or returns ErrOpen without calling it. now is the time at which the request came, which need not be exact. The odd
+// type of call is gobreaker's: a caller that keeps the function value spares an allocation per request. A panic in call counts as a
+// failure and goes on.
+func (b *Breaker) Do(now time.Time, call func() (struct{}, error)) error {
+	if b.closed.Load() {
+		return b.watch(now, call)
+	}
 	_, err := b.cb.Execute(call)
 	if err == gobreaker.ErrOpenState || err == gobreaker.ErrTooManyRequests { // returned as they are, by Execute alone
 		return ErrOpen
 	}
 	return err
+}
+
+// watch is Do of a closed breaker.
+func (b *Breaker) watch(now time.Time, call func() (struct{}, error)) (err error) {
+	err = errPanicked // until call returned
+	defer func() {
+		if err != nil {
+			b.settle(now, err)
+		}
+	}()
+	if _, err = call(); err == nil {
+		b.succeeded(now)
+	}
+	return err
+}
+
+// settle counts an execution that returned an error.
+func (b *Breaker) settle(now time.Time, err error) {
+	switch b.judge(err) {
+	case Success:
+		b.succeeded(now)
+	case Failure:
+		if !b.closed.Load() {
+			return // it opened meanwhile: a late failure is no trial
+		}
+		b.streak.Add(1)
+		b.cb.Execute(func() (struct{}, error) { return struct{}{}, err }) // returns err again, or that it has just opened
+	}
+}
+
+func (b *Breaker) succeeded(now time.Time) {
+	b.passed.add(now)
+	if b.streak.Load() != 0 { // a look is cheaper than a write to what all cores share
+		b.streak.Store(0)
+	}
 }
 
 // Key returns what the breaker guards.

@@ -20,7 +20,7 @@ var (
 
 // call runs one execution that ends with err, and says whether it was executed.
 func call(b *Breaker, err error) (ran bool, got error) {
-	got = b.Do(func() (struct{}, error) {
+	got = b.Do(time.Now(), func() (struct{}, error) {
 		ran = true
 		return struct{}{}, err
 	})
@@ -129,7 +129,7 @@ func TestHalfOpenLetsOnlyTrialsThrough(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		release := make(chan struct{})
 		for range 2 {
-			go func() { _ = b.Do(func() (struct{}, error) { <-release; return struct{}{}, nil }) }()
+			go func() { _ = b.Do(time.Now(), func() (struct{}, error) { <-release; return struct{}{}, nil }) }()
 		}
 		synctest.Wait()
 		if ran, err := call(b, nil); ran || !errors.Is(err, ErrOpen) {
@@ -147,7 +147,7 @@ func TestPanicCountsAndGoesOn(t *testing.T) {
 				t.Error("the panic was swallowed")
 			}
 		}()
-		_ = b.Do(func() (struct{}, error) { panic("model") })
+		_ = b.Do(time.Now(), func() (struct{}, error) { panic("model") })
 	}()
 	if b.State() != Open {
 		t.Errorf("state %v, want open", b.State())
@@ -176,9 +176,10 @@ func TestKeepKeepsStateAndForgets(t *testing.T) {
 func BenchmarkDo(b *testing.B) {
 	br := one(nil)
 	f := func() (struct{}, error) { return struct{}{}, nil }
+	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := br.Do(f); err != nil {
+		if err := br.Do(now, f); err != nil {
 			b.Fatal(err)
 		}
 	}

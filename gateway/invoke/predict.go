@@ -68,7 +68,7 @@ func (h *Handler) predict(ctx context.Context, c *call) error {
 	}
 	c.decoded = c.stamp()
 	c.ctx = ctx
-	err := c.arm.breaker.Do(c.exec)
+	err := c.arm.breaker.Do(c.start, c.exec)
 	c.ctx = nil
 	if err != nil {
 		return err
