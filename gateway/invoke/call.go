@@ -73,15 +73,16 @@ type call struct {
 	received, decoded, executed, encoded time.Time
 
 	// Memory that is kept.
-	read    []byte // for streamed bodies
-	inflate []byte // for compressed bodies
-	answer  []byte
-	text    []byte // for header values
-	record  predlog.Record
+	deadline *deadline
+	read     []byte // for streamed bodies
+	inflate  []byte // for compressed bodies
+	answer   []byte
+	text     []byte // for header values
+	record   predlog.Record
 }
 
 func newCall(h *Handler) *call {
-	c := &call{h: h}
+	c := &call{h: h, deadline: new(deadline)}
 	c.exec = c.execute
 	return c
 }
@@ -107,10 +108,17 @@ func (h *Handler) release(c *call) {
 		c.compiled.work.Put(c.work)
 	}
 	*c = call{
-		h: c.h, exec: c.exec,
+		h: c.h, exec: c.exec, deadline: c.deadline,
 		read: kept(c.read), inflate: kept(c.inflate), answer: kept(c.answer), text: c.text[:0],
 	}
 	h.calls.Put(c)
+}
+
+// endDeadline ends the call's context.
+func (c *call) endDeadline() {
+	if !c.deadline.finish() {
+		c.deadline = new(deadline)
+	}
 }
 
 // stamp is the time where the request is traced, and zero where nobody will ask: a reading of the clock costs up to 100 ns.

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// deadline is a context that ends at a time. It costs one allocation, where context.WithDeadline costs four and a timer: the
-// channel and the timer are made when somebody first asks for Done, which an execution that does not wait never does. It is not
-// reused after the request: whoever kept it sees it ended.
+// deadline is a context that ends at a time. It is cheap where context.WithDeadline costs four allocations and a timer: the
+// channel and the timer are made when somebody first asks for Done, which an execution that does not wait never does. One that was asked
+// is not reused after its request: whoever waits for it, or made a context of it, sees it ended.
 type deadline struct {
 	parent context.Context
 	at     time.Time
@@ -23,10 +23,30 @@ type deadline struct {
 var _ context.Context = (*deadline)(nil)
 
 func newDeadline(parent context.Context, at time.Time) *deadline {
+	return new(deadline).begin(parent, at)
+}
+
+// begin makes d, which is new or was ended as unused, the context of a request.
+func (d *deadline) begin(parent context.Context, at time.Time) *deadline {
 	if t, ok := parent.Deadline(); ok && t.Before(at) {
 		at = t
 	}
-	return &deadline{parent: parent, at: at}
+	d.parent, d.at = parent, at
+	return d
+}
+
+// finish ends the context after its request, and says whether nobody can tell: then it may begin again.
+func (d *deadline) finish() (unused bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done == nil {
+		d.parent, d.err = nil, nil
+		return true
+	}
+	if d.err == nil {
+		d.end(context.Canceled)
+	}
+	return false
 }
 
 // Deadline implements context.Context.

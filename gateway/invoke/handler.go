@@ -20,7 +20,7 @@
 //
 // # Memory
 //
-// The steady state allocates one small context per request. Bytes and strings from the HTTP engine are read in place and never kept:
+// The steady state allocates nothing of its own. Bytes and strings from the HTTP engine are read in place and never kept:
 // the prediction log copies what it keeps.
 package invoke
 

@@ -127,8 +127,8 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call
 	if under > room {
 		return errTooMany
 	}
-	d := newDeadline(ctx, k.start.Add(k.timeout))
-	defer d.stop(context.Canceled)
+	d := k.deadline.begin(ctx, k.start.Add(k.timeout))
+	defer k.endDeadline()
 	if err := h.acquire(d, k); err != nil {
 		return err
 	}

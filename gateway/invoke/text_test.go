@@ -188,3 +188,20 @@ func TestDeadlineChildrenEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestDeadlineBeginsAgainOnlyIfNobodyWaits(t *testing.T) {
+	d := newDeadline(context.Background(), time.Now().Add(time.Hour))
+	if d.Err() != nil || !d.finish() {
+		t.Fatal("a deadline that nobody waits for could not begin again")
+	}
+	d.begin(context.Background(), time.Now().Add(-time.Hour))
+	if !errors.Is(d.Err(), context.DeadlineExceeded) {
+		t.Errorf("error %v of a deadline that began after its time", d.Err())
+	}
+	if d = newDeadline(context.Background(), time.Now().Add(time.Hour)); d.Done() == nil || d.finish() {
+		t.Fatal("a deadline that somebody waits for would begin again")
+	}
+	if <-d.Done(); !errors.Is(d.Err(), context.Canceled) {
+		t.Errorf("error %v after the request", d.Err())
+	}
+}
