@@ -22,6 +22,7 @@ var (
 	_ servable.RowWise = (*Backend)(nil)
 
 	_ servable.Describer = (*Backend)(nil)
+	_ servable.FixedRows = (*Backend)(nil)
 )
 
 // ErrClosed: the backend was closed.
@@ -44,6 +45,7 @@ type Backend struct {
 	shapes  atomic.Pointer[[][]int64]
 	unbound atomic.Bool // a bound run failed where the general way did not: stay general
 	runners runners
+	fixed   fixedRows
 	runs    atomic.Uint64
 	rowCost atomic.Int64 // ns per row of recent runs; 0: unknown
 
@@ -62,7 +64,7 @@ func (b *Backend) prepare() {
 	known := true
 	for i := range b.outputs {
 		o := &b.outputs[i]
-		b.bindable = b.bindable && !o.maps
+		b.bindable = b.bindable && !o.maps && !o.list
 		declared[i] = o.shape
 		known = known && fixedInner(&o.value)
 	}
@@ -109,8 +111,12 @@ const sessionBytes = 256 << 10
 // Bytes is an estimate of what ONNX Runtime holds of the model: a session, its file twice (the graph, unfolded) and its external weights.
 func (b *Backend) Bytes() int64 { return b.bytes }
 
-// RowWise reports whether all inputs and outputs have a free first axis.
+// RowWise reports whether all inputs and outputs have a free first axis, or one fixed to more than one row of which each was found to be
+// answered for itself. A model for one row at a time is never joined.
 func (b *Backend) RowWise() bool {
+	if b.fixed.rows > 1 {
+		return true
+	}
 	for i := range b.inputs {
 		if v := &b.inputs[i]; !v.rank || v.shape[0] != -1 {
 			return false
@@ -118,7 +124,7 @@ func (b *Backend) RowWise() bool {
 	}
 	for i := range b.outputs {
 		o := &b.outputs[i]
-		if !o.maps && o.rank && o.shape[0] != -1 {
+		if o.list || (!o.maps && o.rank && o.shape[0] != -1) {
 			return false
 		}
 	}
@@ -172,6 +178,14 @@ func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, _ map[string]an
 	if isEmpty(in) {
 		return b.answerEmpty(in, out)
 	}
+	if b.fixed.rows > 0 && in.Rows > 0 && in.Rows != b.fixed.rows {
+		return b.predictFixed(ctx, in, out)
+	}
+	return b.predictOne(ctx, in, out)
+}
+
+// predictOne runs the model once.
+func (b *Backend) predictOne(ctx context.Context, in *tensor.Batch, out *tensor.Batch) error {
 	if rows, ok := b.boundRows(in); ok {
 		return b.predictBound(ctx, in, rows, out)
 	}

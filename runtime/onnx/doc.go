@@ -15,7 +15,15 @@
 // single output wider than 1 give one record per row with the row's slice as a list (MLflow fails on the former and makes n × width
 // records of the latter); the values of a frame, or of one of its columns, are given the input's own inner dimensions if those hold as
 // many elements a row (a column [n] to an input [n, 1], a frame of one column to an input [n], a list column [n, k] to an input [n, k]);
-// a frame without rows is answered without running the model. A ZipMap output is a column with Keys.
+// a frame without rows is answered without running the model; a model for a fixed number of rows takes any number, filled up or in pieces,
+// if it was found to treat each row for itself. A ZipMap output is a column with Keys. A sequence of tensors of one shape is one tensor, the
+// sequence as its first axis. Execution providers: see Runtime.Load.
+//
+// # Threads and memory
+//
+// A run has one thread unless the model's own session options say otherwise (single rows get slower with two, and the second spins);
+// parallelism comes from requests, of which the batcher in front lets in as many as there are processors. ONNX Runtime's arena is off: it
+// never gives back what its largest run needed, and runs measure the same without it.
 //
 // # Two ways to run
 //

@@ -85,7 +85,7 @@ func (b *Backend) answerGeneral(in *tensor.Batch, vals []ort.Value, rows int, ou
 	for i, v := range vals {
 		t := out.AddColumn(b.outputs[i].name)
 		if seq, ok := v.(*ort.Sequence); ok {
-			keys, err := copyMaps(seq, t)
+			keys, err := b.copySequence(i, seq, t)
 			if err != nil {
 				return fmt.Errorf("output %q: %w", b.outputs[i].name, err)
 			}
@@ -166,13 +166,61 @@ func load[T tensor.Element](t *tensor.Tensor, d tensor.DType, shape []int64, dat
 	copy(tensor.Of[T](t), data)
 }
 
-// copyMaps makes a matrix of a sequence of maps: one column a key, in the order of the first row's keys sorted as ONNX Runtime sorts
-// them. ZipMap, the only operator that makes such maps, gives every row the same keys.
-func copyMaps(seq *ort.Sequence, t *tensor.Tensor) (keys []string, err error) {
-	rows, err := seq.GetValues()
+// copySequence copies a sequence of maps, or of tensors.
+func (b *Backend) copySequence(i int, seq *ort.Sequence, t *tensor.Tensor) (keys []string, err error) {
+	items, err := seq.GetValues()
 	if err != nil {
 		return nil, err
 	}
+	if b.outputs[i].list {
+		return nil, stackValues(items, b.outputs[i].dtype, t)
+	}
+	return copyMaps(items, t)
+}
+
+// stackValues makes one tensor of a sequence's tensors, the sequence as its first axis; they must have one shape.
+func stackValues(items []ort.Value, d tensor.DType, t *tensor.Tensor) error {
+	t.Reset(d, 0)
+	for k, item := range items {
+		var one tensor.Tensor
+		if err := loadItem(item, d, &one); err != nil {
+			return err
+		}
+		if k == 0 {
+			t.Reset(d, append([]int64{int64(len(items))}, one.Shape...)...)
+		}
+		if one.Type != t.Type || !slices.Equal(one.Shape, t.Shape[1:]) {
+			return fmt.Errorf("the sequence holds tensors of shapes %v and %v", t.Shape[1:], one.Shape)
+		}
+		at := k * one.Len()
+		if d == tensor.String {
+			copy(t.Strings()[at:], one.Strings())
+			continue
+		}
+		copy(t.Raw()[at*d.Size():], one.Raw())
+	}
+	return nil
+}
+
+// loadItem copies a tensor that ONNX Runtime allocated.
+func loadItem(v ort.Value, d tensor.DType, t *tensor.Tensor) error {
+	t.Type, t.Shape = d, v.GetShape()
+	texts, ok := v.(*ort.StringTensor)
+	if !ok {
+		return viewValue(v, t)
+	}
+	contents, err := texts.GetContents()
+	if err != nil {
+		return err
+	}
+	t.Reset(tensor.String, slices.Clone(t.Shape)...)
+	copy(t.Strings(), contents)
+	return nil
+}
+
+// copyMaps makes a matrix of a sequence of maps: one column a key, in the order of the first row's keys sorted as ONNX Runtime sorts
+// them. ZipMap, the only operator that makes such maps, gives every row the same keys.
+func copyMaps(rows []ort.Value, t *tensor.Tensor) (keys []string, err error) {
 	for i, row := range rows {
 		m, ok := row.(*ort.Map)
 		if !ok {

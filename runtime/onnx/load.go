@@ -43,8 +43,14 @@ func (r *Runtime) LoadDir(ctx context.Context, dir string) (*servable.Loaded, er
 }
 
 // Load opens the ONNX flavor of the model package in dir. Nothing outside dir is read: the .onnx file and its external data are
-// reached through os.Root. Execution providers that this library or machine lacks are left out with a note, as MLflow does; session
-// options that cannot be honoured are an error. Returns ErrNotONNX, mlmodel.ErrModel, or ONNX Runtime's refusal, wrapped.
+// reached through os.Root.
+//
+// The flavor's execution providers are alternatives in order of preference: what this library or machine lacks is passed over with a note,
+// as MLflow does. If nothing of the list can be had the model is refused, where MLflow would run it on the processor: who names no
+// CPUExecutionProvider wants none. No list at all is MLflow's, CUDA and then the processor, without the note. Session options that cannot
+// be honoured are an error.
+//
+// Returns ErrNotONNX, ErrProvider, mlmodel.ErrModel, or ONNX Runtime's refusal, wrapped.
 func (r *Runtime) Load(ctx context.Context, dir string, m *mlmodel.Model) (*Backend, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -77,6 +83,10 @@ func (r *Runtime) Load(ctx context.Context, dir string, m *mlmodel.Model) (*Back
 	b := &Backend{rt: r, inputs: file.inputs, bytes: sessionBytes + 2*int64(len(raw)) + weights}
 	if err := b.open(file, flavor, folder); err != nil {
 		return nil, fmt.Errorf("%s: %w", flavor.Data, err)
+	}
+	b.learnFixed(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	for _, note := range b.notes {
 		r.log.Info(note, slog.String("model", m.UUID))
@@ -125,7 +135,11 @@ func checkExternal(root *os.Root, folder string, locations map[string]bool) (byt
 // open creates the session: of the operated model, or of the file's own bytes if ONNX Runtime does not take the former.
 func (b *Backend) open(file *modelFile, flavor *mlmodel.ONNX, folder string) error {
 	for _, v := range file.inputs {
-		if why := unservable(&v); why != "" {
+		why := unservable(&v)
+		if v.maps || v.list {
+			why = "a sequence"
+		}
+		if why != "" {
 			return fmt.Errorf("input %q is %s, which cannot be served", v.name, why)
 		}
 	}
@@ -218,7 +232,8 @@ func sessionOptions(flavor *mlmodel.ONNX, folder string) (opts *ort.SessionOptio
 	if err := threads(opts, &flavor.Options); err != nil {
 		return opts, nil, err
 	}
-	return opts, providers(opts, flavor.Providers), nil
+	notes, err = providers(opts, flavor.Providers)
+	return opts, notes, err
 }
 
 func threads(opts *ort.SessionOptions, o *mlmodel.SessionOptions) error {
@@ -231,6 +246,8 @@ func threads(opts *ort.SessionOptions, o *mlmodel.SessionOptions) error {
 		opts.SetInterOpNumThreads(max(1, o.InterOpThreads)),
 		opts.SetExecutionMode(mode),
 		opts.SetLogSeverityLevel(ort.LoggingLevelFatal),
+		// ONNX Runtime's arena keeps what its largest run ever needed. Without it memory goes back after each run, and runs cost the same.
+		opts.SetCpuMemArena(false),
 	)
 	if o.OptimizationLevel != nil {
 		err = errors.Join(err, opts.SetGraphOptimizationLevel(ort.GraphOptimizationLevel(*o.OptimizationLevel)))
@@ -238,17 +255,30 @@ func threads(opts *ort.SessionOptions, o *mlmodel.SessionOptions) error {
 	return err
 }
 
-// providers appends what is wanted and available; each that is not gives a note. The CPU is always there.
-func providers(opts *ort.SessionOptions, wanted []mlmodel.Provider) (notes []string) {
+// ErrProvider: no execution provider that the model asks for can be had.
+var ErrProvider = errors.New("no execution provider that the model asks for is available")
+
+// providers appends what is wanted and available; each that is not gives a note. The CPU is always there, and what follows it would never
+// be asked.
+func providers(opts *ort.SessionOptions, wanted []mlmodel.Provider) (notes []string, err error) {
+	if len(wanted) == 0 {
+		_ = provider(opts, mlmodel.Provider{Name: "CUDAExecutionProvider"}) // nobody asked for it
+		return nil, nil
+	}
+	var missing []error
 	for _, p := range wanted {
 		if p.Name == "CPUExecutionProvider" {
-			break // what follows the CPU would never be asked
+			return notes, nil
 		}
 		if err := provider(opts, p); err != nil {
+			missing = append(missing, fmt.Errorf("%s: %w", p.Name, err))
 			notes = append(notes, fmt.Sprintf("execution provider %s is not available, falling back: %v", p.Name, err))
 		}
 	}
-	return notes
+	if len(missing) == len(wanted) {
+		return nil, fmt.Errorf("%w: %w", ErrProvider, errors.Join(missing...))
+	}
+	return notes, nil
 }
 
 func provider(opts *ort.SessionOptions, p mlmodel.Provider) error {

@@ -46,6 +46,18 @@ func TestAnswers(t *testing.T) {
 		{"free inner dimensions", "dynamic", batchOf(tensor.Bare, "", shaped(tensor.Float64, []float64{1, 2, 3, 4, 5, 6}, 2, 3)),
 			"named rows=2; total float32[2] [6 15]; minus float32[2 3] [-1 -2 -3 -4 -5 -6]"},
 		{"outputs that depend on the values", "nonzero", batchOf(tensor.Bare, "", []float32{1, 0, 2}), "named rows=1; at int64[1 2] [0 2]"},
+		{"a sequence of tensors", "sequence", batchOf(tensor.Bare, "", shaped(tensor.Float32, []float32{1, 2, 3, 4}, 2, 2)),
+			"named rows=2; rows float32[2 2] [1 2 3 4]"},
+		{"fewer rows than a model takes", "batch4", batchOf(tensor.Table, "p", []float64{1, 2, 3}, "q", []float64{4, 5, 6}),
+			"table rows=3; y float32[3 3] [1 4 14 2 5 19 3 6 24]"},
+		{"as many rows as a model takes", "batch4", batchOf(tensor.Named, "x", shaped(tensor.Float32, []float32{1, 0, 0, 1, 1, 1, 2, 2}, 4, 2)),
+			"named rows=4; y float32[4 3] [1 0 2 0 1 3 1 1 5 2 2 10]"},
+		{"more rows than a model takes", "batch4", batchOf(tensor.Table, "p", []float64{1, 2, 3, 4, 5, 6}, "q", make([]float64, 6)),
+			"table rows=6; y float32[6 3] [1 0 2 2 0 4 3 0 6 4 0 8 5 0 10 6 0 12]"},
+		{"a model for one row takes several in turn", "fixed", batchOf(tensor.Table, "p", []float64{1, 3}, "q", []float64{2, 4}),
+			"table rows=2; y float32[2 2] [-1 -2 -3 -4]"},
+		{"all rows of a model whose rows depend on each other", "batch4_centred", batchOf(tensor.Table, "x", []float64{1, 2, 3, 6}),
+			"table rows=4; y float32[4] [-2 -1 0 3]"},
 		{"lookup", "lookup", batchOf(tensor.Table, "i", []int64{3, 0}), "table rows=2; y float32[2] [40 10]"},
 		{"no rows", "lookup", batchOf(tensor.Table, "i", []int64{}), "table rows=0; y float32[0] []"},
 		{"no rows, maps", "zipmap", batchOf(tensor.Table, "a", []float64{}),
@@ -179,7 +191,8 @@ func TestBadInput(t *testing.T) {
 		{"nothing", "multi", batchOf(tensor.Named), "no inputs"},
 		{"integers for floats", "wine", batchOf(tensor.Bare, "", shaped(tensor.Int64, make([]int64, 13), 1, 13)), "int64, the model expects float32"},
 		{"too few columns", "wine", batchOf(tensor.Table, "a", []float64{1}, "b", []float64{2}), "expects [any 13]"},
-		{"wrong fixed row count", "fixed", batchOf(tensor.Bare, "", shaped(tensor.Float32, []float32{1, 2, 3, 4}, 2, 2)), "expects [1 2]"},
+		{"other row count than rows that depend on each other need", "batch4_centred", batchOf(tensor.Table, "x", []float64{1, 2}), "expects [4 1]"},
+		{"… or on those before them", "batch4_shifted", batchOf(tensor.Table, "x", []float64{1, 2}), "expects [4 1]"},
 		{"wrong rank", "fixed", batchOf(tensor.Bare, "", []float32{1, 2}), "expects [1 2]"},
 		{"text for numbers", "wine", batchOf(tensor.Table, "a", []string{"x"}), "data type is str"},
 		{"text beside numbers", "wine", batchOf(tensor.Table, "a", []string{"x"}, "b", []float64{1}), "cannot stand beside"},
@@ -239,13 +252,13 @@ func TestDeadlineInterruptsALongRun(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
-	for model, want := range map[string]string{"not_onnx": "not an ONNX model", "truncated": "not an ONNX model", "external_escape": "outside"} {
+	for model, want := range map[string]string{"sequence_flat": "a sequence of scalars", "not_onnx": "not an ONNX model", "truncated": "not an ONNX model", "external_escape": "outside"} {
 		dir := onnxtest.Model(t, model)
 		m, err := mlmodel.Load(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rt.Load(t.Context(), dir, m); !errors.Is(err, onnx.ErrNotONNX) || !strings.Contains(err.Error(), want) {
+		if _, err := rt.Load(t.Context(), dir, m); (!errors.Is(err, onnx.ErrNotONNX) && model != "sequence_flat") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", model, err)
 		}
 	}
@@ -284,10 +297,54 @@ func TestExternalDataInsideTheFolder(t *testing.T) {
 	}
 }
 
-func TestMissingProviderIsANote(t *testing.T) {
-	notes := load(t, "wine").Notes() // MLflow writes CUDA first by default
-	if len(notes) != 1 || !strings.Contains(notes[0], "CUDAExecutionProvider") {
-		t.Errorf("got %q", notes)
+// A list of providers is what the owner would put up with, in order: what is missing is passed over, but not all of it.
+func TestProviders(t *testing.T) {
+	rt, dir := onnxtest.Open(t, os.Getenv("ORT_LIB")), onnxtest.Model(t, "wine")
+	cuda, rt32, cpu := any("CUDAExecutionProvider"), any("TensorrtExecutionProvider"), any("CPUExecutionProvider")
+	for _, tc := range []struct {
+		name    string
+		list    any
+		notes   []string
+		refused bool
+	}{
+		{"not given", nil, nil, false},
+		{"MLflow's default", []any{cuda, cpu}, []string{"CUDAExecutionProvider"}, false},
+		{"with options", []any{[]any{cuda, map[string]any{"device_id": int64(1)}}, cpu}, []string{"CUDAExecutionProvider"}, false},
+		{"the processor alone", []any{cpu}, nil, false},
+		{"the processor first", []any{cpu, cuda}, nil, false},
+		{"two that are missing, and the processor", []any{rt32, cuda, cpu}, []string{"TensorrtExecutionProvider", "CUDAExecutionProvider"}, false},
+		{"an accelerator or nothing", []any{cuda}, nil, true},
+		{"two accelerators or nothing", []any{rt32, cuda}, nil, true},
+		{"one name", "CUDAExecutionProvider", nil, true},
+		{"a name that nobody knows", []any{"AbacusExecutionProvider"}, nil, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m, err := mlmodel.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Flavors["onnx"]["providers"] = tc.list
+			b, err := rt.Load(t.Context(), dir, m)
+			if tc.refused {
+				if !errors.Is(err, onnx.ErrProvider) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			notes := b.Notes()
+			if len(notes) != len(tc.notes) {
+				t.Fatalf("got %q", notes)
+			}
+			for i, want := range tc.notes {
+				if !strings.Contains(notes[i], want) {
+					t.Errorf("got %q", notes)
+				}
+			}
+		})
 	}
 }
 

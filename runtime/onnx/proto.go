@@ -75,6 +75,7 @@ type value struct {
 	shape []int64      // −1: free; nil: rank unknown or scalar (see ranked)
 	rank  bool         // the model declares a shape
 	maps  bool         // a sequence of maps: what ZipMap answers
+	list  bool         // a sequence of tensors of type dtype
 	other string       // why it cannot be served, if it cannot
 	start int          // span in the graph
 	end   int
@@ -329,16 +330,30 @@ func (v *value) parseType(b []byte) error {
 	})
 }
 
-// parseSequence accepts a sequence of maps and nothing else.
+// parseSequence accepts a sequence of maps or of tensors, but not of 16-bit floats, of which the binding library copies half, nor of
+// scalars, at which it fails.
 func (v *value) parseSequence(b []byte) error {
 	v.other = "a sequence"
 	return scan(b, func(num protowire.Number, elem []byte, _ uint64, _, _ int) error {
 		if num != 1 {
 			return nil
 		}
-		return scan(elem, func(num protowire.Number, _ []byte, _ uint64, _, _ int) error {
-			if num == typeMap {
+		return scan(elem, func(num protowire.Number, content []byte, _ uint64, _, _ int) error {
+			switch num {
+			case typeMap:
 				v.maps, v.other = true, ""
+			case typeTensor:
+				var of value
+				if err := of.parseTensorType(content); err != nil {
+					return err
+				}
+				switch v.other = of.other; {
+				case of.dtype == tensor.Float16 || of.dtype == tensor.BFloat16:
+					v.other = "a sequence of 16-bit floats"
+				case of.rank && len(of.shape) == 0:
+					v.other = "a sequence of scalars"
+				}
+				v.list, v.dtype = true, of.dtype
 			}
 			return nil
 		})

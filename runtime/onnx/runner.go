@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -13,13 +14,57 @@ import (
 
 // Bounds of what a runner keeps bound.
 const (
-	maxBoundRows  = 64
-	maxBoundBytes = 1 << 20 // of one binding
+	maxBoundRows   = 64       // each of these row counts has a place of its own
+	maxLarge       = 4        // places for all larger ones
+	maxBoundBytes  = 1 << 20  // of one binding
+	maxRunnerBytes = 16 << 20 // of all together; what comes then makes a runner start over
 )
 
 // runner is a set of bindings, one a row count, used by one prediction at a time.
 type runner struct {
-	at [maxBoundRows + 1]*binding
+	at    [maxBoundRows + 1]*binding
+	large [maxLarge]largeBinding
+	next  int // place of large that is given up next
+	bytes int
+}
+
+// largeBinding is a binding and the row count it is for.
+type largeBinding struct {
+	rows  int
+	bound *binding
+}
+
+// find returns the binding for a row count, or nil.
+func (r *runner) find(rows int) *binding {
+	if rows <= maxBoundRows {
+		return r.at[rows]
+	}
+	for i := range r.large {
+		if r.large[i].rows == rows {
+			return r.large[i].bound
+		}
+	}
+	return nil
+}
+
+// keep takes a binding that was not there.
+func (r *runner) keep(rows int, bound *binding) {
+	n := bound.bytes()
+	if r.bytes+n > maxRunnerBytes {
+		r.destroy()
+	}
+	r.bytes += n
+	if rows <= maxBoundRows {
+		r.at[rows] = bound
+		return
+	}
+	old := r.large[r.next].bound
+	r.large[r.next] = largeBinding{rows, bound}
+	r.next = (r.next + 1) % maxLarge
+	if old != nil {
+		r.bytes -= old.bytes()
+		old.destroy()
+	}
 }
 
 // runners keeps idle runners for reuse; each place is empty or holds one. It is safe for concurrent use and has no lock, which on a small
@@ -188,18 +233,24 @@ func (r *runner) destroy() {
 			r.at[i] = nil
 		}
 	}
+	for i := range r.large {
+		if bound := r.large[i].bound; bound != nil {
+			bound.destroy()
+		}
+	}
+	r.large, r.bytes = [maxLarge]largeBinding{}, 0
 }
 
 // bindingFor finds or makes the binding for a row count; kept says that the runner holds it.
 func (b *Backend) bindingFor(r *runner, rows int) (bound *binding, kept bool, err error) {
-	if rows <= maxBoundRows && r.at[rows] != nil {
-		return r.at[rows], true, nil
+	if bound = r.find(rows); bound != nil {
+		return bound, true, nil
 	}
 	bound, err = b.bind(rows)
-	if err != nil || rows > maxBoundRows || bound.bytes() > maxBoundBytes {
+	if err != nil || bound.bytes() > maxBoundBytes {
 		return bound, false, err
 	}
-	r.at[rows] = bound
+	r.keep(rows, bound)
 	return bound, true, nil
 }
 
@@ -278,7 +329,7 @@ func (c *binding) destroy() {
 
 func destroyAll(values []ort.Value) {
 	for _, v := range values {
-		if v != nil {
+		if v != nil && !reflect.ValueOf(v).IsNil() { // a run that fails half way leaves typed nils
 			_ = v.Destroy() // always nil
 		}
 	}

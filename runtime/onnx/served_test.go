@@ -40,7 +40,7 @@ func ids(names ...string) []servable.ID {
 // Every model that can be loaded warms up with its example or with zeros; those that cannot say why and hurt nobody.
 func TestEveryModelIsServed(t *testing.T) {
 	good := ids("wine", "zipmap", "zipmap_text", "regression", "text", "multi", "half", "half_dynamic", "int64", "fixed", "dynamic", "nonzero",
-		"lookup", "centred", "types", "slow", "external")
+		"lookup", "centred", "types", "slow", "external", "batch4", "batch4_centred", "sequence", "zipmap_columns")
 	bad := ids("not_onnx", "truncated", "external_escape")
 	m := manager(t, nil)
 	m.Aspire(append(append([]servable.ID{}, good...), bad...))
@@ -98,6 +98,61 @@ func TestJoinedPredictions(t *testing.T) {
 					if got := out.Columns[0].Tensor.At(i); got != float64(10*(x+1)) {
 						t.Errorf("%v: row %d is %v", index, i, got)
 					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Predictions of a model for four rows at a time are joined into fours, whatever their row counts; one for a single row at a time, or whose
+// rows depend on each other, is never joined.
+func TestModelsOfAFixedRowCount(t *testing.T) {
+	m := manager(t, &servable.Options{Joining: servable.JoinAlways})
+	all := ids("batch4", "batch4_centred", "batch4_shifted", "fixed")
+	m.Aspire(all)
+	if err := m.WaitReady(t.Context(), all...); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range all {
+		h, err := m.Acquire(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Release()
+		if h.Joins() != (i == 0) {
+			t.Errorf("%s: joins is %v", id, h.Joins())
+		}
+	}
+	h, err := m.Acquire(all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	var wg sync.WaitGroup
+	for g := range uint64(8) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(g, 5))
+			var out tensor.Batch
+			for range 200 {
+				p := make([]float64, 1+r.IntN(9))
+				for i := range p {
+					p[i] = float64(r.IntN(1000))
+				}
+				var timing batch.Timing
+				if err := h.Predict(t.Context(), batchOf(tensor.Table, "p", p, "q", make([]float64, len(p))), nil, &out, &timing); err != nil {
+					t.Error(err)
+					return
+				}
+				y := tensor.Of[float32](&out.Columns[0].Tensor)
+				for i, x := range p {
+					if len(y) != 3*len(p) || float64(y[3*i]) != x || float64(y[3*i+2]) != 2*x {
+						t.Errorf("%v: %s", p, show(&out))
+						return
+					}
+				}
+				if timing.BatchRows > max(4, len(p)) {
+					t.Errorf("%d rows in a batch", timing.BatchRows)
 				}
 			}
 		})

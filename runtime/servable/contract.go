@@ -42,6 +42,12 @@ type RowWise interface {
 	RowWise() bool
 }
 
+// FixedRows is an optional power of a Backend whose model takes a fixed number of rows.
+type FixedRows interface {
+	// FixedRows is that number; 0 means any. Fewer rows cost as much as a full run, so joined batches are made up to it and not beyond.
+	FixedRows() int
+}
+
 // Describer is an optional power of a Backend: it knows the tensors of its model. A dimension of −1 is free.
 type Describer interface {
 	Describe() (inputs, outputs []mlmodel.TensorSpec)

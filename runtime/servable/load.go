@@ -71,6 +71,9 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	}
 	opts := m.opts.Batch
 	opts.Join = join
+	if f, ok := l.Backend.(FixedRows); ok && f.FixedRows() > 0 {
+		opts.MaxRows = f.FixedRows()
+	}
 	h := newHandle(e.id, l, batch.New(l.Backend, &opts))
 	if err := m.fits(h); err != nil {
 		return nil, errors.Join(err, h.close(ctx))

@@ -66,6 +66,8 @@ def sklearn_models():
     options = {id(classifier): {"zipmap": False}}
     save("wine", to_onnx(classifier, initial_types=kinds, options=options), signature, example)
     save("zipmap", to_onnx(classifier, initial_types=kinds), signature, example)
+    columns = {id(classifier): {"zipmap": "columns"}}
+    save("zipmap_columns", to_onnx(classifier, initial_types=kinds, options=columns), signature, example)
     named = LogisticRegression(max_iter=500).fit(frame.values, np.array(["a", "b", "c"])[y])
     save("zipmap_text", to_onnx(named, initial_types=kinds), signature, example)
     regressor = LinearRegression().fit(frame.values, y)
@@ -140,6 +142,36 @@ def small_models():
         graph("centred", mean, [value("x", f32, ["N"])], [value("y", f32, ["N"])]),
         ModelSignature(inputs=Schema([ColSpec("float", "x")])),
     )
+
+
+def fixed_models():
+    """models for four rows at a time: of rows that stand for themselves, and of rows that do not."""
+    f32 = TensorProto.FLOAT
+    weights = numpy_helper.from_array(np.array([[1, 0, 2], [0, 1, 3]], dtype=np.float32), "w")
+    save("batch4", graph("batch4", [helper.make_node("MatMul", ["x", "w"], ["y"])], [value("x", f32, [4, 2])], [value("y", f32, [4, 3])], [weights]),
+         ModelSignature(inputs=Schema([ColSpec("double", "p"), ColSpec("double", "q")])))
+    mean = [helper.make_node("ReduceMean", ["x"], ["m"], keepdims=1), helper.make_node("Sub", ["x", "m"], ["y"])]
+    save("batch4_centred", graph("batch4_centred", mean, [value("x", f32, [4, 1])], [value("y", f32, [4, 1])]),
+         ModelSignature(inputs=Schema([ColSpec("double", "x")])))
+    # row r answers x[r] + x[r-1]: of which the first row knows nothing
+    shift = [helper.make_node("Pad", ["x", "pads"], ["padded"]), helper.make_node("Slice", ["padded", "from", "to"], ["before"]),
+             helper.make_node("Add", ["x", "before"], ["y"])]
+    ints = [numpy_helper.from_array(np.array(v, dtype=np.int64), n) for n, v in (("pads", [1, 0, 0, 0]), ("from", [0]), ("to", [4]))]
+    save("batch4_shifted", graph("batch4_shifted", shift, [value("x", f32, [4, 1])], [value("y", f32, [4, 1])], ints),
+         ModelSignature(inputs=Schema([ColSpec("double", "x")])))
+
+
+def sequence_models():
+    """outputs that are sequences of tensors: one tensor a row."""
+    f32 = TensorProto.FLOAT
+    node = helper.make_node("SplitToSequence", ["x"], ["rows"], axis=0, keepdims=0)
+    out = helper.make_tensor_sequence_value_info("rows", f32, [None])
+    save("sequence", graph("sequence", [node], [value("x", f32, ["N", 2])], [out]),
+         tensors([("x", "float32", (-1, 2))], [("rows", "float32", (-1, 2))]))
+    node = helper.make_node("SplitToSequence", ["x"], ["rows"], axis=0, keepdims=0)
+    out = helper.make_tensor_sequence_value_info("rows", f32, [])
+    save("sequence_flat", graph("sequence_flat", [node], [value("x", f32, ["N"])], [out]),
+         ModelSignature(inputs=Schema([ColSpec("float", "x")])))
 
 
 def mlp_model():
@@ -253,6 +285,8 @@ def answers():
 
 if __name__ == "__main__":
     small_models()
+    fixed_models()
+    sequence_models()
     types_model()
     mlp_model()
     slow_model()
