@@ -46,6 +46,8 @@ type Config struct {
 	DefaultEndpoint string
 	MaxBodyBytes    int64
 	RequestTimeout  time.Duration
+	MaxQueueDelay   time.Duration
+	MaxInFlight     int
 	ShutdownGrace   time.Duration
 	ModelCacheBytes int64
 	ModelMemory     int64
@@ -87,6 +89,8 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.DefaultEndpoint, "default-endpoint", "", "endpoint that answers /invocations without X-Sluice-Endpoint (default: the only one)")
 	f.Int64Var(&c.MaxBodyBytes, "max-body-bytes", 64<<20, "largest request body in bytes, decompressed too; artifact uploads are streamed and not bounded by it")
 	f.DurationVar(&c.RequestTimeout, "request-timeout", 60*time.Second, "deadline of a prediction unless X-Sluice-Timeout-Ms lowers it")
+	f.DurationVar(&c.MaxQueueDelay, "max-queue-delay", 100*time.Millisecond, "how long predictions of a model may have to wait before further ones are turned away with 429; 128 at once are never turned away for it; 0: never")
+	f.IntVar(&c.MaxInFlight, "max-in-flight", 4096, "prediction requests under way, of all models, before further ones are turned away with 429 (of class batch from a half on, shadow from a quarter on)")
 	f.DurationVar(&c.ShutdownGrace, "shutdown-grace", 20*time.Second, "time to finish requests and flush the prediction log after SIGTERM")
 	f.Int64Var(&c.ModelCacheBytes, "model-cache-bytes", 10<<30, "bytes of downloaded model versions to keep on disk")
 	f.Int64Var(&c.ModelMemory, "model-memory-bytes", 0, "estimated memory of the loaded model versions; beyond it the ones not asked for lately are loaded again on demand (default: half of the machine's or the container's)")
@@ -133,6 +137,8 @@ func (c *Config) resolve(environ []string) error {
 		inRange("prediction-log-body-bytes", float64(c.PredictionLogBodyMax), 0, 16<<20),
 		inRange("prediction-log-max-bytes", float64(c.PredictionLogMaxBytes), 1<<20, 1<<50),
 		atLeast("request-timeout", c.RequestTimeout, time.Millisecond),
+		atLeast("max-queue-delay", c.MaxQueueDelay, 0),
+		inRange("max-in-flight", float64(c.MaxInFlight), 1, maxConnections),
 		atLeast("shutdown-grace", c.ShutdownGrace, 0),
 		atLeast("serving-metrics-interval", c.ServingMetricsEvery, 100*time.Millisecond),
 		oneOf("batching", c.Batching, "auto", "off"),

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/cmd/sluice/setup"
 	"sluice/gateway"
+	"sluice/gateway/admit"
 	"sluice/gateway/auth"
 	"sluice/gateway/breaker"
 	"sluice/gateway/invoke"
@@ -32,7 +34,8 @@ func (a *App) openServing(ctx context.Context) error {
 	breakers := breaker.NewGroup(&breaker.Options{OnChange: func(key breaker.Key, from, to breaker.State) {
 		a.log.Warn("circuit breaker changed", slog.String("endpoint", key.Endpoint), slog.String("servable", key.Servable.String()), slog.String("from", from.String()), slog.String("to", to.String()))
 	}})
-	if err := a.startTelemetry(ctx, breakers); err != nil {
+	admission := admit.New(&admit.Options{MaxInFlight: int64(a.cfg.MaxInFlight), MaxDelay: queueDelay(a.cfg.MaxQueueDelay)})
+	if err := a.startTelemetry(ctx, breakers, admission); err != nil {
 		return err
 	}
 	deps := invoke.Deps{
@@ -46,7 +49,7 @@ func (a *App) openServing(ctx context.Context) error {
 		deps.Log = a.predlog
 	}
 	data := invoke.New(deps, &invoke.Options{
-		MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
+		Admission: admission, MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
 		Version: version, Ready: func() bool { ok, _ := live{a}.Ready(); return ok },
 		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(),
 	})
@@ -56,6 +59,14 @@ func (a *App) openServing(ctx context.Context) error {
 		Publish: a.publish,
 	}, &plan.Options{DefaultEndpoint: a.cfg.DefaultEndpoint, Log: a.log})
 	return nil
+}
+
+// queueDelay is the setting as admit takes it: 0, which switches off, is negative there.
+func queueDelay(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // publish hands a new table to the data plane and tells the monitor what is served now.
@@ -83,7 +94,7 @@ func served(t *route.Table) []monitor.Served {
 	return out
 }
 
-func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group) error {
+func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admission *admit.Controller) error {
 	push, err := telemetry.FromEnvironment(func(name string) string { return lookup(a.environ, name) })
 	if err != nil {
 		return err
@@ -93,6 +104,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group) error
 		telemetry.Servables(a.servables.Statuses),
 		telemetry.InFlight(a.inFlight),
 	}
+	metrics = append(metrics, telemetry.Admission(admission)...)
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)

@@ -31,6 +31,7 @@ type exchange struct {
 	conn    net.Conn
 	read    *bufio.Reader
 	request []byte
+	status  string // of every answer
 }
 
 func newExchange(t testing.TB, r *rig, body string) *exchange {
@@ -40,16 +41,16 @@ func newExchange(t testing.TB, r *rig, body string) *exchange {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &exchange{conn: conn, read: bufio.NewReaderSize(conn, 64<<10), request: wireRequest(body)}
+	return &exchange{conn: conn, read: bufio.NewReaderSize(conn, 64<<10), request: wireRequest(body), status: "200"}
 }
 
-// once asks once and reads the whole answer, which must be a 200 with a Content-Length.
+// once asks once and reads the whole answer, which must have the status and a Content-Length.
 func (x *exchange) once(t testing.TB) {
 	if _, err := x.conn.Write(x.request); err != nil {
 		t.Fatal(err)
 	}
 	line, err := x.read.ReadSlice('\n')
-	if err != nil || len(line) < 12 || string(line[9:12]) != "200" {
+	if err != nil || len(line) < 12 || string(line[9:12]) != x.status {
 		t.Fatalf("%s %v", line, err)
 	}
 	length := 0

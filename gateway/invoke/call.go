@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
 	"sluice/gateway/route"
@@ -54,8 +55,11 @@ type call struct {
 	span       trace.Span
 	aim        target
 	infer      *inference // of the Open Inference Protocol; nil for MLflow's
+	class      admit.Class
 	decision   route.Decision
 	arm        *armState
+	ticket     admit.Ticket // of the arm's gate; zero until the request was let in
+	entered    time.Time    // when it was let in; zero where the batcher's timing tells enough
 	timeout    time.Duration
 	fair       time.Duration // an execution that was cut off after less than this says nothing about the model
 	compiled   *compiled
@@ -69,6 +73,9 @@ type call struct {
 	rows   int
 	status int
 	err    *mlflow.Error // nil on success
+	// refused is the answer that a turned away request has got already; it is shared and must not be changed.
+	refused []byte
+	end     time.Time // when the answer was ready
 	// When the steps ended: zero unless the request is traced.
 	received, decoded, executed, encoded time.Time
 
@@ -100,6 +107,9 @@ func (h *Handler) begin() *call {
 
 // release gives back what the call holds and the call itself. It is called exactly once, also when a step panicked.
 func (h *Handler) release(c *call) {
+	if c.ticket != (admit.Ticket{}) {
+		c.leave()
+	}
 	if c.handle != nil {
 		c.handle.Release()
 	}

@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/servable"
 	"sluice/tracking/mlflow"
 )
-
-// errTooMany: Options.MaxInFlight requests are under way.
-var errTooMany = errors.New("too many requests are under way")
 
 // refusal is what the client is told: an error with a code, and when it is worth asking again (0: it is not).
 type refusal struct {
@@ -28,7 +26,7 @@ type refusal struct {
 //	unknown endpoint or model, version not routed               404 RESOURCE_DOES_NOT_EXIST
 //	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
 //	input that the model refuses                                400 BAD_REQUEST
-//	queue full, too many requests                               429 RESOURCE_EXHAUSTED       Retry-After
+//	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
 //	breaker open, nothing ready, version not loaded             503 TEMPORARILY_UNAVAILABLE  Retry-After
 //	deadline passed                                             504 DEADLINE_EXCEEDED
 //	cancelled                                                   499 CANCELLED
@@ -38,6 +36,7 @@ type refusal struct {
 // not the caller's error: retries, breakers and alerts depend on the difference.
 func (h *Handler) classify(c *call, err error) refusal {
 	var known *mlflow.Error
+	var turned *turnedAway
 	say := func(code mlflow.Code, message string) refusal {
 		return refusal{Error: &mlflow.Error{Code: code, Message: message, Cause: err}}
 	}
@@ -50,10 +49,11 @@ func (h *Handler) classify(c *call, err error) refusal {
 		return say(mlflow.InvalidParameterValue, err.Error()+"; name one in the header "+HeaderEndpoint)
 	case errors.Is(err, servable.ErrBadInput):
 		return say(mlflow.BadRequest, "Invalid input. "+err.Error())
-	case errors.Is(err, batch.ErrQueueFull), errors.Is(err, errTooMany):
-		r := say(mlflow.ResourceExhausted, c.target()+" has too many requests waiting")
-		r.retryAfter = time.Second
-		return r
+	case errors.As(err, &turned):
+		return turned.tell(c)
+	case errors.Is(err, batch.ErrQueueFull):
+		h.admission.Refuse(admit.Queue, c.class)
+		return refusedFor(admit.Queue).tell(c)
 	case errors.Is(err, breaker.ErrOpen):
 		r := say(mlflow.TemporarilyUnavailable, c.target()+" failed too often and is left alone for a while")
 		r.retryAfter = h.deps.Breakers.RetryAfter()

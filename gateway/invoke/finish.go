@@ -2,7 +2,6 @@ package invoke
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -19,7 +18,9 @@ const UnknownEndpoint = "(unknown)"
 // finish writes the answer and the books. It returns what the engine's error handler is to answer, or nil.
 func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) error {
 	k.status = fiber.StatusOK
-	if err != nil {
+	if t, ok := err.(*turnedAway); ok && k.infer == nil {
+		k.turnAway(c, t)
+	} else if err != nil {
 		r := h.classify(k, err)
 		k.err, k.status = r.Error, r.HTTPStatus()
 		if r.retryAfter > 0 {
@@ -37,11 +38,12 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 		}
 		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
 	}
-	end := h.opts.Now()
-	h.count(k, end.Sub(k.start))
-	h.log(k, end.Sub(k.start))
-	h.endTrace(ctx, k, end)
-	if k.err != nil {
+	k.end = h.opts.Now()
+	latency := k.end.Sub(k.start)
+	h.count(k, latency)
+	h.log(k, latency)
+	h.endTrace(ctx, k, k.end)
+	if k.err != nil && k.refused == nil {
 		return k.err
 	}
 	return nil
@@ -101,23 +103,13 @@ func (h *Handler) log(k *call, latency time.Duration) {
 	if a := k.decision.Arm; a != nil {
 		r.Model, r.Version, r.Stage, r.Arm, r.Bucket = a.Servable.Model, a.Servable.Version, a.Stage, a.Name, k.decision.Bucket
 	}
-	if k.err == nil {
+	switch {
+	case k.err == nil:
 		r.Response = k.answer
-	} else {
-		r.ErrorCode = string(k.err.Code)
-		r.Response = errorBody(k)
+	case k.refused != nil:
+		r.ErrorCode, r.Response = string(k.err.Code), k.refused
+	default:
+		r.ErrorCode, r.Response = string(k.err.Code), errorBody(k.err)
 	}
 	h.deps.Log.Record(r)
-}
-
-// errorBody is what a failed request's record shows as its answer.
-func errorBody(k *call) []byte {
-	body, err := json.Marshal(struct {
-		Code    string `json:"error_code"`
-		Message string `json:"message"`
-	}{string(k.err.Code), k.err.Message})
-	if err != nil {
-		return nil // not reached: two strings always marshal
-	}
-	return body
 }

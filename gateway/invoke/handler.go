@@ -7,7 +7,7 @@
 //
 // # One request
 //
-//	request id → pick → deadline → acquire → body → decode → breaker → predict → encode → headers → counted → logged
+//	request id → pick → deadline → acquire → admitted → body → decode → breaker → predict → encode → headers → counted → logged
 //
 // predict.go holds the steps that have no HTTP in them, http.go the others. Everything that a request needs is kept in a pooled call; what the arm
 // decides (header texts, series, breaker, compiled signature) is made when a table is published.
@@ -35,6 +35,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
 	"sluice/gateway/payload"
@@ -77,9 +78,8 @@ type Options struct {
 	MaxBodyBytes int64
 	// Timeout is the deadline of endpoints that set none; default 60 s, as in MLflow's scoring server.
 	Timeout time.Duration
-	// MaxInFlight bounds the requests that are answered at once; default 4096. Beyond: 429. Requests of low priority are turned away from
-	// half of it on, those of normal priority from nine tenths on, so that under overload the others still get through.
-	MaxInFlight int64
+	// Admission says which requests are turned away at once, with 429; default: a controller of its own with default options.
+	Admission *admit.Controller
 	// Payload bounds what a body may unfold to.
 	Payload payload.Options
 	// Tracer makes the spans of sampled requests; nil records none.
@@ -111,8 +111,8 @@ func (o *Options) withDefaults() Options {
 	if out.Timeout <= 0 {
 		out.Timeout = 60 * time.Second
 	}
-	if out.MaxInFlight <= 0 {
-		out.MaxInFlight = 4096
+	if out.Admission == nil {
+		out.Admission = admit.New(nil)
 	}
 	if out.Tracer == nil {
 		out.Tracer = noop.NewTracerProvider().Tracer("")
@@ -136,9 +136,9 @@ type Handler struct {
 	opts     Options
 	sampleAt uint64 // a request is sampled when its random bits are below
 
-	view     atomic.Pointer[view]
-	inFlight atomic.Int64
-	calls    sync.Pool // of *call
+	view      atomic.Pointer[view]
+	admission *admit.Controller
+	calls     sync.Pool // of *call
 
 	mu    sync.Mutex                  // serializes Publish
 	plans map[servable.ID]*planHolder // of the published table; guarded by mu
@@ -147,6 +147,7 @@ type Handler struct {
 // New returns a handler with an empty table: until Publish every request is answered 404. opts may be nil.
 func New(deps Deps, opts *Options) *Handler {
 	h := &Handler{deps: deps, opts: opts.withDefaults()}
+	h.admission = h.opts.Admission
 	h.sampleAt = ratioThreshold(h.opts.SampleRatio)
 	h.calls.New = func() any { return newCall(h) }
 	h.view.Store(&view{table: &route.Table{}})
@@ -154,7 +155,7 @@ func New(deps Deps, opts *Options) *Handler {
 }
 
 // InFlight is the number of requests being answered now.
-func (h *Handler) InFlight() int64 { return h.inFlight.Load() }
+func (h *Handler) InFlight() int64 { return h.admission.InFlight() }
 
 // Table is the table published last; one without endpoints before the first.
 func (h *Handler) Table() *route.Table { return h.view.Load().table }

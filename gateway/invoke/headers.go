@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"sluice/gateway/admit"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
 )
@@ -17,7 +18,7 @@ const (
 	HeaderPrediction   = "X-Sluice-Prediction-Id" // answer: UUIDv7, ours, one per request
 	HeaderRequestID    = wire.HeaderRequestID     // both: the client's, or ours
 	HeaderTimeout      = "X-Sluice-Timeout-Ms"    // request: lowers the endpoint's deadline
-	HeaderPriority     = "X-Sluice-Priority"      // request: low, normal or high; who is turned away first under overload
+	HeaderPriority     = "X-Sluice-Priority"      // request: interactive (default), batch or shadow; the last are turned away first under overload
 	HeaderStickyKey    = "X-Sluice-Sticky-Key"    // request: the same key gets the same arm
 	HeaderTraceparent  = "Traceparent"            // both
 	HeaderTracestate   = "Tracestate"             // request
@@ -107,16 +108,11 @@ func (a *asked) timeout() (time.Duration, error) {
 	return d, nil
 }
 
-// room is how many requests may be under way for one of the request's priority to be let in.
-func (h *Handler) room(k *call) (int64, error) {
-	most := h.opts.MaxInFlight
-	switch string(k.asked.priority) {
-	case "", "normal":
-		return most - most/10, nil
-	case "low":
-		return most - most/2, nil
-	case "high":
-		return most, nil
+// class is the request's priority.
+func (a *asked) class() (admit.Class, error) {
+	class, ok := admit.ParseClass(a.priority)
+	if !ok {
+		return 0, mlflow.Invalidf("the header %s is not interactive, batch or shadow", HeaderPriority)
 	}
-	return 0, mlflow.Invalidf("the header %s is not low, normal or high", HeaderPriority)
+	return class, nil
 }

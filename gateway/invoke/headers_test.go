@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/gateway/admit"
 	"sluice/runtime/batch"
 )
 
 func TestTooManyInFlight(t *testing.T) {
-	r := newRig(t, rigOptions{options: &Options{MaxInFlight: 1}})
+	r := newRig(t, rigOptions{options: &Options{Admission: admit.New(&admit.Options{MaxInFlight: 1})}})
 	r.publish(t, "", only("wine"))
 	entered, release := make(chan struct{}), make(chan struct{})
 	r.backends[1].failWith(func(context.Context) error { close(entered); <-release; return nil })
@@ -29,7 +30,7 @@ func TestTooManyInFlight(t *testing.T) {
 }
 
 func TestPriorityDecidesWhoIsTurnedAway(t *testing.T) {
-	r := newRig(t, rigOptions{options: &Options{MaxInFlight: 10}, batch: &batch.Options{Slots: 20}})
+	r := newRig(t, rigOptions{options: &Options{Admission: admit.New(&admit.Options{MaxInFlight: 8})}, batch: &batch.Options{Slots: 20}})
 	r.publish(t, "", only("wine"))
 	if a := r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "urgent"); a.status != 400 || !strings.Contains(a.body, HeaderPriority) {
 		t.Errorf("an unknown priority: %d %s", a.status, a.body)
@@ -39,28 +40,23 @@ func TestPriorityDecidesWhoIsTurnedAway(t *testing.T) {
 	var held []chan int
 	hold := func() {
 		done := make(chan int, 1)
-		go func() { done <- r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "high").status }()
+		go func() { done <- r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, "interactive").status }()
 		<-entered
 		held = append(held, done)
 	}
 	status := func(priority string) int {
 		return r.ask(t, "POST", "/invocations", goodBody, HeaderPriority, priority).status
 	}
-	for range 5 {
-		hold()
-	}
-	if got := status("low"); got != 429 {
-		t.Errorf("low priority at half load: %d, want 429", got)
-	}
-	for range 4 {
-		hold()
-	}
-	if got := status("normal"); got != 429 {
-		t.Errorf("normal priority at nine tenths: %d, want 429", got)
-	}
-	hold()
-	if got := status("high"); got != 429 {
-		t.Errorf("high priority at full load: %d, want 429", got)
+	for _, step := range []struct {
+		held    int
+		refused string
+	}{{2, "shadow"}, {4, "batch"}, {8, ""}} {
+		for len(held) < step.held {
+			hold()
+		}
+		if got := status(step.refused); got != 429 {
+			t.Errorf("class %q with %d of 8 under way: %d, want 429", step.refused, step.held, got)
+		}
 	}
 	close(release)
 	for _, done := range held {

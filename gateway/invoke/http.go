@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/route"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
@@ -94,18 +95,18 @@ func param(c *fiber.Ctx, name string) (string, error) {
 func (h *Handler) serve(c *fiber.Ctx, aim func(*call) error) error {
 	k := h.begin()
 	defer h.release(k)
-	under := h.inFlight.Add(1)
-	defer h.inFlight.Add(-1)
+	h.admission.Begin()
+	defer h.admission.End()
 
 	k.asked.read(&c.Request().Header)
 	h.identify(c, k)
 	ctx := h.startTrace(c.UserContext(), k)
-	err := h.run(ctx, c, k, aim, under)
+	err := h.run(ctx, c, k, aim)
 	return h.finish(ctx, c, k, err)
 }
 
 // run takes the steps up to the encoded answer.
-func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call) error, under int64) error {
+func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call) error) error {
 	if err := aim(k); err != nil {
 		return err
 	}
@@ -120,19 +121,18 @@ func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call
 		return err
 	}
 	h.limit(k, asked)
-	room, err := h.room(k)
-	if err != nil {
+	if k.class, err = k.asked.class(); err != nil {
 		return err
 	}
-	if under > room {
-		return errTooMany
+	if h.admission.Full(k.class) {
+		return refusedFor(admit.Full)
 	}
 	d := k.deadline.begin(ctx, k.start.Add(k.timeout))
 	defer k.endDeadline()
 	if err := h.acquire(d, k); err != nil {
 		return err
 	}
-	if k.body, err = h.readBody(c, k); err != nil {
+	if err := h.arrive(c, k); err != nil {
 		return err
 	}
 	header := &c.Request().Header

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
 	"sluice/gateway/payload"
@@ -30,6 +31,7 @@ type armState struct {
 	version  []byte
 	arm      []byte
 	outcomes recorder
+	turned   [len(reasonTexts)]atomic.Pointer[turnedAnswer] // made when first needed
 }
 
 // recorder finds the series of one arm (or of none) by code; the common codes without a look-up.
@@ -64,8 +66,11 @@ func (r *recorder) lookup(code int) *outcome.Series {
 	return r.book.Series(k)
 }
 
-// planHolder keeps the compiled signature of one version, shared by its arms and by later tables.
-type planHolder struct{ compiled atomic.Pointer[compiled] }
+// planHolder keeps the compiled signature of one version and its gate, shared by its arms and by later tables.
+type planHolder struct {
+	compiled atomic.Pointer[compiled]
+	gate     *admit.Gate
+}
 
 // compiled is a signature made ready for decoding, and the memory that its requests are decoded into.
 type compiled struct {
@@ -127,7 +132,7 @@ func (h *Handler) planFor(next map[servable.ID]*planHolder, id servable.ID) *pla
 	}
 	p := h.plans[id]
 	if p == nil {
-		p = new(planHolder)
+		p = &planHolder{gate: h.admission.Gate()}
 	}
 	next[id] = p
 	return p

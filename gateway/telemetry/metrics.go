@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/predlog"
 	"sluice/runtime/servable"
@@ -33,6 +34,21 @@ func InFlight(read func() int64) Metric {
 	return Metric{
 		Name: "sluice.requests.in_flight", Unit: "{request}", Description: "Prediction requests being answered.",
 		Read: func(emit Emit) { emit(float64(read())) },
+	}
+}
+
+// Admission are the metrics of requests that were turned away at once, and of the wait that turns them away.
+func Admission(c *admit.Controller) []Metric {
+	return []Metric{
+		{
+			Name: "sluice.requests.refused", Unit: "{request}", Description: "Prediction requests turned away with 429, by reason and priority class.", Counter: true,
+			Read: func(emit Emit) {
+				for _, r := range c.Refusals() {
+					emit(float64(r.Count), Attribute{"reason", r.Reason.String()}, Attribute{"class", r.Class.String()})
+				}
+			},
+		},
+		gauge("sluice.scheduler.delay", "s", "Median wait of goroutines for a processor, as admission read it last.", func() float64 { return c.SchedulerDelay().Seconds() }),
 	}
 }
 

@@ -10,6 +10,8 @@
 //	sluice.request.duration     histogram, s          endpoint model version stage arm code   (buckets: gateway/outcome)
 //	sluice.requests             counter, {request}    endpoint model version stage arm code
 //	sluice.requests.in_flight   gauge, {request}
+//	sluice.requests.refused     counter, {request}    reason class; turned away with 429 before they were executed
+//	sluice.scheduler.delay      gauge, s              median wait of goroutines for a processor
 //	sluice.breaker.state        gauge                 endpoint model version; 0 closed, 1 half-open, 2 open
 //	sluice.servable.state       gauge                 model version state; 1 for the present state
 //	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated

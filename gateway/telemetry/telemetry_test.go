@@ -17,6 +17,7 @@ import (
 	colltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
 	"sluice/gateway/predlog"
@@ -71,9 +72,11 @@ func fullOptions() Options {
 	var drops predlog.Stats
 	drops.Dropped[predlog.QueueFull] = 7
 	drops.QueuedBytes = 512
+	admission := admit.New(nil)
+	admission.Refuse(admit.Delay, admit.Batch)
 	return Options{
 		Version: "1.2.3", Book: book,
-		Metrics: append(PredictionLog(func() predlog.Stats { return drops }),
+		Metrics: append(append(PredictionLog(func() predlog.Stats { return drops }), Admission(admission)...),
 			InFlight(func() int64 { return 5 }),
 			Breakers(func() []breaker.Status {
 				return []breaker.Status{{Key: breaker.Key{Endpoint: "wine", Servable: id}, State: breaker.Open}}
@@ -97,6 +100,8 @@ func TestPrometheusText(t *testing.T) {
 		`sluice_requests_total{arm="prod",code="200",endpoint="wine",model="wine-model",stage="Production",version="3"} 2`,
 		`arm="quo\"te\nd",code="400"`,
 		`sluice_requests_in_flight 5`,
+		`sluice_requests_refused_total{class="batch",reason="queue_delay"} 1`,
+		`sluice_scheduler_delay_seconds 0`,
 		`sluice_breaker_state{endpoint="wine",model="wine-model",version="3"} 2`,
 		`sluice_servable_state{model="wine-model",state="ready",version="3"} 1`,
 		`sluice_predlog_drops_total{reason="queue_full"} 7`,
