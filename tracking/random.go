@@ -11,7 +11,7 @@ import (
 // newID returns 32 random hexadecimal digits.
 func newID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
 
-// newName returns a name such as "brave-otter-317": at most maxName characters, easy to say and to tell apart.
+// newName returns a name such as "bold-crane-317": at most maxName characters, easy to say and to tell apart.
 func newName() string {
 	return fmt.Sprintf("%s-%s-%d", adjectives[rand.IntN(len(adjectives))], nouns[rand.IntN(len(nouns))], rand.IntN(1000))
 }
@@ -19,20 +19,23 @@ func newName() string {
 // maxName is the length that generated names keep (words of at most eight letters, three digits, two dashes).
 const maxName = 20
 
+// The words are some of those that MLflow's own generated names have (source: mlflow/utils/name_utils.py), by which people and
+// scripts tell a generated name from a given one.
 var adjectives = [...]string{
-	"able", "agile", "amber", "ample", "azure", "bold", "brave", "bright", "brisk", "calm", "candid", "civil", "clean", "clever",
-	"coral", "cosmic", "crisp", "curious", "daring", "deft", "eager", "early", "fair", "fine", "fleet", "fond", "frank", "fresh",
-	"gentle", "golden", "grand", "hardy", "honest", "humble", "jolly", "keen", "kind", "lively", "loyal", "lucid", "merry",
-	"mild", "modest", "neat", "nimble", "noble", "open", "patient", "placid", "polite", "proud", "quick", "quiet", "rapid",
-	"ready", "serene", "sharp", "silver", "sober", "solid", "sound", "steady", "sturdy", "subtle", "sunny", "swift", "tidy",
-	"upbeat", "vivid", "warm", "wise", "witty", "zesty",
+	"able", "adorable", "aged", "amazing", "amusing", "awesome", "big", "bold", "bouncy", "brawny", "bright", "bustling",
+	"calm", "capable", "carefree", "caring", "casual", "charming", "chill", "classy", "clean", "colorful", "dapper",
+	"dashing", "dazzling", "delicate", "fearless", "fun", "funny", "gentle", "gifted", "handsome", "kindly", "learned",
+	"likeable", "loud", "luminous", "lyrical", "masked", "melodic", "nimble", "orderly", "painted", "peaceful", "placid",
+	"polite", "popular", "powerful", "rare", "salty", "sassy", "sedate", "serious", "silent", "sincere", "skillful",
+	"smiling", "sneaky", "spiffy", "stately", "stylish", "suave", "tasteful", "unique", "upbeat", "useful", "valuable",
+	"wise", "youthful", "zealous",
 }
 
 var nouns = [...]string{
-	"anchor", "badger", "basin", "beacon", "birch", "bison", "bridge", "brook", "canal", "cedar", "comet", "crane", "creek",
-	"dam", "delta", "dove", "eagle", "elm", "ember", "falcon", "fern", "ferry", "finch", "fjord", "fox", "gate", "geyser",
-	"glade", "harbor", "hawk", "heron", "inlet", "island", "jetty", "kelp", "lagoon", "lake", "lark", "linden", "lock", "lynx",
-	"maple", "marsh", "meadow", "mill", "moose", "oak", "osprey", "otter", "owl", "pebble", "pier", "pike", "pine", "plover",
-	"pond", "quay", "raven", "reed", "reef", "ridge", "river", "robin", "salmon", "sparrow", "spring", "spruce", "stream",
-	"swan", "tarn", "tern", "tide", "trout", "valley", "wave", "weir", "whale", "willow", "wren",
+	"bat", "bear", "bee", "bird", "bug", "calf", "cat", "colt", "crab", "crane", "crow", "deer", "doe", "dog", "dolphin",
+	"dove", "duck", "eel", "elk", "fawn", "finch", "fish", "flea", "fly", "foal", "fowl", "fox", "frog", "gnu", "goat",
+	"goose", "grub", "gull", "hare", "hawk", "hen", "hog", "horse", "kit", "kite", "koi", "lamb", "lark", "loon", "lynx",
+	"mare", "mink", "mole", "moose", "mouse", "mule", "newt", "owl", "ox", "panda", "perch", "pig", "pug", "ram", "rat",
+	"ray", "robin", "roo", "seal", "shad", "shark", "sheep", "shrew", "skunk", "slug", "snail", "snake", "sponge", "squid",
+	"steed", "stork", "swan", "tern", "toad", "trout", "turtle", "wasp", "whale", "wolf", "wren", "yak", "zebra",
 }

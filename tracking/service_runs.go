@@ -2,7 +2,6 @@ package tracking
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -183,63 +182,4 @@ func (s *Service) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 	}
 	next, err := page.Next(question, found)
 	return RunPage{found.Rows, next}, err
-}
-
-// LogModel appends what an MLmodel file says to the JSON list in the run's tag LogModelHistoryTag (the log-model call of
-// MLflow 1 and 2 clients). modelJSON must be an object with artifact_path, flavors, utc_time_created and run_id.
-func (s *Service) LogModel(ctx context.Context, runID, modelJSON string) error {
-	entry, err := modelEntry(modelJSON)
-	if err != nil {
-		return err
-	}
-	return s.store.EditTag(ctx, runID, LogModelHistoryTag, func(old string) (string, error) {
-		list := []json.RawMessage{}
-		if old != "" {
-			if err := json.Unmarshal([]byte(old), &list); err != nil {
-				return "", mlflow.Errorf(mlflow.InvalidState, "tag '%s' of run %s is not a JSON list: %w", LogModelHistoryTag, runID, err)
-			}
-		}
-		raw, err := json.Marshal(append(list, entry))
-		if err != nil {
-			return "", fmt.Errorf("encode %s: %w", LogModelHistoryTag, err)
-		}
-		return string(raw), nil
-	})
-}
-
-// tagFields are what MLflow keeps of a model in the tag, next to the flavors (source: mlflow/models/model.py, Model.get_tags_dict).
-var tagFields = [...]string{"artifact_path", "run_id", "utc_time_created", "model_uuid"}
-
-// modelEntry checks the JSON of a model and cuts it to what the tag keeps: tagFields, and the flavors without their "config".
-func modelEntry(modelJSON string) (json.RawMessage, error) {
-	var model map[string]any
-	if err := json.Unmarshal([]byte(modelJSON), &model); err != nil || model == nil {
-		return nil, mlflow.Invalidf("Malformed model info. \n %s \n is not a valid JSON.", modelJSON)
-	}
-	var missing []string
-	for _, field := range []string{"artifact_path", "flavors", "run_id", "utc_time_created"} {
-		if _, ok := model[field]; !ok {
-			missing = append(missing, mlflow.Repr(field))
-		}
-	}
-	if missing != nil {
-		return nil, mlflow.Invalidf("Model json is missing mandatory fields: {%s}", strings.Join(missing, ", "))
-	}
-	flavors, _ := model["flavors"].(map[string]any)
-	for _, f := range flavors {
-		if fields, ok := f.(map[string]any); ok {
-			delete(fields, "config")
-		}
-	}
-	entry := map[string]any{"flavors": flavors}
-	for _, field := range tagFields {
-		if v, ok := model[field]; ok {
-			entry[field] = v
-		}
-	}
-	raw, err := json.Marshal(entry)
-	if err != nil {
-		return nil, fmt.Errorf("encode model: %w", err)
-	}
-	return raw, nil
 }

@@ -126,6 +126,18 @@ var runCases = []testCase{
 			equal(f, found, true, "param "+v)
 		}
 	}},
+	{"the history tag of log-model is spelled as MLflow spells it", func(f *fixture) {
+		id := f.run("r")
+		f.must(f.svc.LogModel(f.ctx, id, `{"flavors":{"tf":"bödy","python_function":{"z":1.0,"config":{},"a":[1,2]}},"model_uuid":"u","utc_time_created":"now","artifact_path":"m","run_id":null}`))
+		f.must(f.svc.LogModel(f.ctx, id, `{"artifact_path":"n","run_id":"x","utc_time_created":"now","flavors":{}}`))
+		want := `[{"artifact_path": "m", "utc_time_created": "now", "model_uuid": "u", "flavors": {"tf": "b\u00f6dy", "python_function": {"z": 1.0, "a": [1, 2]}}}, ` +
+			`{"run_id": "x", "artifact_path": "n", "utc_time_created": "now", "model_uuid": null, "flavors": {}}]`
+		for _, t := range f.get(id).Data.Tags {
+			if t.Key == tracking.LogModelHistoryTag {
+				equal(f, t.Value, want, "tag")
+			}
+		}
+	}},
 	{"log-model appends to the history tag", func(f *fixture) {
 		id := f.run("r")
 		model := `{"artifact_path":"m","run_id":"x","utc_time_created":"now","flavors":{"onnx":{"config":{"a":1},"data":"model.onnx"}},"signature":{}}`
@@ -138,8 +150,9 @@ var runCases = []testCase{
 			}
 		}
 		equal(f, len(list), 2, "entries")
-		equal(f, list[0], map[string]any{"artifact_path": "m", "run_id": "x", "utc_time_created": "now", "flavors": map[string]any{"onnx": map[string]any{"data": "model.onnx"}}}, "entry")
+		equal(f, list[0], map[string]any{"artifact_path": "m", "run_id": "x", "utc_time_created": "now", "model_uuid": nil, "flavors": map[string]any{"onnx": map[string]any{"data": "model.onnx"}}}, "entry")
 		f.refused(f.svc.LogModel(f.ctx, id, `{"artifact_path":"m"}`), mlflow.InvalidParameterValue)
+		f.refused(f.svc.LogModel(f.ctx, id, `{"artifact_path":"m","run_id":"x","utc_time_created":"now","flavors":["onnx"]}`), mlflow.InvalidParameterValue)
 		f.refused(f.svc.LogModel(f.ctx, id, `[`), mlflow.InvalidParameterValue)
 	}},
 }
