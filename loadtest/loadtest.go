@@ -60,7 +60,7 @@ type Result struct {
 	Failed   int64 // answers with a status other than 2xx, and broken connections
 	ByStatus map[int]int64
 	Elapsed  time.Duration
-	// Latency holds µs; of an open loop from the due time.
+	// Latency holds ns; of an open loop from the due time.
 	Latency *hdrhistogram.Histogram
 	// FirstFailure is the text of the first failure, "" if there was none.
 	FirstFailure string
@@ -80,7 +80,7 @@ func (r *Result) Rate() float64 { return float64(r.Answered) / r.Elapsed.Seconds
 
 // Quantile returns the latency below which a share q (0–1) of the answers came.
 func (r *Result) Quantile(q float64) time.Duration {
-	return time.Duration(r.Latency.ValueAtQuantile(q*100)) * time.Microsecond
+	return time.Duration(r.Latency.ValueAtQuantile(q * 100))
 }
 
 const (
@@ -147,7 +147,7 @@ func (r *Request) encode() ([]byte, string, error) {
 	}
 	req := fasthttp.AcquireRequest()
 	defer fasthttp.ReleaseRequest(req)
-	req.SetRequestURI(r.URL)
+	req.Header.SetRequestURI(u.RequestURI()) // the path alone: not every server takes a whole URL there
 	req.Header.SetMethod("POST")
 	if r.Method != "" {
 		req.Header.SetMethod(r.Method)
@@ -213,16 +213,18 @@ type second struct {
 const coarseDigits = 2
 
 func (r *run) drive(ctx context.Context, conns []*conn) *Result {
+	workers := make([]worker, len(conns))
+	for i := range workers {
+		workers[i].latency = hdrhistogram.New(1, int64(maxLatency), digits)
+		workers[i].byStatus = map[int]int64{}
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.options.Duration)
 	defer cancel()
-	workers := make([]worker, len(conns))
 	r.start = time.Now()
 	stopProgress := r.report()
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		w := &workers[i]
-		w.latency = hdrhistogram.New(1, maxLatency.Microseconds(), digits)
-		w.byStatus = map[int]int64{}
 		wg.Go(func() {
 			defer c.Close()
 			r.work(ctx, c, w)
@@ -273,11 +275,11 @@ func (r *run) work(ctx context.Context, c *conn, w *worker) {
 		}
 		w.byStatus[status]++
 		r.answered.Add(1)
-		latency := min(max(at.Sub(due).Microseconds(), 1), maxLatency.Microseconds())
+		latency := int64(min(max(at.Sub(due), 1), maxLatency))
 		_ = w.latency.RecordValue(latency)
 		s := w.second(at.Sub(r.start))
 		if s.latency == nil {
-			s.latency = hdrhistogram.New(1, maxLatency.Microseconds(), coarseDigits)
+			s.latency = hdrhistogram.New(1, int64(maxLatency), coarseDigits)
 		}
 		_ = s.latency.RecordValue(latency)
 		if status < 200 || status > 299 {
@@ -341,7 +343,7 @@ func (r *run) fail(w *worker, at time.Time, text string) {
 }
 
 func (r *run) merge(workers []worker) *Result {
-	out := &Result{Elapsed: time.Since(r.start), ByStatus: map[int]int64{}, Latency: hdrhistogram.New(1, maxLatency.Microseconds(), digits)}
+	out := &Result{Elapsed: time.Since(r.start), ByStatus: map[int]int64{}, Latency: hdrhistogram.New(1, int64(maxLatency), digits)}
 	for i := range workers {
 		w := &workers[i]
 		out.Sent += w.sent
@@ -366,7 +368,7 @@ func mergeSeconds(workers []worker) []Second {
 	}
 	out := make([]Second, n)
 	for s := range out {
-		all := hdrhistogram.New(1, maxLatency.Microseconds(), coarseDigits)
+		all := hdrhistogram.New(1, int64(maxLatency), coarseDigits)
 		for i := range workers {
 			if s >= len(workers[i].seconds) {
 				continue
@@ -379,7 +381,7 @@ func mergeSeconds(workers []worker) []Second {
 		}
 		out[s].Answered = all.TotalCount()
 		if out[s].Answered > 0 {
-			out[s].P50, out[s].P99, out[s].Max = all.ValueAtQuantile(50), all.ValueAtQuantile(99), all.Max()
+			out[s].P50, out[s].P99, out[s].Max = all.ValueAtQuantile(50)/1000, all.ValueAtQuantile(99)/1000, all.Max()/1000
 		}
 	}
 	return out

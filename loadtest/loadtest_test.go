@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,5 +77,15 @@ func TestProcessFigures(t *testing.T) {
 	rss, err := ProcessRSS(os.Getpid())
 	if err != nil || rss < 1<<20 {
 		t.Errorf("RSS %d, error %v", rss, err)
+	}
+}
+
+func TestRequestsAreInOriginForm(t *testing.T) {
+	wire, host, err := (&Request{URL: "http://127.0.0.1:80/v2/a%20b?x=1", Body: []byte("hi")}).encode()
+	if err != nil || host != "127.0.0.1:80" {
+		t.Fatal(host, err)
+	}
+	if text := string(wire); !strings.HasPrefix(text, "POST /v2/a%20b?x=1 HTTP/1.1\r\n") || !strings.Contains(text, "Host: 127.0.0.1:80\r\n") || !strings.HasSuffix(text, "\r\n\r\nhi") {
+		t.Errorf("%q", text)
 	}
 }

@@ -34,6 +34,35 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * clockTick, nil
 }
 
+// TreeCPU is ProcessCPU of a process and of all its descendants that live now, for servers that work in several processes. Linux only.
+func TreeCPU(pid int) (time.Duration, error) {
+	total, err := ProcessCPU(pid)
+	if err != nil {
+		return 0, err
+	}
+	// The children of every thread stand in a file of the thread's.
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range threads {
+		list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, text := range bytes.Fields(list) {
+			child, err := strconv.Atoi(string(text))
+			if err != nil {
+				return 0, err
+			}
+			if cpu, err := TreeCPU(child); err == nil { // else it has ended
+				total += cpu
+			}
+		}
+	}
+	return total, nil
+}
+
 // ProcessRSS returns the resident memory of a process in bytes. Linux only.
 func ProcessRSS(pid int) (int64, error) {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))

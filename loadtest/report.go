@@ -37,7 +37,7 @@ var quantiles = []struct {
 func (r *Result) Report(title, url string) Report {
 	out := Report{
 		Title: title, URL: url, Sent: r.Sent, Answered: r.Answered, Failed: r.Failed, ByStatus: r.ByStatus, Seconds: r.Elapsed.Seconds(), Rate: r.Rate(),
-		Latency: map[string]float64{}, Mean: r.Latency.Mean() / 1000, Each: r.Seconds, Failure: r.FirstFailure,
+		Latency: map[string]float64{}, Mean: r.Latency.Mean() / 1e6, Each: r.Seconds, Failure: r.FirstFailure,
 	}
 	for _, q := range quantiles {
 		out.Latency[q.Name] = float64(r.Quantile(q.Q)) / float64(time.Millisecond)

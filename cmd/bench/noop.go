@@ -3,25 +3,39 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 )
 
-// noopAnswer is as long as the answer of the example model, so that both servers write the same bytes.
-const noopAnswer = `{"predictions": [{"label": 0, "probabilities": [0.9990000128746033, 0.0005000000237487257, 0.0005000000237487257]}]}`
-
-// serveNoop is a Fiber server whose handler reads the body and writes a constant: the floor of any prediction over HTTP.
-func serveNoop(ctx context.Context, address string) error {
+// serveNoop is a Fiber server whose handlers read the body and write a constant: the floor of any prediction over HTTP. Each file NAME.json in
+// answers is what POST /NAME answers, so that both servers write the same bytes.
+func serveNoop(ctx context.Context, address, answers string) error {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, BodyLimit: 64 << 20, StreamRequestBody: false})
-	answer := []byte(noopAnswer)
-	app.Post("/invocations", func(c *fiber.Ctx) error {
-		if len(c.Body()) == 0 {
-			return fiber.ErrBadRequest
+	files, err := filepath.Glob(filepath.Join(answers, "*.json"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("%s holds no answers", answers)
+	}
+	for _, file := range files {
+		answer, err := os.ReadFile(file)
+		if err != nil {
+			return err
 		}
-		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-		return c.Send(answer)
-	})
+		app.Post("/"+strings.TrimSuffix(filepath.Base(file), ".json"), func(c *fiber.Ctx) error {
+			if len(c.Body()) == 0 {
+				return fiber.ErrBadRequest
+			}
+			c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+			return c.Send(answer)
+		})
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err

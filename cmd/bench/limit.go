@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"sluice/cmd/sluice/setup"
+	"sluice/loadtest"
+	"sluice/runtime/onnx"
+)
+
+// limit compares the server CPU of one row, everything on, with that of a no-work handler and a raw run, and counts heap allocations.
+func (b *bench) limit(ctx context.Context) error {
+	for _, l := range []struct {
+		model       string
+		must, reach float64
+	}{{"small", 1.55, 1.35}, {"trees", 1.4, 1.25}} {
+		if err := b.limitOf(ctx, l.model, l.must, l.reach); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) limitOf(ctx context.Context, name string, must, reach float64) error {
+	p, err := b.server(ctx, allOn)
+	if err != nil {
+		return err
+	}
+	m := b.made[name]
+	floor, err := b.noop(ctx, m, 1)
+	if err != nil {
+		return err
+	}
+	raw, err := b.raw(m, 1)
+	if err != nil {
+		return err
+	}
+	before, err := allocations(p)
+	if err != nil {
+		return err
+	}
+	windows, err := b.race(ctx, floor, raw, b.ours(p, m, mlflowJSON, 1))
+	if err != nil {
+		return err
+	}
+	after, err := allocations(p)
+	if err != nil {
+		return err
+	}
+	none, run, mine := windows[0], windows[1], windows[2]
+	b.say("  %s, 1 row, %d connections: server CPU %.1f µs per request; no-work handler %.1f µs + raw run %.2f µs = limit %.1f µs; %.0f requests/s (no-work handler %.0f)",
+		name, b.connections, middle(mine, cpuOf), middle(none, cpuOf), middle(run, cpuOf), middle(none, cpuOf)+middle(run, cpuOf), middle(mine, rateOf), middle(none, rateOf))
+	b.claim(claim{work: fmt.Sprintf("%s, 1 row, %d connections, all on: server CPU per request ÷ limit", name, b.connections), must: must, reach: reach, most: true, unit: " x", digits: 2, measured: against(mine, none, run)})
+	b.claim(claim{work: name + ", 1 row: heap allocations per request, steady state", must: 2, reach: 0, most: true, digits: 2, measured: (after - before) / requests(mine, b)})
+	return b.tail(ctx, floor, b.ours(p, m, mlflowJSON, 1), middle(mine, rateOf)/2)
+}
+
+// requests counts those of the windows and of the half window that warmed them, which is estimated.
+func requests(ws []window, b *bench) float64 {
+	n := middle(ws, rateOf) * b.window.Seconds() / 2
+	for _, w := range ws {
+		n += w.answered
+	}
+	return n
+}
+
+// tail compares the 99th percentiles at a constant rate; windows alternate.
+func (b *bench) tail(ctx context.Context, floor, mine side, rate float64) error {
+	var theirs, ours []float64
+	for range b.rounds {
+		for _, s := range []struct {
+			side side
+			into *[]float64
+		}{{floor, &theirs}, {mine, &ours}} {
+			res, err := loadtest.RunMany(ctx, s.side.requests, loadtest.Options{Connections: b.connections, Duration: b.window / 2, Rate: rate})
+			if err != nil {
+				return err
+			}
+			if res.Failed > 0 {
+				return fmt.Errorf("%s: %s", s.side.p.name, res.FirstFailure)
+			}
+			*s.into = append(*s.into, float64(res.Quantile(0.99))/1e6)
+		}
+	}
+	b.say("  p99 at %.0f requests/s (half of that), open loop: %.2f ms, no-work handler %.2f ms", rate, median(ours), median(theirs))
+	return nil
+}
+
+// rawTime is about how long one measurement of raw runs takes.
+const rawTime = 200 * time.Millisecond
+
+// raw measures pre-bound runs of a model on some of its rows at a time, in this process: the window's CPU is that of one run.
+func (b *bench) raw(m *model, rows int) (side, error) {
+	library, err := b.library()
+	if err != nil {
+		return side{}, err
+	}
+	rt, err := onnx.Open(library, nil)
+	if err != nil {
+		return side{}, err
+	}
+	dir := filepath.Join(m.dir, "onnx")
+	once, err := rt.RawLoop(dir, rows, 100, m.floats)
+	if err != nil {
+		return side{}, err
+	}
+	n := int(rawTime/max(once, 500)) + 1
+	return side{alone: func(ctx context.Context) (window, error) {
+		took, err := rt.RawLoop(dir, rows, n, m.floats)
+		return window{cpu: float64(took.Nanoseconds()) / 1000}, errors.Join(err, ctx.Err())
+	}}, nil
+}
+
+// library is the ONNX Runtime that the server uses.
+func (b *bench) library() (string, error) {
+	if b.lib != "" {
+		return b.lib, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return setup.FindOnnxRuntime(setup.Options{CacheDir: filepath.Join(cache, "sluice"), OS: runtime.GOOS, Arch: runtime.GOARCH})
+}

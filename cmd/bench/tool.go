@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+)
+
+// compareByTool runs `sluice loadtest compare` against `mlflow models serve` and Triton, as a user would.
+func (b *bench) compareByTool(ctx context.Context) error {
+	p, err := b.server(ctx, allOn)
+	if err != nil {
+		return err
+	}
+	m := b.made["small"]
+	for _, r := range b.rivals(m.name)[:2] {
+		best, err := b.best(ctx, r.name, m, r.speaks, 1, r.configurations(m))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			b.say("  not compared with %s: %v", r.name, err)
+			continue
+		}
+		args := []string{"loadtest", "compare", p.url + api{}.endpoint(m), best.p.url + best.path(m), "--name-a", "sluice", "--name-b", r.name,
+			"--duration", (b.window / 2).String(), "--rounds", strconv.Itoa(max(b.rounds, 6)), "--connections", strconv.Itoa(b.connections)}
+		out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
+		_ = best.p.stop()
+		if err != nil {
+			return fmt.Errorf("sluice loadtest compare: %w: %s", err, out)
+		}
+		b.say("  sluice %s\n%s", args[0]+" "+args[1], out)
+	}
+	return nil
+}
