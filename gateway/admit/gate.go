@@ -60,20 +60,25 @@ func (g *Gate) judge(now time.Time, left time.Duration, class Class, random uint
 		return Deadline
 	}
 	limit := class.share(limit(o, cost))
-	since := g.above[class].Load()
-	switch {
-	case n <= limit:
-		if since != 0 && n <= limit/2 { // only a queue that has drained is calm, not one that is held at the limit
-			g.above[class].Store(0)
+	if n > limit {
+		if g.crowded(class, at) {
+			return Delay
 		}
-		return Admitted
-	case since == 0:
-		g.above[class].CompareAndSwap(0, at)
-		return Admitted
-	case at-since < int64(o.Patience):
-		return Admitted
+	} else if g.above[class].Load() != 0 && n <= limit/2 { // only a queue that has drained is calm, not one that is held at the limit
+		g.above[class].Store(0)
 	}
-	return Delay
+	return Admitted
+}
+
+// crowded notes that the class found the version above its limit, and says whether it, or one that matters more, has for Patience.
+func (g *Gate) crowded(class Class, at int64) bool {
+	g.above[class].CompareAndSwap(0, at)
+	for k := range class + 1 {
+		if since := g.above[k].Load(); since != 0 && at-since >= int64(g.c.opts.Patience) {
+			return true
+		}
+	}
+	return false
 }
 
 // limit is how many may be inside before more are refused.
