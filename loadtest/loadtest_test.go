@@ -81,11 +81,49 @@ func TestProcessFigures(t *testing.T) {
 }
 
 func TestRequestsAreInOriginForm(t *testing.T) {
-	wire, host, err := (&Request{URL: "http://127.0.0.1:80/v2/a%20b?x=1", Body: []byte("hi")}).encode()
-	if err != nil || host != "127.0.0.1:80" {
-		t.Fatal(host, err)
+	wire, to, err := (&Request{URL: "http://localhost/v2/a%20b?x=1", Body: []byte("hi")}).encode()
+	if err != nil || to.host != "localhost:80" {
+		t.Fatal(to, err)
 	}
-	if text := string(wire); !strings.HasPrefix(text, "POST /v2/a%20b?x=1 HTTP/1.1\r\n") || !strings.Contains(text, "Host: 127.0.0.1:80\r\n") || !strings.HasSuffix(text, "\r\n\r\nhi") {
+	if text := string(wire); !strings.HasPrefix(text, "POST /v2/a%20b?x=1 HTTP/1.1\r\n") || !strings.Contains(text, "Host: localhost\r\n") || !strings.HasSuffix(text, "\r\n\r\nhi") {
 		t.Errorf("%q", text)
+	}
+}
+
+func TestOpenLoopIsOnTime(t *testing.T) {
+	a, err := newAlarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	best := time.Hour // a busy machine is late now and then, but not always
+	for range 200 {
+		began := time.Now()
+		a.sleep(2 * time.Millisecond)
+		late := time.Since(began) - 2*time.Millisecond
+		if late < 0 {
+			t.Fatalf("woken %v early", -late)
+		}
+		best = min(best, late)
+	}
+	if best > time.Millisecond {
+		t.Errorf("never less than %v late", best)
+	}
+}
+
+func TestHTTPS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 1 {
+			w.WriteHeader(http.StatusHTTPVersionNotSupported)
+		}
+	}))
+	defer server.Close()
+	trusted := server.Client().Transport.(*http.Transport).TLSClientConfig
+	got, err := Run(t.Context(), Request{URL: server.URL}, Options{Connections: 2, Duration: 100 * time.Millisecond, TLS: trusted})
+	if err != nil || got.Answered == 0 || got.Failed != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := Run(t.Context(), Request{URL: server.URL}, Options{Connections: 1, Duration: 100 * time.Millisecond}); err == nil {
+		t.Error("a certificate of nobody's was trusted")
 	}
 }
