@@ -26,7 +26,7 @@ func (s *Service) MetricHistory(ctx context.Context, q HistoryQuery) (HistoryPag
 }
 
 // MetricHistoryBulk returns the history of one metric in up to mlflow.MetricHistoryBulkRuns runs, by run id, timestamp, step and
-// value. maxResults beyond mlflow.MetricHistoryBulkMax, and 0, mean that maximum.
+// value; maxResults beyond mlflow.MetricHistoryBulkMax means that maximum.
 func (s *Service) MetricHistoryBulk(ctx context.Context, runIDs []string, key string, maxResults int) ([]RunMetric, error) {
 	switch {
 	case len(runIDs) == 0:
@@ -34,13 +34,12 @@ func (s *Service) MetricHistoryBulk(ctx context.Context, runIDs []string, key st
 	case len(runIDs) > mlflow.MetricHistoryBulkRuns:
 		return nil, mlflow.Invalidf("GetMetricHistoryBulk request cannot specify more than %d run_ids. Received %d run_ids.",
 			mlflow.MetricHistoryBulkRuns, len(runIDs))
-	case key == "":
-		return nil, mlflow.Invalidf("GetMetricHistoryBulk request must specify a metric_key.")
 	case maxResults < 0:
 		return nil, mlflow.Invalidf("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer.", maxResults)
-	case maxResults == 0 || maxResults > mlflow.MetricHistoryBulkMax:
-		maxResults = mlflow.MetricHistoryBulkMax
+	case key == "" || maxResults == 0:
+		return nil, nil // no metric has this name
 	}
+	maxResults = min(maxResults, mlflow.MetricHistoryBulkMax)
 	return s.store.MetricHistories(ctx, runIDs, key, maxResults)
 }
 
@@ -54,7 +53,7 @@ func (s *Service) MetricHistoryInterval(ctx context.Context, q IntervalQuery) ([
 	case len(q.RunIDs) == 0:
 		return nil, mlflow.MissingValue("run_ids")
 	case len(q.RunIDs) > mlflow.MetricHistoryBulkRuns:
-		return nil, mlflow.Invalidf("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids.",
+		return nil, mlflow.Invalidf("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids. See the API docs for more information about request parameters.",
 			mlflow.MetricHistoryBulkRuns, len(q.RunIDs))
 	case q.Key == "":
 		return nil, mlflow.MissingValue("metric_key")

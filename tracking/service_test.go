@@ -154,7 +154,7 @@ func TestNamesAreRefusedInMLflowsWords(t *testing.T) {
 		{svc.LogMetric(ctx, id, tracking.Metric{Key: "../x"}), `This name would resolve to '../x'`},
 		{svc.LogMetric(ctx, id, tracking.Metric{Key: ""}), `This name would resolve to '.'`},
 		{svc.LogMetric(ctx, id, tracking.Metric{Key: "a//b"}), `would resolve to 'a/b'`},
-		{svc.LogMetric(ctx, id, tracking.Metric{Key: "a", TimestampMS: -1}), `Invalid value -1 for parameter 'timestamp' supplied: metric 'a' (value=0). Timestamp must be a nonnegative long`},
+		{svc.LogMetric(ctx, id, tracking.Metric{Key: "a", TimestampMS: -1}), `Invalid value -1 for parameter 'timestamp' supplied: metric 'a' (value=0.0). Timestamp must be a nonnegative long`},
 		{svc.LogMetric(ctx, id, tracking.Metric{Key: strings.Repeat("k", 251)}), `'Metric name' exceeds the maximum length of 250 characters`},
 		{svc.LogBatch(ctx, id, tracking.Batch{Metrics: []tracking.Metric{{Key: "ok"}, {Key: "é*"}}}), `Invalid value "\u00e9*" for parameter 'metrics[1].name'`},
 		{svc.LogBatch(ctx, id, tracking.Batch{Params: []tracking.Param{{Key: "/abs"}}}), `parameter 'params[0].key' supplied`},

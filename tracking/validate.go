@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sluice/tracking/mlflow"
+	"sluice/tracking/pyjson"
 )
 
 // runIDPattern is what log-batch and log-inputs take for a run id (source: mlflow/utils/validation.py, _RUN_ID_REGEX).
@@ -43,7 +44,10 @@ func checkMetric(m Metric, at string) error {
 	}
 	if m.TimestampMS < 0 {
 		return mlflow.InvalidValue(below(at, "timestamp"), m.TimestampMS,
-			fmt.Sprintf("metric '%s' (value=%v). Timestamp must be a nonnegative long (64-bit integer) ", m.Key, m.Value))
+			fmt.Sprintf("metric '%s' (value=%s). Timestamp must be a nonnegative long (64-bit integer) ", m.Key, pyjson.AppendFloat(nil, m.Value)))
+	}
+	if (m.DatasetName == "") != (m.DatasetDigest == "") {
+		return mlflow.Invalidf("Both dataset_name and dataset_digest must be provided if one is provided")
 	}
 	return mlflow.CheckLength("Metric name", m.Key, mlflow.MaxKeyLength)
 }

@@ -53,7 +53,11 @@ func NewGuard(opts *GuardOptions) (*Guard, error) {
 	}
 	if o.Lookup == nil {
 		o.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+			found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+			for i, ip := range found {
+				found[i] = ip.Unmap()
+			}
+			return found, err
 		}
 	}
 	return &Guard{o}, nil

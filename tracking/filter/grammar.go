@@ -1,6 +1,10 @@
 package filter
 
-import "slices"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Grammar is the language of one kind of record: which entities, attributes and comparisons it allows, and with which words
 // it refuses. Get one from Runs, Experiments, LoggedModels, RegisteredModels, ModelVersions or Traces.
@@ -61,6 +65,29 @@ func ModelVersions() *Grammar { return &modelVersionGrammar }
 func (g *Grammar) OrderKey(name string) (string, bool) {
 	name = g.canonical(name)
 	return name, slices.Contains(g.order, name)
+}
+
+// keys are the attributes of filters by all their spellings.
+func (g *Grammar) keys() []string {
+	all := slices.Concat(g.text, g.numeric)
+	if g.kind == loggedModels || g.kind == registeredModels {
+		return all
+	}
+	return slices.AppendSeq(all, maps.Keys(g.aliases))
+}
+
+// orderKeys are the attributes of order_by as MLflow names them in refusals.
+func (g *Grammar) orderKeys() []string {
+	if g.kind == registeredModels {
+		return []string{"name", "timestamp"}
+	}
+	all := slices.Clone(g.order)
+	for alias, key := range g.aliases {
+		if slices.Contains(g.order, key) && !strings.Contains(alias, " ") {
+			all = append(all, alias)
+		}
+	}
+	return all
 }
 
 func (g *Grammar) canonical(key string) string {

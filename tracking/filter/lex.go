@@ -32,6 +32,9 @@ func (t token) is(keyword string) bool {
 	return t.kind == wordToken && len(t.parts) == 1 && strings.EqualFold(t.raw, keyword)
 }
 
+// isText reports whether the token stands where a text could: quoted, or a word, which is refused later; NULL is neither.
+func (t token) isText() bool { return t.kind == textToken || t.kind == wordToken && !t.is("NULL") }
+
 // quoted reports whether the token is a text in single or double quotes, and returns what stands inside.
 func (t token) quoted() (string, bool) {
 	if t.kind == textToken {

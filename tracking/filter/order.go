@@ -8,7 +8,7 @@ import (
 )
 
 // ParseOrder reads order_by entries: a field, then ASC (the default) or DESC in any letter case. Returns
-// INVALID_PARAMETER_VALUE for what the grammar does not allow, and for one field twice.
+// INVALID_PARAMETER_VALUE for what the grammar does not allow, and for one field twice, which only experiments may have.
 func (g *Grammar) ParseOrder(entries []string) ([]Order, error) {
 	if len(entries) > MaxOrder {
 		return nil, mlflow.Invalidf("Invalid order_by: it has %d entries, at most %d are allowed.", len(entries), MaxOrder)
@@ -20,6 +20,9 @@ func (g *Grammar) ParseOrder(entries []string) ([]Order, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(out, func(p Order) bool { return p.Entity == o.Entity && p.Key == o.Key }) {
+			if g.kind == experiments {
+				continue // the first one decides
+			}
 			return nil, mlflow.Invalidf("`order_by` contains duplicate fields: ['%s']", shorten(strings.Join(entries, "', '")))
 		}
 		out = append(out, o)
@@ -48,7 +51,7 @@ func (g *Grammar) parseOrder(entry string) (Order, error) {
 	if written := unquoteKey(field.parts[len(field.parts)-1]); entity == Attribute && strings.Contains(written, " ") {
 		key = written // "run name" is run_name in filters only
 	}
-	if err := g.checkOrder(entity, key); err != nil {
+	if err := g.checkOrder(entity, key, field.raw); err != nil {
 		return Order{}, err
 	}
 	if g.kind == traces {
@@ -57,16 +60,19 @@ func (g *Grammar) parseOrder(entry string) (Order, error) {
 	return Order{Entity: entity, Key: key, Descending: down}, nil
 }
 
-func (g *Grammar) checkOrder(entity Entity, key string) error {
+// checkOrder checks a field of order_by; raw is the field as it is written.
+func (g *Grammar) checkOrder(entity Entity, key, raw string) error {
 	valid := g.order
 	if entity == Attribute && slices.Contains(valid, key) || slices.Contains(g.orderEntities, entity) {
 		return nil
 	}
 	switch {
-	case g.kind == registeredModels || g.kind == modelVersions:
-		return mlflow.Invalidf("Invalid order by key '%s' specified. Valid keys are '%s'", shorten(key), set(valid))
+	case g.kind == registeredModels:
+		return mlflow.Invalidf("Invalid order by key '%s' specified. Valid keys are '%s'", shorten(raw), set(g.orderKeys()))
+	case g.kind == modelVersions && entity != Attribute:
+		return mlflow.Invalidf("Invalid order by key '%s' specified. Valid keys are %s", shorten(key), set(valid))
 	case entity == Attribute:
-		return mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(key), set(valid))
+		return mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(key), set(g.orderKeys()))
 	case g.kind == runs || g.kind == traces:
 		return mlflow.Invalidf("Invalid identifier type '%s'", entity)
 	}

@@ -17,11 +17,14 @@ const (
 	MaxOrder   = 32        // entries of order_by
 )
 
-// Parse reads a filter; blank text means everything. Returns INVALID_PARAMETER_VALUE, in MLflow's words, for what the grammar
+// Parse reads a filter; "" means everything. Returns INVALID_PARAMETER_VALUE, in MLflow's words, for what the grammar
 // does not allow. As in MLflow, AND between clauses may be missing or doubled.
 func (g *Grammar) Parse(text string) (Expr, error) {
 	if len(text) > MaxLength {
 		return Expr{}, mlflow.Invalidf("Invalid filter string: it has %d bytes, at most %d are allowed.", len(text), MaxLength)
+	}
+	if text != "" && strings.TrimSpace(text) == "" && g.kind != loggedModels {
+		return Expr{}, mlflow.Invalidf("Invalid filter '%s'. Could not be parsed.", shorten(text))
 	}
 	p := &parser{grammar: g, lexer: lexer{text: text}}
 	p.advance()
@@ -54,12 +57,19 @@ type raw struct {
 type parser struct {
 	grammar *Grammar
 	lexer   lexer
-	tok     token // not yet used
+	tok     token        // not yet used
+	more    func() token // where tokens come from; nil means lexer
 	raws    []raw
 	listed  int // texts in lists so far
 }
 
-func (p *parser) advance() { p.tok = p.lexer.next() }
+func (p *parser) advance() {
+	if p.more != nil {
+		p.tok = p.more()
+		return
+	}
+	p.tok = p.lexer.next()
+}
 
 // clause reads one clause as it is written.
 func (p *parser) clause() error {
@@ -67,7 +77,7 @@ func (p *parser) clause() error {
 		return mlflow.Invalidf("Invalid filter string: it has more than %d clauses.", MaxClauses)
 	}
 	r := raw{field: p.tok}
-	if r.field.kind != wordToken {
+	if !isValue(r.field) {
 		return p.invalid(r.field.start)
 	}
 	p.advance()
@@ -76,10 +86,13 @@ func (p *parser) clause() error {
 		return p.invalid(r.field.start)
 	}
 	if r.op != IsNull && r.op != IsNotNull {
-		if r.value = p.tok; !isValue(r.value) {
+		if r.value = p.tok; !isValue(r.value) || isBool(r.value) {
 			return p.invalid(r.field.start)
 		}
 		p.advance()
+	}
+	if r.field.kind != wordToken {
+		return p.notAField(r.field)
 	}
 	p.raws = append(p.raws, r)
 	return nil
@@ -122,6 +135,9 @@ func (p *parser) count(c Clause) error {
 func isValue(t token) bool {
 	return t.kind == wordToken || t.kind == textToken || t.kind == numberToken || t.kind == listToken
 }
+
+// isBool reports whether the token is true or false, which are no values here.
+func isBool(t token) bool { return t.is("TRUE") || t.is("FALSE") }
 
 // operator reads a comparison, in symbols or words.
 func (p *parser) operator() (Op, bool) {
@@ -169,35 +185,6 @@ func (p *parser) null() (Op, bool) {
 	return op, ok
 }
 
-// invalid is the refusal of the clause that begins at start; it shows the clause up to the next AND.
-func (p *parser) invalid(start int) error {
-	if i := p.semicolon(start); i >= 0 && strings.TrimSpace(p.lexer.text[i+1:]) != "" {
-		return mlflow.Invalidf("Search filter contained multiple expression %s. Provide AND-ed expression list.", mlflow.Repr(shorten(p.lexer.text)))
-	}
-	l := lexer{text: p.lexer.text, pos: start}
-	end := start
-	for t := l.next(); t.kind != endToken && !t.is("AND"); t = l.next() {
-		end = l.pos
-	}
-	bad := shorten(p.lexer.text[start:end])
-	if p.grammar.kind == loggedModels {
-		return mlflow.Invalidf("Invalid filter string: %s. Expected a list of comparisons separated by 'AND' "+
-			"(e.g. 'metrics.loss > 0.1 AND params.lr = 0.01').", mlflow.Repr(bad))
-	}
-	return mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", bad)
-}
-
-// semicolon returns the offset of the first semicolon outside quotes from start on, -1 if there is none.
-func (p *parser) semicolon(start int) int {
-	l := lexer{text: p.lexer.text, pos: start}
-	for t := l.next(); t.kind != endToken; t = l.next() {
-		if t.kind == splitToken {
-			return t.start
-		}
-	}
-	return -1
-}
-
 // field reads entity and key of a clause or order_by entry and checks them against the search attributes.
 func (g *Grammar) field(t token) (Entity, string, error) {
 	entity, key, err := g.split(t)
@@ -206,7 +193,7 @@ func (g *Grammar) field(t token) (Entity, string, error) {
 	}
 	switch {
 	case entity == Attribute && !slices.Contains(g.text, key) && !slices.Contains(g.numeric, key):
-		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(lastPart(t)), set(append(slices.Clone(g.text), g.numeric...)))
+		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(lastPart(t)), set(g.keys()))
 	case entity == Dataset && !slices.Contains(g.datasets, key):
 		return "", "", mlflow.Invalidf("Invalid dataset key '%s' specified. Valid keys are '%s'", shorten(key), set(g.datasets))
 	case key == "":
@@ -287,7 +274,7 @@ func (g *Grammar) ops(c Clause) []Op {
 		return textInOps
 	case c.Entity == Attribute && g.kind == experiments && c.Key == "experiment_id":
 		return idOps
-	case c.Entity == Attribute && slices.Contains(g.lists, c.Key):
+	case c.Entity == Attribute && (g.kind == runs || g.kind == experiments || slices.Contains(g.lists, c.Key)):
 		return textInOps
 	case slices.Contains(g.nulls, c.Entity):
 		return textNulls
@@ -318,7 +305,19 @@ func (g *Grammar) checkOp(c Clause) error {
 			return mlflow.Invalidf("Invalid comparator for experiment_id: %s", c.Op)
 		}
 	}
-	return mlflow.Invalidf("Invalid comparator '%s' not one of '%s'", c.Op, opSet(ops))
+	if g.kind == runs && (c.Entity == Attribute && slices.Contains(g.numeric, c.Key)) {
+		ops = textInOps // MLflow names those of the other attributes
+	}
+	return mlflow.Invalidf("Invalid comparator '%s' not one of '%s%s", c.Op, opSet(ops), g.closing(c))
+}
+
+// closing is the quote that closes a set in a refusal; MLflow forgets it for some entities of runs.
+func (g *Grammar) closing(c Clause) string {
+	numeric := c.Entity == Attribute && slices.Contains(g.numeric, c.Key)
+	if (g.kind == runs || g.kind == traces) && (c.Entity == Metric || c.Entity == Tag || c.Entity == Dataset || numeric) {
+		return ""
+	}
+	return "'"
 }
 
 // unquoteKey strips one pair of back or double quotes.

@@ -196,7 +196,7 @@ func (g *Grammar) checkTraceOp(c Clause) error {
 	case Issue:
 		return mlflow.Invalidf("issue.%s comparator '%s' not one of '%s'", shorten(c.Key), c.Op, opSet(ops))
 	}
-	return mlflow.Invalidf("Invalid comparator '%s' not one of '%s'", c.Op, opSet(ops))
+	return mlflow.Invalidf("Invalid comparator '%s' not one of '%s%s", c.Op, opSet(ops), g.closing(c))
 }
 
 // checkPrompt checks a clause about prompts, which are compared by name and version together.

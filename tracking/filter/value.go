@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sluice/tracking/mlflow"
+	"sluice/tracking/pyjson"
 )
 
 // value reads the right side of a clause as the type of its field.
@@ -20,7 +21,7 @@ func (g *Grammar) value(c Clause, t token) (Value, error) {
 		}
 		return asFloat(parseNumber(t.raw)), nil
 	case Param, Tag:
-		if t.kind == textToken || t.kind == wordToken {
+		if t.isText() {
 			return quotedValue(t)
 		}
 		return Value{}, illTyped("Expected a quoted string value for %s (e.g. 'my-value'). Got value", t.raw, c.Entity)
@@ -28,7 +29,7 @@ func (g *Grammar) value(c Clause, t token) (Value, error) {
 		if t.kind == listToken {
 			return listValue(t.raw)
 		}
-		if t.kind == textToken || t.kind == wordToken {
+		if t.isText() {
 			return quotedValue(t)
 		}
 		return Value{}, illTyped("Expected a quoted string value for dataset attributes. Got value", t.raw)
@@ -47,12 +48,15 @@ func (g *Grammar) numericValue(key string, t token) (Value, error) {
 		}
 		return Value{Kind: Integer, Int: i, Num: float64(i)}, nil
 	}
+	if t.kind == listToken && g.kind == modelVersions {
+		return Value{}, mlflow.Invalidf("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(g.lists, "', '"))
+	}
 	if t.kind != numberToken {
 		return Value{}, illTyped("Expected numeric value type for numeric attribute: %s. Found", t.raw, key)
 	}
 	v := parseNumber(t.raw)
 	if v.Kind == Float && g.kind == experiments {
-		return Value{}, mlflow.Invalidf("Invalid value for numeric attribute '%s': '%s'", key, shorten(t.raw))
+		return Value{}, mlflow.Invalidf("Invalid value for numeric attribute '%s': '%s'", key, pyjson.AppendFloat(nil, v.Num))
 	}
 	if v.Kind == Float && g.kind != runs {
 		return Value{}, mlflow.Invalidf("Invalid value for numeric attribute '%s': %s", key, shorten(t.raw))
@@ -74,10 +78,10 @@ func (g *Grammar) textValue(key string, t token) (Value, error) {
 }
 
 func (g *Grammar) plainTextValue(key string, t token) (Value, error) {
-	switch t.kind {
-	case textToken, wordToken:
+	switch {
+	case t.isText():
 		return quotedValue(t)
-	case listToken:
+	case t.kind == listToken:
 		if !slices.Contains(g.lists, key) {
 			return Value{}, mlflow.Invalidf("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(g.lists, "', '"))
 		}
@@ -133,7 +137,7 @@ func listValue(raw string) (Value, error) {
 		if inner[0] != '\'' && inner[0] != '"' {
 			if numberLen(inner) > 0 {
 				return Value{}, mlflow.Invalidf("While parsing a list in the query, expected string value, punctuation, or whitespace, "+
-					"but got different type in list: %s", shorten(raw))
+					"but got different type in list: %s", shorten(tuple(raw)))
 			}
 			return Value{}, illFormed
 		}
@@ -161,6 +165,14 @@ func listValue(raw string) (Value, error) {
 		return Value{}, mlflow.Invalidf("While parsing a list in the query, expected a non-empty list of string values, but got empty list")
 	}
 	return Value{Kind: List, List: list}, nil
+}
+
+// tuple writes a list of one as Python does.
+func tuple(raw string) string {
+	if strings.Contains(raw, ",") {
+		return raw
+	}
+	return strings.TrimSuffix(raw, ")") + ",)"
 }
 
 // unescape undoes the escapes of quotes and backslashes in a Python text.

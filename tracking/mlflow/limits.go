@@ -26,7 +26,6 @@ const (
 	MaxParamsPerBatch   = 100
 	MaxTagsPerBatch     = 100
 	MaxEntitiesPerBatch = 1000
-	MaxBatchBytes       = 1_000_000 // request body of log-batch, bytes
 
 	SearchRunsDefault      = 1000
 	SearchRunsMax          = 50_000

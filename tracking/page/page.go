@@ -141,7 +141,10 @@ func (q Question) Read(token string) (Place, error) {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil {
-		return nil, mlflow.Invalidf("Invalid page token, decoded value=%s", mlflow.Repr(shorten(string(raw))))
+		return nil, mlflow.Invalidf("Invalid page token, decoded value=b%s", mlflow.Repr(shorten(string(raw))))
+	}
+	if offset := fields["offset"]; len(offset) > 1 && offset[0] == '"' {
+		return nil, mlflow.Invalidf("Invalid page token, not stringable %s", shorten(string(offset[1:len(offset)-1])))
 	}
 	if string(fields["version"]) != strconv.Itoa(version) {
 		return nil, mlflow.Invalidf("Invalid page token, parsed value=%s: it was not made by this version of this server. Ask for the first page again.",

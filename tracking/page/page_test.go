@@ -72,7 +72,7 @@ func TestForeignTokensAreRefused(t *testing.T) {
 	head := `{"version":2,"question":"` + string(question) + `",`
 	for token, sentence := range map[string]string{
 		"*":                     "could not base64-decode",
-		encode("x"):             "decoded value='x'",
+		encode("x"):             "decoded value=b'x'",
 		encode(`[1]`):           "decoded value=",
 		encode(`{}`):            "parsed value=",
 		encode(`{"offset": 1}`): "not made by this version",

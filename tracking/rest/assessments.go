@@ -69,6 +69,8 @@ func (j assessmentJSON) assessment() (tracking.Assessment, error) {
 	}
 	var err error
 	switch {
+	case j.Feedback != nil && j.Expectation != nil:
+		err = mlflow.Invalidf("Assessment must have either feedback, expectation, or issue value")
 	case j.Expectation != nil:
 		a.Kind = tracking.Expectation
 		a.Value, err = j.Expectation.value()
@@ -91,8 +93,11 @@ func orNull(raw json.RawMessage) json.RawMessage {
 }
 
 func (j expectationJSON) value() (json.RawMessage, error) {
+	if j.Serialized == nil && len(j.Value) == 0 {
+		return nil, mlflow.Invalidf("The `value` field must be specified.")
+	}
 	if j.Serialized == nil {
-		return orNull(j.Value), nil
+		return j.Value, nil
 	}
 	if j.Serialized.Format != jsonFormat {
 		return nil, mlflow.Invalidf("Unknown serialization format: %s. Only JSON_FORMAT is supported.", j.Serialized.Format)

@@ -49,8 +49,8 @@ func (a *API) metricHistory(ctx context.Context, q *metricHistoryRequest) (any, 
 
 type metricHistoryBulkRequest struct {
 	RunIDs     []string `json:"run_id"`
-	Key        string   `json:"metric_key"`
-	MaxResults int64    `json:"max_results"`
+	Key        *string  `json:"metric_key"`
+	MaxResults *int64   `json:"max_results"`
 }
 
 // bulkMetricJSON is the plain object that this one call answers instead of a message.
@@ -63,7 +63,17 @@ type bulkMetricJSON struct {
 }
 
 func (a *API) metricHistoryBulk(ctx context.Context, q *metricHistoryBulkRequest) (any, error) {
-	found, err := a.tracking.MetricHistoryBulk(ctx, q.RunIDs, q.Key, int(q.MaxResults))
+	limit := mlflow.MetricHistoryBulkMax
+	switch {
+	case len(q.RunIDs) > 0 && len(q.RunIDs) <= mlflow.MetricHistoryBulkRuns && q.Key == nil:
+		return nil, mlflow.Invalidf("GetMetricHistoryBulk request must specify a metric_key.")
+	case q.Key == nil:
+		q.Key = new(string)
+	}
+	if q.MaxResults != nil {
+		limit = int(*q.MaxResults)
+	}
+	found, err := a.tracking.MetricHistoryBulk(ctx, q.RunIDs, *q.Key, limit)
 	metrics := make([]bulkMetricJSON, len(found))
 	for i, m := range found {
 		metrics[i] = bulkMetricJSON{m.Key, wire.Float(m.Value), m.TimestampMS, m.Step, m.RunID}

@@ -86,7 +86,17 @@ func (a *API) proxyDelete(c *fiber.Ctx) error {
 	return wire.Empty(c)
 }
 
-func noMultipartUpload(*fiber.Ctx) error {
+// multipartRequest is what MLflow checks of a multipart call before it asks the store.
+type multipartRequest struct {
+	Path     string `json:"path" wire:"required"`
+	NumParts int64  `json:"num_parts"`
+	UploadID string `json:"upload_id"`
+}
+
+func noMultipartUpload(c *fiber.Ctx) error {
+	if err := wire.Bind(c, &multipartRequest{}); err != nil {
+		return err
+	}
 	return mlflow.Errorf(mlflow.NotImplemented, "Multipart upload is not supported for the current artifact repository")
 }
 

@@ -3,8 +3,6 @@ package rest
 import (
 	"context"
 
-	"github.com/gofiber/fiber/v2"
-
 	"sluice/tracking"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
@@ -22,7 +20,7 @@ func (a *API) runRoutes() []wire.Route {
 		post("/runs/log-parameter", "tracking.run.log", call(a, a.logParam)),
 		post("/runs/set-tag", "tracking.run.tag", call(a, a.setTag)),
 		post("/runs/delete-tag", "tracking.run.untag", call(a, a.deleteTag)),
-		post("/runs/log-batch", "tracking.run.log", a.logBatch),
+		post("/runs/log-batch", "tracking.run.log", call(a, a.logBatch)),
 		post("/runs/log-model", "tracking.run.log", call(a, a.logModel)),
 	)
 }
@@ -170,19 +168,7 @@ type keyedValue struct {
 	Value string `json:"value"`
 }
 
-// logBatch bounds the body before it is parsed, with MLflow's own sentence.
-func (a *API) logBatch(c *fiber.Ctx) error {
-	body, err := wire.Body(c, wire.MaxJSONBody)
-	if err != nil {
-		return err
-	}
-	if len(body) > mlflow.MaxBatchBytes {
-		return mlflow.Invalidf("Batched logging API requests must be at most %d bytes, got a request of size %d.", mlflow.MaxBatchBytes, len(body))
-	}
-	return call(a, a.logBatchOf)(c)
-}
-
-func (a *API) logBatchOf(ctx context.Context, q *logBatchRequest) (any, error) {
+func (a *API) logBatch(ctx context.Context, q *logBatchRequest) (any, error) {
 	b := tracking.Batch{
 		Metrics: make([]tracking.Metric, len(q.Metrics)), Params: make([]tracking.Param, len(q.Params)), Tags: make([]tracking.Tag, len(q.Tags)),
 	}

@@ -31,10 +31,10 @@ const (
 //
 // Struct tags:
 //
-//	json:"run_id"               the name; the camelCase spelling (runId) is accepted too, both at once are refused
-//	wire:"required"             absent, null and "" are refused: Missing value for required parameter 'run_id'.
+//	json:"run_id"               the name; in JSON the camelCase spelling (runId) is accepted too, both at once are refused
+//	wire:"required"             absent, null and "" are refused, at the top also camelCase: Missing value for required parameter 'run_id'.
 //	wire:"alias=run_uuid"       an old spelling of the same field
-//	enum:"RUNNING,SCHEDULED"    a name or its number counted from 1, kept as the name in a string field
+//	enum:"RUNNING,SCHEDULED"    a name or its number counted from 1, kept as the name in a string field; another name is ignored
 //
 // Integers may be written as numbers, numbers without fraction (12.0) or strings; doubles also as "NaN", "Infinity",
 // "-Infinity" and the same bare; strings only as strings. null leaves the zero value. Use pointers to tell absent from zero;
@@ -60,13 +60,17 @@ func BindLimit(c *fiber.Ctx, dst any, max int64) error {
 	if len(body) == 0 && hasQuery(c) && c.Method() == fiber.MethodDelete {
 		return bindQuery(c, dst)
 	}
-	return Decode(body, dst)
+	return (&decoder{scanner: scanner{data: bytes.TrimPrefix(body, []byte("\ufeff"))}, ownNames: true}).document(dst)
 }
 
-// Decode fills dst, a pointer to a struct, from a JSON document by the rules of Bind.
+// Decode fills dst, a pointer to a struct, from a JSON document by the rules of Bind; required fields may be spelled in camelCase.
 func Decode(body []byte, dst any) error {
+	return (&decoder{scanner: scanner{data: body}}).document(dst)
+}
+
+// document decodes all of the data into dst.
+func (d *decoder) document(dst any) error {
 	v := reflect.ValueOf(dst).Elem()
-	d := &decoder{scanner: scanner{data: body}}
 	if d.peek() == '"' {
 		inner, err := d.str()
 		if err != nil {
@@ -75,7 +79,7 @@ func Decode(body []byte, dst any) error {
 		if err := d.end(); err != nil {
 			return err
 		}
-		d = &decoder{scanner: scanner{data: []byte(inner)}}
+		d = &decoder{scanner: scanner{data: []byte(inner)}, ownNames: d.ownNames}
 	}
 	switch d.peek() {
 	case 0:
@@ -153,7 +157,7 @@ func bindQuery(c *fiber.Ctx, dst any) error {
 	present := make([]bool, len(p.fields))
 	for key, value := range c.Context().QueryArgs().All() {
 		i, ok := p.byName[string(key)]
-		if !ok {
+		if !ok || p.camel[string(key)] {
 			continue
 		}
 		f := &p.fields[i]

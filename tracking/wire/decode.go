@@ -14,7 +14,8 @@ import (
 // decoder fills Go values from one JSON document by MLflow's rules.
 type decoder struct {
 	scanner
-	plans map[reflect.Type]*plan // the structs met in this document
+	plans    map[reflect.Type]*plan // the structs met in this document
+	ownNames bool                   // required fields at the top count only under their own names, as MLflow looks for them
 }
 
 // plan is what a struct's tags say.
@@ -22,6 +23,7 @@ type plan struct {
 	fields []field
 	byName map[string]int  // every accepted spelling → index in fields
 	alias  map[string]bool // the spellings that are other names of a field
+	camel  map[string]bool // the spellings that are protobuf's JSON names
 }
 
 type field struct {
@@ -41,7 +43,7 @@ func (d *decoder) planOf(t reflect.Type) *plan {
 	if p, ok := d.plans[t]; ok {
 		return p
 	}
-	p := &plan{byName: map[string]int{}, alias: map[string]bool{}}
+	p := &plan{byName: map[string]int{}, alias: map[string]bool{}, camel: map[string]bool{}}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "-" || !f.IsExported() || f.Anonymous && name == "" {
@@ -66,16 +68,23 @@ func (p *plan) add(name string, f reflect.StructField) {
 	}
 	i := len(p.fields)
 	p.byName[name] = i
-	p.byName[camelCase(name)] = i
+	p.addCamel(name, i)
 	for opt := range strings.SplitSeq(f.Tag.Get("wire"), ",") {
 		if alias, ok := strings.CutPrefix(opt, "alias="); ok {
 			p.byName[alias] = i
-			p.byName[camelCase(alias)] = i
+			p.addCamel(alias, i)
 			p.alias[alias], p.alias[camelCase(alias)] = true, true
 		}
 		nf.required = nf.required || opt == "required"
 	}
 	p.fields = append(p.fields, nf)
+}
+
+// addCamel accepts the camelCase spelling of a name for field i.
+func (p *plan) addCamel(name string, i int) {
+	if other := camelCase(name); other != name {
+		p.byName[other], p.camel[other] = i, true
+	}
 }
 
 // camelCase is protobuf's JSON name of a field, which its parser accepts beside the snake_case one.
@@ -114,6 +123,7 @@ func (d *decoder) structure(path string, v reflect.Value) error {
 		}
 		target := fieldOf(v, f.index)
 		target.SetZero()
+		present[i] = !d.ownNames || path != "" || !p.camel[key]
 		return d.value(join(path, f.name), target, f)
 	})
 	if err != nil {
@@ -230,10 +240,16 @@ func (d *decoder) list(path string, v reflect.Value, f *field) error {
 	if f != nil && f.enum != nil {
 		item = f
 	}
-	return d.array(func(i int) error {
+	start, whole := d.pos, v.Type().Elem().Kind() == reflect.String
+	err := d.array(func(i int) error {
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
 		return d.value(path+"["+strconv.Itoa(i)+"]", v.Index(v.Len()-1), item)
 	})
+	if known := (*mlflow.Error)(nil); whole && errors.As(err, &known) {
+		d.pos = start // MLflow names the list, not the item
+		return d.mismatch(path, start)
+	}
+	return err
 }
 
 func (d *decoder) mapping(path string, v reflect.Value) error {
@@ -298,7 +314,7 @@ func (d *decoder) scalar(path string, v reflect.Value, f *field, start int) erro
 // assign sets a scalar from its text and reports whether it fits.
 func assign(v reflect.Value, text string, quoted bool, f *field) bool {
 	if f != nil && f.enum != nil {
-		return assignEnum(v, text, f.enum)
+		return assignEnum(v, text, quoted, f.enum)
 	}
 	if v.CanAddr() && v.Addr().Type().Implements(textUnmarshaler) {
 		return quoted && v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)) == nil
@@ -324,8 +340,9 @@ func assign(v reflect.Value, text string, quoted bool, f *field) bool {
 	return false
 }
 
-// assignEnum accepts a name or its number, counted from 1 as MLflow's protos do.
-func assignEnum(v reflect.Value, text string, names []string) bool {
+// assignEnum accepts a name or its number, counted from 1 as MLflow's protos do. A name that is not known leaves the field as it is, as
+// in MLflow: a newer client may know more; an unknown number does not fit.
+func assignEnum(v reflect.Value, text string, quoted bool, names []string) bool {
 	if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= len(names) {
 		v.SetString(names[n-1])
 		return true
@@ -336,7 +353,8 @@ func assignEnum(v reflect.Value, text string, names []string) bool {
 			return true
 		}
 	}
-	return false
+	_, err := strconv.ParseFloat(text, 64)
+	return err != nil && quoted
 }
 
 // mismatch consumes a value of the wrong kind and refuses it.
