@@ -32,6 +32,8 @@ func allParts() []part {
 		{"latency", serving, window / 2, (*bench).latency},
 		{"wide", serving, window, (*bench).wide},
 		{"cost", serving, window, (*bench).cost},
+		{"overload", serving, window, (*bench).overload},
+		{"swap", serving, swapWindow, (*bench).swap},
 		{"compare", serving, window, (*bench).compareByTool},
 		{"tracking", tracking, 3 * time.Second, (*bench).tracking},
 	}

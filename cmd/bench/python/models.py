@@ -1,4 +1,4 @@
-"""Makes the models of the serving benchmark: argv[1]/{small,trees,mlp}, the same ones on every run.
+"""Makes the models of the serving benchmark: argv[1]/{small,trees,mlp,busy}, the same ones on every run.
 
 Each has `onnx` (the MLflow package that sluice serves; Triton runs its model.onnx), `rows.json` (128 rows of input) and, where a peer answers for
 it with scikit-learn, `sklearn` (MLflow's scikit-learn flavor) and `model.joblib` (MLServer). `small/zipmap` is ONNX as skl2onnx writes it by
@@ -13,6 +13,7 @@ import joblib
 import mlflow.onnx
 import mlflow.sklearn
 import numpy as np
+import onnx
 import onnxruntime  # noqa: F401  mlflow.onnx needs it
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -84,6 +85,25 @@ def mlp():
     save_rows("mlp", x[:ROWS].round(5))
 
 
+def busy():
+    """About 4 ms of processor time a row, which joining saves nothing of: a server of it has other limits than its HTTP engine."""
+    width, depth = 10_000, 200
+    nodes = [onnx.helper.make_node("MatMul", ["input", "first"], ["a0"])]
+    nodes += [onnx.helper.make_node("Sin", [f"a{i}"], [f"a{i + 1}"]) for i in range(depth)]
+    nodes += [onnx.helper.make_node("MatMul", [f"a{depth}", "last"], ["score"])]
+    constants = {"first": np.ones((4, width), np.float32), "last": np.full((width, 1), 1 / width, np.float32)}
+    shapes = {"input": [None, 4], "score": [None, 1]}
+    values = {name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    initializers = [onnx.numpy_helper.from_array(v, name) for name, v in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "busy", [values["input"]], [values["score"]], initializers)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    mlflow.onnx.save_model(
+        model, target / "busy" / "onnx", signature=tensor(4), pip_requirements=["onnxruntime"], onnx_session_options={"intra_op_num_threads": 1}
+    )
+    save_rows("busy", np.random.default_rng(0).random((ROWS, 4)).round(4))
+
+
 small()
 trees()
 mlp()
+busy()
