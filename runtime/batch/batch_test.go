@@ -180,7 +180,7 @@ func contexts(t *testing.T, n int) []context.Context {
 func TestQueuedCallsAreJoinedWithinMaxRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(double)
-		b := batch.New(g, &batch.Options{Join: true, MaxRows: 4})
+		b := batch.New(g, &batch.Options{Join: true, MaxRows: 4, Slots: 1})
 		ins := []*tensor.Batch{rows(2), rows(3, 4), rows(5), rows(6, 7, 8, 9, 10, 11), rows(12)}
 		errs, outs, finish := queueBehind(t, b, g, ins, contexts(t, len(ins)))
 		finish()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -49,8 +48,12 @@ type Options struct {
 	MaxQueue int
 	// MaxQueueBytes is how many bytes of input may wait, in joining mode. Default (0): 256 MiB.
 	MaxQueueBytes int
-	// Slots is how many calls run at once when passing through. Default (0): GOMAXPROCS.
+	// Slots is how many calls, or joined batches, run at once. Default (0): GOMAXPROCS.
 	Slots int
+	// Tokens is shared by the Batchers of models that run on this process's processors. Default: tokens of its own, one a slot.
+	Tokens *Tokens
+	// Threads is how many tokens a run takes. Default (0): 1.
+	Threads int
 }
 
 func (o *Options) withDefaults() Options {
@@ -70,44 +73,41 @@ func (o *Options) withDefaults() Options {
 	if out.MaxDelay <= 0 {
 		out.MaxDelay = 300 * time.Microsecond
 	}
+	if out.Tokens == nil {
+		out.Tokens = NewTokens(out.Slots * max(out.Threads, 1))
+	}
 	return out
 }
 
 // Batcher is a bounded, optionally joining Predictor. Use New.
 type Batcher struct {
-	next Predictor
-	opts Options
+	next   Predictor
+	opts   Options
+	runs   *share // of the tokens
+	closed atomic.Bool
+	spare  sync.Pool // of *call
 
-	// Passing through.
-	slots   chan struct{} // holds one token per running call
-	waiting atomic.Int64
-	closed  atomic.Bool
-
-	spare sync.Pool // of *call
-
-	// Joining. mu guards everything below.
+	// Joining. mu guards everything below. Calls that were given the lead stay in queue until they take their batch.
 	mu      sync.Mutex
 	queue   []*call
-	bytes   int     // input held by queue
-	rows    int     // rows held by queue
-	busy    bool    // somebody leads
-	calls   int     // accepted and not yet returned
-	want    int     // calls that the waiting leader wants to see; 0: nobody waits
-	peak    float64 // recent peak of calls present at once
-	joining bool    // false once the model has shown that its rows are not independent
+	bytes   int  // input held by queue
+	rows    int  // rows held by queue
+	leaders int  // calls that lead: queued still, or executing their batch
+	pending int  // leaders that are queued still
+	calls   int  // accepted and not yet returned
+	joining bool // false once the model has shown that its rows are not independent
 	idle    chan struct{}
-	full    chan struct{} // wakes the waiting leader
-	timer   *time.Timer   // the leader's
-	lead    leaderScratch // the leader's
+	rest    []*lane // memory of leaders that are not there
+	pace    pace
+	times   times
 }
 
 // New returns a Batcher over next.
 func New(next Predictor, opts *Options) *Batcher {
-	b := &Batcher{next: next, opts: opts.withDefaults(), full: make(chan struct{}, 1)}
-	b.slots = make(chan struct{}, b.opts.Slots)
+	b := &Batcher{next: next, opts: opts.withDefaults()}
+	b.runs = b.opts.Tokens.share(b.opts.Threads, b.opts.Slots)
 	b.joining = b.opts.Join
-	b.timer = time.NewTimer(math.MaxInt64)
-	b.timer.Stop()
+	b.pace.init()
 	return b
 }
 
@@ -124,7 +124,7 @@ func (b *Batcher) Joins() bool {
 // Waiting is how many calls wait for their execution at present.
 func (b *Batcher) Waiting() int {
 	if !b.opts.Join {
-		return int(b.waiting.Load())
+		return b.runs.waits()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,46 +153,23 @@ func (b *Batcher) pass(ctx context.Context, in *tensor.Batch, params map[string]
 	if t != nil {
 		start = time.Now()
 	}
-	select {
-	case b.slots <- struct{}{}:
-	default:
-		if err := b.await(ctx); err != nil {
-			return err
-		}
+	ok, err := b.runs.try()
+	if !ok && err == nil {
+		err = b.runs.take(ctx, b.opts.MaxQueue)
 		if t != nil {
 			now := time.Now()
 			t.Queue, start = now.Sub(start), now
 		}
 	}
-	if b.closed.Load() {
-		<-b.slots
-		return ErrClosed
+	if err != nil {
+		return err
 	}
-	err := protect(b.next, ctx, in, params, out)
-	<-b.slots
+	err = protect(b.next, ctx, in, params, out)
+	b.runs.give()
 	if t != nil {
 		t.Execute, t.BatchRows = time.Since(start), max(in.Rows, 0)
 	}
 	return err
-}
-
-// await waits for a slot within the bound on waiters.
-func (b *Batcher) await(ctx context.Context) error {
-	if b.waiting.Add(1) > int64(b.opts.MaxQueue) {
-		b.waiting.Add(-1)
-		return ErrQueueFull
-	}
-	defer b.waiting.Add(-1)
-	select {
-	case b.slots <- struct{}{}:
-		if err := ctx.Err(); err != nil { // both were ready
-			<-b.slots
-			return err
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // protect calls p and turns a panic into ErrPanic.
@@ -212,20 +189,7 @@ func (b *Batcher) Close(ctx context.Context) error {
 	if b.opts.Join {
 		return b.closeJoining(ctx)
 	}
-	for held := range cap(b.slots) {
-		select {
-		case b.slots <- struct{}{}:
-		case <-ctx.Done():
-			for range held {
-				<-b.slots
-			}
-			return ctx.Err()
-		}
-	}
-	for range cap(b.slots) {
-		<-b.slots
-	}
-	return nil
+	return b.runs.close(ctx)
 }
 
 func (b *Batcher) closeJoining(ctx context.Context) error {

@@ -7,11 +7,17 @@
 //
 // # Joining
 //
-// One batch runs at a time. The first caller that finds nobody running leads: it runs the batch that holds its own rows and hands the
-// lead to the head of the queue. Before it runs, it waits until as many calls have queued as were present at the recent peak, woken by
-// the call that completes that number; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive
-// one by one. A wait that runs into MaxDelay lowers the expectation at once. (Measured in go-feasibility: fixed timers and pure
-// work-conserving queues both lose.)
+// The first caller that finds nobody leading leads: it runs the batch that holds its own rows and gives the lead to the head of the queue.
+// Before it runs, it waits until as many calls have queued as were present at the recent peak, woken by the call that completes that
+// number; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive one by one. A wait that runs into
+// MaxDelay lowers the expectation at once, and the next leaders do not wait: one, then three, then seven. So callers that come at random, not
+// in answer to answers, pay for hardly any. (Measured in go-feasibility: fixed timers and pure work-conserving queues both lose.) While a
+// batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that processors do not stand idle and
+// batches do not fall apart.
+//
+// A batch is bounded by rows, by bytes, and by time: a leader does not wait past the moment at which a queued call, its own included,
+// has to start to keep its deadline, and takes no rows that would make a call that it has taken miss it, by what runs of that size took
+// lately. A joined run is cut off when the last of its callers' deadlines has passed, not before.
 //
 // Calls are joined only if they have no parameters and Joinable tensors; others run alone, in their turn. A joined call that fails is
 // run again in halves until the failure stands alone, so that one caller's bad row fails that caller only.
@@ -19,4 +25,8 @@
 // # Passing through
 //
 // A model that gains nothing is only guarded: at most Slots calls at once, at most MaxQueue waiting. Nothing is allocated.
+//
+// # Tokens
+//
+// Batchers of models that run on the same processors share Tokens: see there.
 package batch

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"math"
 	"slices"
 	"time"
@@ -17,9 +16,10 @@ type call struct {
 	params   map[string]any
 	bytes    int
 	since    time.Time
+	deadline time.Time // zero: none
 	timing   Timing
 	err      error
-	promoted bool      // the lead was handed to it
+	promoted bool      // the lead was given to it
 	done     chan bool // true: you lead now; false: your outcome is in err
 }
 
@@ -34,20 +34,21 @@ func (b *Batcher) newCall() *call {
 // alone reports whether the call must not be joined with any other.
 func (c *call) alone() bool { return len(c.params) > 0 || c.in.Rows < 1 }
 
-// leaderScratch is reused from batch to batch: one leader at a time owns it.
-type leaderScratch struct {
+// lane is what one leader works with, reused from batch to batch.
+type lane struct {
 	taken  []*call
 	live   []*call
 	joined tensor.Batch
 	out    tensor.Batch
 }
 
-// maxScratchBytes is what a leader keeps between batches.
+// maxScratchBytes is what a lane keeps between batches.
 const maxScratchBytes = 4 << 20
 
 func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
 	c := b.newCall()
 	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done}
+	c.deadline, _ = ctx.Deadline()
 	err := b.submit(c)
 	if t != nil {
 		*t = c.timing
@@ -71,27 +72,56 @@ func (b *Batcher) submit(c *call) error {
 	}
 	b.queue = append(b.queue, c)
 	b.bytes += c.bytes
-	b.rows += c.in.Rows
+	b.rows += max(c.in.Rows, 0)
 	b.calls++
-	if b.want > 0 && (len(b.queue) >= b.want || b.rows >= b.opts.MaxRows) {
-		b.want = 0
-		b.full <- struct{}{} // never blocks: want was set by the one leader, who drains it
+	if b.pace.want > 0 && (len(b.queue) >= b.pace.want || b.gathered(1) || b.pressing(c, b.pace.until)) {
+		b.pace.wake()
 	}
-	lead := !b.busy
-	b.busy = true
+	next := b.appoint()
 	b.mu.Unlock()
-	if !lead {
-		lead = b.wait(c)
-	}
-	if lead {
-		b.leadBatch()
+	if lead := next == c || b.wait(c, next); lead {
+		b.leadBatch(c)
 	}
 	b.leave()
 	return c.err
 }
 
-// wait blocks until c is executed (false), leads (true) or expired in the queue (false, with err set).
-func (b *Batcher) wait(c *call) (lead bool) {
+// gathered reports whether n whole batches are queued. b.mu is held.
+func (b *Batcher) gathered(n int) bool {
+	return b.rows >= n*b.opts.MaxRows || b.bytes >= n*b.opts.MaxBytes
+}
+
+// pressing reports whether c could miss its deadline if the next run began as late as at. b.mu is held.
+func (b *Batcher) pressing(c *call, at time.Time) bool {
+	return !c.deadline.IsZero() && c.deadline.Before(at.Add(b.times.expected(b.rows)))
+}
+
+// appoint gives the lead to the first call in the queue that does not have it, if there should be one leader more: one, or another for each
+// whole batch that waits. It returns the call, which the caller tells, or nil. b.mu is held.
+func (b *Batcher) appoint() *call {
+	if b.leaders > 0 && (b.leaders >= b.opts.Slots || !b.gathered(b.pending+1)) {
+		return nil
+	}
+	i := slices.IndexFunc(b.queue, func(c *call) bool { return !c.promoted })
+	if i < 0 {
+		return nil
+	}
+	b.leaders++
+	b.pending++
+	b.queue[i].promoted = true
+	return b.queue[i]
+}
+
+// tell says to a call that it leads; nil is ignored.
+func (c *call) tell() {
+	if c != nil {
+		c.done <- true
+	}
+}
+
+// wait tells next that it leads, and blocks until c is executed (false), leads (true) or expired in the queue (false, with err set).
+func (b *Batcher) wait(c, next *call) (lead bool) {
+	next.tell()
 	select {
 	case lead = <-c.done:
 		return lead
@@ -100,8 +130,7 @@ func (b *Batcher) wait(c *call) (lead bool) {
 	b.mu.Lock()
 	if i := slices.Index(b.queue, c); i >= 0 && !c.promoted {
 		b.remove(i)
-		c.err = c.ctx.Err()
-		c.timing.Queue = time.Since(c.since)
+		c.expire(c.ctx.Err())
 		b.mu.Unlock()
 		return false
 	}
@@ -109,16 +138,17 @@ func (b *Batcher) wait(c *call) (lead bool) {
 	return <-c.done // taken, or promoted: the leader drops expired calls, itself included
 }
 
-// remove takes the call at i out of the queue. b.mu is held.
-func (b *Batcher) remove(i int) {
-	b.forget(b.queue[i])
-	b.queue = slices.Delete(b.queue, i, i+1)
+func (c *call) expire(err error) {
+	c.err = err
+	c.timing.Queue = time.Since(c.since)
 }
 
-// forget takes a call's size off the queue's. b.mu is held.
-func (b *Batcher) forget(c *call) {
+// remove takes the call at i out of the queue. b.mu is held.
+func (b *Batcher) remove(i int) {
+	c := b.queue[i]
 	b.bytes -= c.bytes
-	b.rows -= c.in.Rows
+	b.rows -= max(c.in.Rows, 0)
+	b.queue = slices.Delete(b.queue, i, i+1)
 }
 
 func (b *Batcher) leave() {
@@ -131,206 +161,153 @@ func (b *Batcher) leave() {
 	b.mu.Unlock()
 }
 
-// leadBatch runs one batch, which holds the leader's own call because that is the head of the queue, and passes the lead on.
-func (b *Batcher) leadBatch() {
+// leadBatch runs one batch, which holds the leader's own call, and sees to it that somebody leads after it.
+func (b *Batcher) leadBatch(own *call) {
 	b.mu.Lock()
 	b.gather()
-	own := b.queue[0]
-	b.take()
 	b.mu.Unlock()
-
-	b.execute(b.lead.taken)
-	b.shrink()
-
-	b.mu.Lock()
-	taken := b.lead.taken
-	if len(b.queue) > 0 {
-		// The next leader may start, and overwrite lead.taken, as soon as it is told: so the others are told first.
-		next := b.queue[0]
-		next.promoted = true
-		for _, c := range taken {
-			if c != own {
-				c.done <- false
-			}
-		}
-		clear(taken)
-		next.done <- true
-	} else {
-		b.busy = false
-		for _, c := range taken {
-			if c != own {
-				c.done <- false
-			}
-		}
-		clear(taken)
-	}
-	b.mu.Unlock()
-}
-
-// gather waits, if the recent past says so, until the expected calls are queued. b.mu is held, and given up meanwhile.
-func (b *Batcher) gather() {
-	target := min(int(math.Round(b.peak)), b.opts.MaxRows)
-	if target <= len(b.queue) || b.rows >= b.opts.MaxRows || !b.joining || b.closed.Load() {
+	if err := b.runs.take(own.ctx, math.MaxInt); err != nil {
+		b.abdicate(own, err)
 		return
 	}
-	b.want = target
-	b.mu.Unlock()
-	b.timer.Reset(b.opts.MaxDelay)
-	late := false
-	select {
-	case <-b.full:
-	case <-b.timer.C:
-		late = true
-	}
-	b.timer.Stop()
 	b.mu.Lock()
-	b.want = 0
-	select {
-	case <-b.full: // completed while the timer fired
-		late = false
-	default:
+	l := b.newLane()
+	start := time.Now()
+	b.take(own, l, start)
+	b.mu.Unlock()
+
+	b.execute(l, start)
+	b.runs.give()
+
+	b.mu.Lock()
+	b.leaders--
+	next := b.appoint()
+	for _, c := range l.taken {
+		if c != own {
+			c.done <- false
+		}
 	}
-	if late {
-		b.peak = float64(len(b.queue))
+	l.rest()
+	b.rest = append(b.rest, l)
+	b.mu.Unlock()
+	next.tell()
+}
+
+// abdicate takes a leader that got no tokens out of the queue.
+func (b *Batcher) abdicate(own *call, err error) {
+	b.mu.Lock()
+	b.remove(slices.Index(b.queue, own))
+	own.expire(err)
+	b.leaders--
+	b.pending--
+	next := b.appoint()
+	b.mu.Unlock()
+	next.tell()
+}
+
+// newLane returns memory for a leader. b.mu is held.
+func (b *Batcher) newLane() *lane {
+	if n := len(b.rest); n > 0 {
+		l := b.rest[n-1]
+		b.rest = b.rest[:n-1]
+		return l
+	}
+	return new(lane)
+}
+
+// rest lets go of the calls, and of the memory of an unusually large batch.
+func (l *lane) rest() {
+	clear(l.taken)
+	if l.joined.Bytes() > maxScratchBytes {
+		l.joined = tensor.Batch{}
+	}
+	if l.out.Bytes() > maxScratchBytes {
+		l.out = tensor.Batch{}
 	}
 }
 
-// take moves the head of the queue, and what can be joined with it, to lead.taken. b.mu is held.
-func (b *Batcher) take() {
-	present := float64(max(len(b.queue), b.calls))
-	if present > b.peak {
-		b.peak = present
-	} else {
-		b.peak += (present - b.peak) * 0.3
+// gather waits, if the recent past says so, until the expected calls are queued, but not so long that one of them would miss its deadline.
+// b.mu is held, and given up meanwhile.
+func (b *Batcher) gather() {
+	target := min(b.pace.target(), b.opts.MaxRows)
+	if target <= len(b.queue) || b.gathered(1) || !b.joining || b.leaders > 1 || b.closed.Load() || !b.pace.willing() {
+		return
 	}
-	head := b.queue[0]
-	taken := append(b.lead.taken[:0], head)
-	rows, bytes := head.in.Rows, head.bytes
+	now := time.Now()
+	until := now.Add(b.opts.MaxDelay)
+	for _, c := range b.queue {
+		if !c.deadline.IsZero() {
+			until = earlier(until, c.deadline.Add(-b.times.expected(target)))
+		}
+	}
+	if !until.After(now) {
+		return
+	}
+	b.pace.want, b.pace.until = target, until
+	b.mu.Unlock()
+	b.pace.timer.Reset(until.Sub(now))
+	inVain := false
+	select {
+	case <-b.pace.full:
+	case <-b.pace.timer.C:
+		inVain = true
+	}
+	b.pace.timer.Stop()
+	b.mu.Lock()
+	b.pace.want = 0
+	select {
+	case <-b.pace.full: // completed while the timer fired
+		inVain = false
+	default:
+	}
+	b.pace.waited(inVain, len(b.queue))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// take moves the leader's own call, and what can be joined with it, from the queue to l.taken: within the bounds on rows and bytes, and as
+// long as no call that is taken already would miss its deadline for the sake of more rows. b.mu is held.
+func (b *Batcher) take(own *call, l *lane, now time.Time) {
+	b.pace.present(max(len(b.queue), b.calls))
+	b.pending--
+	l.taken = append(l.taken[:0], own)
+	rows, bytes := max(own.in.Rows, 0), own.bytes
+	due := b.due(own, now, rows)
 	kept := b.queue[:0]
-	for _, c := range b.queue[1:] {
-		fits := b.joining && !head.alone() && !c.alone() && rows+c.in.Rows <= b.opts.MaxRows && bytes+c.bytes <= b.opts.MaxBytes &&
-			head.in.Joinable(c.in) == nil
+	for _, c := range b.queue {
+		if c == own {
+			continue
+		}
+		more := rows + c.in.Rows
+		fits := b.joining && !c.promoted && !own.alone() && !c.alone() && more <= b.opts.MaxRows && bytes+c.bytes <= b.opts.MaxBytes &&
+			(due.IsZero() || !now.Add(b.times.expected(more)).After(due)) && own.in.Joinable(c.in) == nil
 		if !fits {
 			kept = append(kept, c)
 			continue
 		}
-		taken = append(taken, c)
-		rows += c.in.Rows
-		bytes += c.bytes
+		l.taken = append(l.taken, c)
+		rows, bytes = more, bytes+c.bytes
+		if d := b.due(c, now, rows); !d.IsZero() && (due.IsZero() || d.Before(due)) {
+			due = d
+		}
 	}
 	clear(b.queue[len(kept):])
 	b.queue = kept
-	for _, c := range taken {
-		b.forget(c)
+	for _, c := range l.taken {
+		b.bytes -= c.bytes
+		b.rows -= max(c.in.Rows, 0)
 	}
-	b.lead.taken = taken
 }
 
-// execute runs the calls that have not expired and sets everybody's err and timing.
-func (b *Batcher) execute(taken []*call) {
-	start := time.Now()
-	live := b.lead.live[:0]
-	for _, c := range taken {
-		c.timing.Queue = start.Sub(c.since)
-		if c.err = c.ctx.Err(); c.err == nil {
-			live = append(live, c)
-		}
+// due is the deadline of a call that a run of so many rows can keep; zero if there is none to keep. b.mu is held.
+func (b *Batcher) due(c *call, now time.Time, rows int) time.Time {
+	if c.deadline.IsZero() || now.Add(b.times.expected(rows)).After(c.deadline) {
+		return time.Time{}
 	}
-	b.lead.live = live
-	if len(live) > 0 {
-		b.run(live, start)
-	}
-	clear(live)
-}
-
-// run executes calls as one batch, or in halves if that fails.
-func (b *Batcher) run(live []*call, start time.Time) {
-	if len(live) == 1 {
-		c := live[0]
-		c.err = protect(b.next, c.ctx, c.in, c.params, c.out)
-		c.timing.Execute += time.Since(start)
-		c.timing.BatchRows = max(c.in.Rows, 0)
-		return
-	}
-	err := b.runJoined(live)
-	took := time.Since(start)
-	for _, c := range live {
-		c.err = err
-		c.timing.Execute += took
-		c.timing.BatchRows = b.lead.joined.Rows
-	}
-	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return
-	}
-	if errors.Is(err, errNotRowWise) {
-		for i := range live {
-			b.run(live[i:i+1], time.Now())
-		}
-		return
-	}
-	half := len(live) / 2
-	b.run(live[:half], time.Now())
-	b.run(live[half:], time.Now())
-}
-
-// errNotRowWise: the answer has not one row per row of the input.
-var errNotRowWise = errors.New("model does not answer row by row")
-
-func (b *Batcher) runJoined(live []*call) error {
-	s := &b.lead
-	s.joined.CopyFrom(live[0].in)
-	for _, c := range live[1:] {
-		if err := s.joined.AppendRows(c.in); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := latestDeadline(live)
-	defer cancel()
-	if err := protect(b.next, ctx, &s.joined, nil, &s.out); err != nil {
-		return err
-	}
-	if s.out.Rows != s.joined.Rows {
-		return b.stopJoining()
-	}
-	from := 0
-	for _, c := range live {
-		if err := c.out.CopyRows(&s.out, from, from+c.in.Rows); err != nil {
-			return b.stopJoining()
-		}
-		from += c.in.Rows
-	}
-	return nil
-}
-
-// stopJoining is the answer to a model whose rows turn out to depend on each other after all.
-func (b *Batcher) stopJoining() error {
-	b.mu.Lock()
-	b.joining = false
-	b.mu.Unlock()
-	return errNotRowWise
-}
-
-// latestDeadline is a context that ends when the last of the calls does: a joined batch is useful until then.
-func latestDeadline(live []*call) (context.Context, context.CancelFunc) {
-	var latest time.Time
-	for _, c := range live {
-		d, ok := c.ctx.Deadline()
-		if !ok {
-			return context.Background(), func() {}
-		}
-		if d.After(latest) {
-			latest = d
-		}
-	}
-	return context.WithDeadline(context.Background(), latest)
-}
-
-// shrink lets go of the memory of an unusually large batch.
-func (b *Batcher) shrink() {
-	if b.lead.joined.Bytes() > maxScratchBytes {
-		b.lead.joined = tensor.Batch{}
-	}
-	if b.lead.out.Bytes() > maxScratchBytes {
-		b.lead.out = tensor.Batch{}
-	}
+	return c.deadline
 }

@@ -23,6 +23,7 @@ var (
 
 	_ servable.Describer = (*Backend)(nil)
 	_ servable.FixedRows = (*Backend)(nil)
+	_ servable.Threaded  = (*Backend)(nil)
 )
 
 // ErrClosed: the backend was closed.
@@ -39,6 +40,7 @@ type Backend struct {
 	outputs []output
 	notes   []string
 	bytes   int64
+	threads int
 
 	bindable bool // inputs are tensors fixed but for the rows, outputs are tensors
 	// shapes are the outputs' shapes, −1 for the rows: declared, or learned from the first run. nil until then.
@@ -95,6 +97,9 @@ func (b *Backend) Describe() (inputs, outputs []mlmodel.TensorSpec) {
 	}
 	return inputs, outputs
 }
+
+// Threads is how many threads a run keeps busy: one, unless the model's session options ask for more.
+func (b *Backend) Threads() int { return b.threads }
 
 // Inputs are the names of the model's inputs, in order.
 func (b *Backend) Inputs() []string {

@@ -22,7 +22,7 @@
 // # Threads and memory
 //
 // A run has one thread unless the model's own session options say otherwise (single rows get slower with two, and the second spins);
-// parallelism comes from requests, of which the batcher in front lets in as many as there are processors. ONNX Runtime's arena is off: it
+// parallelism comes from requests, which batch.Tokens lets in: as many runs as processors, divided evenly among the models that have work. ONNX Runtime's arena is off: it
 // never gives back what its largest run needed, and runs measure the same without it.
 //
 // # Two ways to run

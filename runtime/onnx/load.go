@@ -80,7 +80,7 @@ func (r *Runtime) Load(ctx context.Context, dir string, m *mlmodel.Model) (*Back
 	if len(file.locations) > 0 {
 		folder = filepath.Join(dir, filepath.Dir(flavor.Data))
 	}
-	b := &Backend{rt: r, inputs: file.inputs, bytes: sessionBytes + 2*int64(len(raw)) + weights}
+	b := &Backend{rt: r, inputs: file.inputs, threads: busy(&flavor.Options), bytes: sessionBytes + 2*int64(len(raw)) + weights}
 	if err := b.open(file, flavor, folder); err != nil {
 		return nil, fmt.Errorf("%s: %w", flavor.Data, err)
 	}
@@ -234,6 +234,15 @@ func sessionOptions(flavor *mlmodel.ONNX, folder string) (opts *ort.SessionOptio
 	}
 	notes, err = providers(opts, flavor.Providers)
 	return opts, notes, err
+}
+
+// busy is how many threads a run keeps busy.
+func busy(o *mlmodel.SessionOptions) int {
+	n := max(1, o.IntraOpThreads)
+	if o.ExecutionMode == "PARALLEL" {
+		n += max(1, o.InterOpThreads) - 1
+	}
+	return n
 }
 
 func threads(opts *ort.SessionOptions, o *mlmodel.SessionOptions) error {

@@ -48,6 +48,12 @@ type FixedRows interface {
 	FixedRows() int
 }
 
+// Threaded is an optional power of a Backend that runs on this process's processors. Those of one Manager share them: see batch.Tokens.
+type Threaded interface {
+	// Threads is how many threads a run keeps busy, at least 1.
+	Threads() int
+}
+
 // Describer is an optional power of a Backend: it knows the tensors of its model. A dimension of −1 is free.
 type Describer interface {
 	Describe() (inputs, outputs []mlmodel.TensorSpec)

@@ -74,6 +74,9 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if f, ok := l.Backend.(FixedRows); ok && f.FixedRows() > 0 {
 		opts.MaxRows = f.FixedRows()
 	}
+	if t, ok := l.Backend.(Threaded); ok {
+		opts.Tokens, opts.Threads = m.tokens, t.Threads()
+	}
 	h := newHandle(e.id, l, batch.New(l.Backend, &opts))
 	if err := m.fits(h); err != nil {
 		return nil, errors.Join(err, h.close(ctx))

@@ -32,7 +32,8 @@ type Options struct {
 	// OnChange is told the newest Status of a version after it changed, from one goroutine, in order; states that follow each other
 	// faster than OnChange returns are skipped. It must not call Close.
 	OnChange func(ID, Status)
-	// Batch bounds every version's queue. Join in it is ignored: see Joining.
+	// Batch bounds every version's queue. Join in it is ignored: see Joining. Tokens in it are those of the backends that run on this
+	// process's processors (Threaded); default: one a processor.
 	Batch batch.Options
 	// Joining says when predictions are joined. Default: JoinMeasured.
 	Joining Joining
@@ -60,6 +61,7 @@ type Manager struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // loads, unloads and the notifier
 	slots  chan struct{}  // one token per running load
+	tokens *batch.Tokens  // of the Threaded backends
 
 	mu                 sync.Mutex // guards everything below
 	entries            map[ID]*entry
@@ -92,6 +94,9 @@ func NewManager(load Loader, opts *Options) *Manager {
 	}
 	m.opts.setDefaults()
 	m.slots = make(chan struct{}, m.opts.MaxConcurrentLoads)
+	if m.tokens = m.opts.Batch.Tokens; m.tokens == nil {
+		m.tokens = batch.NewTokens(0)
+	}
 	m.ready.Store(&map[ID]*Handle{})
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if m.opts.OnChange != nil {
