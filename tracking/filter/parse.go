@@ -193,7 +193,7 @@ func (g *Grammar) field(t token) (Entity, string, error) {
 	}
 	switch {
 	case entity == Attribute && !slices.Contains(g.text, key) && !slices.Contains(g.numeric, key):
-		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(lastPart(t)), set(g.keys()))
+		return "", "", mlflow.Invalidf("Invalid attribute key '%s' specified. Valid keys are '%s'", shorten(writtenKey(t)), set(g.keys()))
 	case entity == Dataset && !slices.Contains(g.datasets, key):
 		return "", "", mlflow.Invalidf("Invalid dataset key '%s' specified. Valid keys are '%s'", shorten(key), set(g.datasets))
 	case key == "":
@@ -202,22 +202,27 @@ func (g *Grammar) field(t token) (Entity, string, error) {
 	return entity, key, nil
 }
 
-// lastPart returns the key of a field as it is written.
-func lastPart(t token) string { return unquoteKey(t.parts[len(t.parts)-1]) }
+// writtenKey returns the key of a field as it is written: all that stands behind the first dot.
+func writtenKey(t token) string {
+	switch len(t.parts) {
+	case 1:
+		return unquoteKey(t.raw)
+	case 2:
+		return unquoteKey(t.raw[len(t.parts[0])+1:])
+	}
+	return t.raw[len(t.parts[0])+1:]
+}
 
 // split reads entity and canonical key without checking the key.
 func (g *Grammar) split(t token) (Entity, string, error) {
 	if len(t.parts) == 1 {
-		return Attribute, g.canonical(unquoteKey(t.raw)), nil
+		return Attribute, g.canonical(writtenKey(t)), nil
 	}
 	entity, ok := g.entity(unquoteKey(t.parts[0]))
 	if !ok {
 		return "", "", g.unknownEntity(unquoteKey(t.parts[0]))
 	}
-	key := t.raw[len(t.parts[0])+1:]
-	if len(t.parts) == 2 {
-		key = unquoteKey(key)
-	}
+	key := writtenKey(t)
 	if entity == Attribute {
 		key = g.canonical(key)
 	}
