@@ -40,11 +40,7 @@ func (a *API) metricHistory(ctx context.Context, q *metricHistoryRequest) (any, 
 		}
 	}
 	page, err := a.tracking.MetricHistory(ctx, tracking.HistoryQuery{RunID: q.RunID, Key: q.Key, MaxResults: limit, PageToken: q.PageToken})
-	answer := metricsAnswer{NextPageToken: page.NextPageToken, Metrics: make([]metricJSON, 0, len(page.Metrics))}
-	for _, m := range page.Metrics {
-		answer.Metrics = append(answer.Metrics, fromMetric(m))
-	}
-	return answer, err
+	return historyAnswer{page.Metrics, page.NextPageToken}, err
 }
 
 type metricHistoryBulkRequest struct {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
+	"sluice/tracking"
 	"sluice/tracking/wire"
 )
 
@@ -14,82 +16,100 @@ const metricBytes = 80
 
 // appendMetrics writes what the tags of metricJSON say. Histories have tens of thousands of metrics, for which reflection costs more
 // than reading them from the database.
-func appendMetrics(b []byte, list []metricJSON) ([]byte, error) {
-	e := metricEncoder{out: append(b, '[')}
+func appendMetrics(b []byte, list []metricJSON) []byte {
+	b = append(b, '[')
 	for i := range list {
 		if i > 0 {
-			e.out = append(e.out, ',')
+			b = append(b, ',')
 		}
-		if err := e.metric(&list[i]); err != nil {
-			return nil, err
-		}
+		b = appendMetric(b, &list[i])
 	}
-	return append(e.out, ']'), nil
+	return append(b, ']')
 }
 
-var _ wire.Appender = metricsAnswer{}
+var _, _ wire.Appender = metricsAnswer{}, historyAnswer{}
 
 // AppendJSON writes what the tags of metricsAnswer say.
-func (a metricsAnswer) AppendJSON(b []byte) (out []byte, err error) {
-	out = append(slices.Grow(b, 300+metricBytes*len(a.Metrics)), '{')
+func (a metricsAnswer) AppendJSON(b []byte) ([]byte, error) {
+	b = append(slices.Grow(b, 300+metricBytes*len(a.Metrics)), '{')
 	if len(a.Metrics) > 0 {
-		if out, err = appendMetrics(append(out, `"metrics":`...), a.Metrics); err != nil {
-			return nil, err
-		}
+		b = appendMetrics(append(b, `"metrics":`...), a.Metrics)
 	}
-	if a.NextPageToken != "" {
-		if len(a.Metrics) > 0 {
-			out = append(out, ',')
-		}
-		token, err := encodeText(a.NextPageToken)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(out, `"next_page_token":`...), token...)
-	}
-	return append(out, '}'), nil
+	return appendToken(b, a.NextPageToken), nil
 }
 
-// metricEncoder appends metrics; neighbours mostly share their key, whose encoding it keeps.
-type metricEncoder struct {
-	out      []byte
-	key      string
-	keyBytes []byte
+// historyAnswer is metricsAnswer for metrics as they are, which are many.
+type historyAnswer struct {
+	metrics []tracking.Metric
+	next    string
 }
 
-func (e *metricEncoder) metric(m *metricJSON) error {
-	if e.keyBytes == nil || m.Key != e.key {
-		text, err := encodeText(m.Key)
-		if err != nil {
-			return err
-		}
-		e.key, e.keyBytes = m.Key, text
+// AppendJSON writes what the tags of metricsAnswer say.
+func (a historyAnswer) AppendJSON(b []byte) ([]byte, error) {
+	b = append(slices.Grow(b, 300+metricBytes*len(a.metrics)), '{')
+	if len(a.metrics) > 0 {
+		b = appendMetricsOf(append(b, `"metrics":`...), a.metrics)
 	}
-	e.out = append(append(e.out, `{"key":`...), e.keyBytes...)
-	e.out = m.Value.AppendJSON(append(e.out, `,"value":`...))
-	e.out = strconv.AppendInt(append(e.out, `,"timestamp":`...), m.TimestampMS, 10)
-	e.out = strconv.AppendInt(append(e.out, `,"step":`...), m.Step, 10)
-	for _, f := range [...]struct{ name, text string }{
-		{`,"dataset_name":`, m.DatasetName}, {`,"dataset_digest":`, m.DatasetDigest}, {`,"model_id":`, m.ModelID}, {`,"run_id":`, m.RunID},
-	} {
-		if f.text == "" {
-			continue
-		}
-		text, err := encodeText(f.text)
-		if err != nil {
-			return err
-		}
-		e.out = append(append(e.out, f.name...), text...)
-	}
-	e.out = append(e.out, '}')
-	return nil
+	return appendToken(b, a.next), nil
 }
 
-// encodeText encodes a text as wire.Send does: without escapes for HTML.
-func encodeText(s string) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+func appendMetricsOf(b []byte, list []tracking.Metric) []byte {
+	b = append(b, '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		m := fromMetric(list[i])
+		b = appendMetric(b, &m)
+	}
+	return append(b, ']')
+}
+
+// appendToken ends an answer with the token of the next page, if there is one.
+func appendToken(b []byte, token string) []byte {
+	if token == "" {
+		return append(b, '}')
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return append(appendText(append(b, `"next_page_token":`...), token), '}')
+}
+
+func appendMetric(b []byte, m *metricJSON) []byte {
+	b = appendText(append(b, `{"key":`...), m.Key)
+	b = m.Value.AppendJSON(append(b, `,"value":`...))
+	b = strconv.AppendInt(append(b, `,"timestamp":`...), m.TimestampMS, 10)
+	b = strconv.AppendInt(append(b, `,"step":`...), m.Step, 10)
+	if m.DatasetName != "" {
+		b = appendText(append(b, `,"dataset_name":`...), m.DatasetName)
+	}
+	if m.DatasetDigest != "" {
+		b = appendText(append(b, `,"dataset_digest":`...), m.DatasetDigest)
+	}
+	if m.ModelID != "" {
+		b = appendText(append(b, `,"model_id":`...), m.ModelID)
+	}
+	if m.RunID != "" {
+		b = appendText(append(b, `,"run_id":`...), m.RunID)
+	}
+	return append(b, '}')
+}
+
+// appendText writes a text as wire.Send does: without escapes for HTML.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return appendEscaped(b, s)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(s)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	_ = enc.Encode(s) // of a text, which cannot fail
+	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }

@@ -37,9 +37,7 @@ func (a *API) createRun(ctx context.Context, q *createRunRequest) (any, error) {
 	run, err := a.tracking.CreateRun(ctx, tracking.RunSpec{
 		ExperimentID: q.ExperimentID, UserID: q.UserID, Name: q.Name, StartTimeMS: q.StartTimeMS, Tags: toTags(q.Tags),
 	})
-	answer := runAnswer{fromRun(run)}
-	answer.Run.Outputs = nil // MLflow knows of none yet
-	return answer, err
+	return runAnswer{run: run, unborn: true}, err
 }
 
 // runID is the id of a run under its two names.
@@ -49,7 +47,7 @@ type runID struct {
 
 func (a *API) getRun(ctx context.Context, q *runID) (any, error) {
 	run, err := a.tracking.Run(ctx, q.RunID)
-	return runAnswer{fromRun(run)}, err
+	return runAnswer{run: run}, err
 }
 
 type updateRunRequest struct {
@@ -83,18 +81,9 @@ type searchRunsRequest struct {
 	PageToken     string   `json:"page_token"`
 }
 
-type searchRunsAnswer struct {
-	Runs          []runJSON `json:"runs,omitempty"`
-	NextPageToken string    `json:"next_page_token,omitempty"`
-}
-
 func (a *API) searchRuns(ctx context.Context, q *searchRunsRequest) (any, error) {
 	page, err := a.runPage(ctx, q)
-	answer := searchRunsAnswer{NextPageToken: page.NextPageToken}
-	for _, r := range page.Runs {
-		answer.Runs = append(answer.Runs, fromRun(r))
-	}
-	return answer, err
+	return runsAnswer{page.Runs, page.NextPageToken}, err
 }
 
 func (a *API) runPage(ctx context.Context, q *searchRunsRequest) (tracking.RunPage, error) {

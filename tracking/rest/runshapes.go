@@ -5,18 +5,6 @@ import (
 	"sluice/tracking/wire"
 )
 
-type runAnswer struct {
-	Run runJSON `json:"run"`
-}
-
-// runJSON is the message Run; the empty objects of a run without inputs or outputs are sent, as MLflow does.
-type runJSON struct {
-	Info    runInfoJSON     `json:"info"`
-	Data    runDataJSON     `json:"data"`
-	Inputs  runInputsJSON   `json:"inputs"`
-	Outputs *runOutputsJSON `json:"outputs,omitempty"`
-}
-
 // runInfoJSON is the message RunInfo, with the run's id under both of its names.
 type runInfoJSON struct {
 	RunUUID      string             `json:"run_uuid"`
@@ -29,12 +17,6 @@ type runInfoJSON struct {
 	ArtifactURI  string             `json:"artifact_uri"`
 	Lifecycle    tracking.Lifecycle `json:"lifecycle_stage"`
 	RunID        string             `json:"run_id"`
-}
-
-type runDataJSON struct {
-	Metrics []metricJSON `json:"metrics,omitempty"`
-	Params  []tagJSON    `json:"params,omitempty"`
-	Tags    []tagJSON    `json:"tags,omitempty"`
 }
 
 // metricJSON is the message Metric. The run's id is sent only where metrics of several runs meet.
@@ -81,23 +63,21 @@ type modelOutputJSON struct {
 	Step    int64  `json:"step"`
 }
 
-func fromRun(r tracking.Run) runJSON {
-	j := runJSON{
-		Info:    fromRunInfo(r.Info),
-		Data:    runDataJSON{Params: fromParams(r.Data.Params), Tags: fromTags(r.Data.Tags)},
-		Outputs: &runOutputsJSON{},
+func fromRunInputs(in tracking.RunInputs) runInputsJSON {
+	var j runInputsJSON
+	for _, d := range in.Datasets {
+		j.Datasets = append(j.Datasets, datasetInputJSON{fromTags(d.Tags), datasetJSON(d.Dataset)})
 	}
-	for _, m := range r.Data.Metrics {
-		j.Data.Metrics = append(j.Data.Metrics, fromMetric(m))
+	for _, m := range in.Models {
+		j.Models = append(j.Models, modelInputJSON(m))
 	}
-	for _, d := range r.Inputs.Datasets {
-		j.Inputs.Datasets = append(j.Inputs.Datasets, datasetInputJSON{fromTags(d.Tags), datasetJSON(d.Dataset)})
-	}
-	for _, m := range r.Inputs.Models {
-		j.Inputs.Models = append(j.Inputs.Models, modelInputJSON(m))
-	}
-	for _, m := range r.Outputs {
-		j.Outputs.Models = append(j.Outputs.Models, modelOutputJSON(m))
+	return j
+}
+
+func fromRunOutputs(list []tracking.ModelOutput) runOutputsJSON {
+	var j runOutputsJSON
+	for _, m := range list {
+		j.Models = append(j.Models, modelOutputJSON(m))
 	}
 	return j
 }

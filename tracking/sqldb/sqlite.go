@@ -33,7 +33,7 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		writing.Close()
 		return fmt.Errorf("open %s: %w", db.address.Path, Classify(err))
 	}
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d; PRAGMA wal_autocheckpoint = %d", busyStep.Milliseconds(), checkpointPages)); err != nil {
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d; PRAGMA wal_autocheckpoint = %d; PRAGMA temp_store = MEMORY", busyStep.Milliseconds(), checkpointPages)); err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", db.address.Path, Classify(err)), conn.Close(), writing.Close())
 	}
 	db.writer = newWriter(writing, conn)
@@ -89,17 +89,22 @@ const (
 // checkpointPages is how far the log grows before its pages move to the database, 4 KiB each: pages that many commits change are moved once.
 const checkpointPages = 4000
 
+// connStatements is how many prepared statements each connection keeps beside those of stmtCache: the ones that Each and transactions run.
+const connStatements = 32
+
 // sqliteDSN returns go-sqlite3's data source name. foreign_keys, busy_timeout and case_sensitive_like are what MLflow sets
 // (source: mlflow/store/db/utils.py, MLflow 3.17); without the last, LIKE would find other rows than MLflow does.
 func (db *DB) sqliteDSN(readOnly bool) string {
 	q := url.Values{}
 	q.Set("_busy_timeout", strconv.FormatInt(db.opts.BusyTimeout.Milliseconds(), 10))
 	q.Set("_foreign_keys", "on")
+	q.Set("_mutex", "no") // database/sql lets one goroutine at a time use a connection
 	q.Set("_cslike", "on")
 	q.Set("_txlock", "immediate")
 	q.Set("_journal_mode", "WAL")
 	q.Set("_synchronous", "FULL")
 	q.Set("_cache_size", strconv.Itoa(-writerCacheKB))
+	q.Set("_stmt_cache_size", strconv.Itoa(connStatements))
 	if db.opts.RelaxedSync {
 		q.Set("_synchronous", "NORMAL")
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -14,16 +15,18 @@ import (
 // writer is the one connection that writes to SQLite, and the queue of those who want it.
 //
 // Whoever has the turn runs his function; what he leaves behind may be an open transaction, in which the next one goes on (a
-// group). The first of a group queues up again behind those who waited when he was done: when his turn comes he commits for all.
-// So a writer alone commits at once, and many writers share one commit without anybody waiting for company.
+// group). The first of a group queues up again behind those who wait: when his turn comes and nobody has joined since, he commits for
+// all. So a writer alone commits at once, and many share one commit, which writes a page that all of them changed once, without anybody
+// waiting for company that is not there.
 type writer struct {
-	pool  *sql.DB
-	conn  *sql.Conn
-	stmts *stmtCache
-	turn  chan struct{} // holds one token while the connection is free
-	open  *group        // the transaction that is open; guarded by turn
-	once  sync.Once
-	quit  chan struct{} // closed by close
+	pool    *sql.DB
+	conn    *sql.Conn
+	stmts   *stmtCache
+	turn    chan struct{} // holds one token while the connection is free
+	waiting atomic.Int64  // who want to begin
+	open    *group        // the transaction that is open; guarded by turn
+	once    sync.Once
+	quit    chan struct{} // closed by close
 }
 
 // group is a transaction that several share.
@@ -37,7 +40,7 @@ type group struct {
 // Bounds of a group: at them the member who has the turn commits.
 const (
 	groupMembers = 64
-	groupTime    = 25 * time.Millisecond
+	groupTime    = 50 * time.Millisecond
 )
 
 func newWriter(pool *sql.DB, conn *sql.Conn) *writer {
@@ -57,6 +60,8 @@ func (w *writer) lock(ctx context.Context) error {
 		return errClosed
 	default:
 	}
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
 	select {
 	case <-w.turn:
 		return nil
@@ -84,17 +89,34 @@ func (w *writer) run(ctx context.Context, begin func(context.Context, *sql.Conn)
 		w.unlock()
 		return g.err
 	}
+	first := g.members == 1
 	w.unlock()
-	select { // behind those who waited; receivers of a channel are served in their order
-	case <-g.done:
-	case <-w.turn:
+	if first {
+		w.finish(g)
+	}
+	<-g.done
+	return g.err
+}
+
+// finish ends a group for the first of its members, when nobody has joined since he had the turn the last time.
+func (w *writer) finish(g *group) {
+	for members := 0; ; {
+		select { // behind those who wait; receivers of a channel are served in their order
+		case <-g.done:
+			return
+		case <-w.turn:
+		}
+		if w.open == g && w.waiting.Load() > 0 && g.members > members && time.Since(g.began) < groupTime {
+			members = g.members
+			w.unlock()
+			continue
+		}
 		if w.open == g {
 			w.commit()
 		}
 		w.unlock()
-		<-g.done // the transaction has ended: it was not the open one, or was just committed
+		return
 	}
-	return g.err
 }
 
 // join runs fn in the open transaction, or in a new one. After an error nothing of fn is left. The caller has the turn.

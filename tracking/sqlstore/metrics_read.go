@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"math"
 	"slices"
 
@@ -11,8 +10,7 @@ import (
 	"sluice/tracking/sqldb"
 )
 
-// MetricHistory implements tracking.MetricStore. Histories are long: their rows are scanned into plain variables, and the place
-// is made of the last of them.
+// MetricHistory implements tracking.MetricStore. The place is made of the last row.
 func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page.Place, limit int) (found page.Found[tracking.Metric], err error) {
 	order := sqldb.Keyset{Dialect: s.db.Dialect(), Keys: historyKeys}
 	behind, args, err := order.After(after)
@@ -29,20 +27,18 @@ func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page
 	}
 	query := "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND " + s.q("key") + " = ?" + behind + " ORDER BY " + order.OrderBy() + " LIMIT ?"
 	var last float64 // as stored
-	err = each(ctx, s.db.Read(), query, append(append([]any{runID, key}, args...), most), func(rows *sql.Rows) error {
+	err = sqldb.Each(ctx, s.db.Read(), query, append(append([]any{runID, key}, args...), most), func(row *sqldb.Values) error {
 		if limit > 0 && len(found.Rows) == limit {
 			found.More = true
 			return nil
 		}
-		m := tracking.Metric{Key: key}
-		var nan bool
-		err := rows.Scan(&m.Value, &m.TimestampMS, &m.Step, &nan)
-		last = m.Value
-		if nan {
+		last = row.Float(0)
+		m := tracking.Metric{Key: key, Value: last, TimestampMS: row.Int(1), Step: row.Int(2)}
+		if row.Bool(3) {
 			m.Value = math.NaN()
 		}
 		found.Rows = append(found.Rows, m)
-		return err
+		return nil
 	})
 	if n := len(found.Rows); n > 0 {
 		m := found.Rows[n-1]
@@ -87,12 +83,9 @@ func (s *Store) MetricHistories(ctx context.Context, runIDs []string, key string
 func (s *Store) runMetrics(ctx context.Context, query string, args []any, ids []string, more ...any) ([]tracking.RunMetric, error) {
 	var out []tracking.RunMetric
 	args = append(append(args, anys(ids)...), more...)
-	err := each(ctx, s.db.Read(), inList(query, len(ids)), args, func(rows *sql.Rows) error {
-		var r tracking.RunMetric
-		var err error
-		r.Metric, err = scanMetric(rows, &r.RunID)
-		out = append(out, r)
-		return err
+	err := sqldb.Each(ctx, s.db.Read(), inList(query, len(ids)), args, func(row *sqldb.Values) error {
+		out = append(out, tracking.RunMetric{RunID: row.Text(0), Metric: metricOf(row)})
+		return nil
 	})
 	return out, sqldb.Classify(err)
 }

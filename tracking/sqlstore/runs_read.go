@@ -2,9 +2,10 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"sluice/tracking"
 	"sluice/tracking/page"
@@ -119,52 +120,71 @@ func nameFromTag(r *tracking.Run) {
 	}
 }
 
+// loadLatestMetrics, like the other tables of a page, is read in the order in which the database finds it fastest, and sorted here.
 func (s *Store) loadLatestMetrics(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
-	key := s.q("key")
-	query := "SELECT run_uuid, " + key + ", value, COALESCE(timestamp, 0), step, is_nan FROM latest_metrics WHERE run_uuid IN (%s) ORDER BY run_uuid, " + key
-	return eachOf(ctx, q, query, nil, ids, func(rows *sql.Rows) error {
-		var id string
-		m, err := scanMetric(rows, &id)
-		if err != nil {
-			return err
+	query := "SELECT run_uuid, " + s.q("key") + ", value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid IN (%s)"
+	var run *tracking.Run // neighbours mostly share theirs
+	hint := 1             // how many metrics the run before had: runs of an experiment mostly have as many
+	err := eachRow(ctx, q, query, ids, func(row *sqldb.Values) error {
+		if id := row.Text(0); run == nil || run.Info.ID != id {
+			run = index[id]
 		}
-		index[id].Data.Metrics = append(index[id].Data.Metrics, m)
+		if run.Data.Metrics == nil {
+			run.Data.Metrics = make([]tracking.Metric, 0, hint)
+		}
+		run.Data.Metrics = append(run.Data.Metrics, metricOf(row))
+		hint = len(run.Data.Metrics)
 		return nil
 	})
+	for _, run := range index {
+		sortByKey(run.Data.Metrics, func(m *tracking.Metric) string { return m.Key })
+	}
+	return err
 }
 
-// scanMetric scans run id, key, value, timestamp, step and the mark of NaN.
-func scanMetric(rows *sql.Rows, runID *string) (tracking.Metric, error) {
-	var m tracking.Metric
-	var nan bool
-	err := rows.Scan(runID, &m.Key, &m.Value, &m.TimestampMS, &m.Step, &nan)
-	if nan {
+// sortByKey sorts rows that mostly are sorted already.
+func sortByKey[T any](rows []T, key func(*T) string) {
+	for i := 1; i < len(rows); i++ {
+		if key(&rows[i]) < key(&rows[i-1]) {
+			slices.SortFunc(rows, func(a, b T) int { return strings.Compare(key(&a), key(&b)) })
+			return
+		}
+	}
+}
+
+// metricOf reads run id, key, value, timestamp, step and the mark of NaN.
+func metricOf(row *sqldb.Values) tracking.Metric {
+	m := tracking.Metric{Key: row.Text(1), Value: row.Float(2), TimestampMS: row.Int(3), Step: row.Int(4)}
+	if row.Bool(5) {
 		m.Value = math.NaN()
 	}
-	return m, err
+	return m
 }
 
 func (s *Store) loadParams(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
-	return s.loadPairs(ctx, q, "params", ids, func(id, key, value string) {
+	err := s.loadPairs(ctx, q, "params", ids, func(id, key, value string) {
 		index[id].Data.Params = append(index[id].Data.Params, tracking.Param{Key: key, Value: value})
 	})
+	for _, run := range index {
+		sortByKey(run.Data.Params, func(p *tracking.Param) string { return p.Key })
+	}
+	return err
 }
 
 func (s *Store) loadTags(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
-	return s.loadPairs(ctx, q, "tags", ids, func(id, key, value string) {
+	err := s.loadPairs(ctx, q, "tags", ids, func(id, key, value string) {
 		index[id].Data.Tags = append(index[id].Data.Tags, tracking.Tag{Key: key, Value: value})
 	})
+	for _, run := range index {
+		sortByKey(run.Data.Tags, func(t *tracking.Tag) string { return t.Key })
+	}
+	return err
 }
 
 func (s *Store) loadPairs(ctx context.Context, q sqldb.Querier, table string, ids []string, take func(id, key, value string)) error {
-	key := s.q("key")
-	query := "SELECT run_uuid, " + key + ", COALESCE(value, '') FROM " + table + " WHERE run_uuid IN (%s) ORDER BY run_uuid, " + key
-	return eachOf(ctx, q, query, nil, ids, func(rows *sql.Rows) error {
-		var id, k, v string
-		if err := rows.Scan(&id, &k, &v); err != nil {
-			return err
-		}
-		take(id, k, v)
+	query := "SELECT run_uuid, " + s.q("key") + ", value FROM " + table + " WHERE run_uuid IN (%s)"
+	return eachRow(ctx, q, query, ids, func(row *sqldb.Values) error {
+		take(row.Text(0), row.Text(1), row.Text(2))
 		return nil
 	})
 }
