@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -27,50 +28,78 @@ func (l Limit) Keeps(rate float64, r *Result) bool {
 	return r.Quantile(0.99) <= l.P99 && float64(r.Failed) <= l.Failures*float64(r.Sent) && float64(r.Answered) >= 0.95*due
 }
 
-// Capacity searches the highest Poisson rate that keeps the limit: it doubles from start until a window breaks it, then halves the
-// interval until it is within 5 %. Each probe is a window of o.Duration. It returns that rate (0 if even start breaks the limit) and
-// every probe; found, called after each, may be nil.
-func Capacity(ctx context.Context, requests []Request, limit Limit, start float64, o Options, found func(Probe)) (float64, []Probe, error) {
-	if start <= 0 {
-		return 0, nil, errors.New("loadtest: a capacity search starts above 0 requests per second")
+// Capacity is the outcome of a search.
+type Capacity struct {
+	// Rate is the highest that kept the limit, requests per second; 0 if even the first window broke it.
+	Rate   float64
+	Limit  Limit
+	Probes []Probe // in the order in which they were made
+}
+
+// WriteJSON writes the search as one indented JSON document.
+func (c *Capacity) WriteJSON(w io.Writer) error {
+	type probe struct {
+		Rate   float64 `json:"rate"`
+		Kept   bool    `json:"kept"`
+		Result Report  `json:"result"`
 	}
-	var probes []Probe
+	var doc struct {
+		Rate     float64 `json:"capacity"`
+		P99      float64 `json:"limit_p99_ms"`
+		Failures float64 `json:"limit_failures"`
+		Probes   []probe `json:"probes"`
+	}
+	doc.Rate, doc.P99, doc.Failures = c.Rate, inMS(c.Limit.P99), c.Limit.Failures
+	for _, p := range c.Probes {
+		doc.Probes = append(doc.Probes, probe{p.Rate, p.Kept, p.Result.Report(About{})})
+	}
+	return writeJSON(w, doc)
+}
+
+// FindCapacity searches the highest Poisson rate that keeps the limit: it doubles from start until a window breaks it, then halves the
+// interval until it is within 5 %. Each probe is a window of o.Duration; found, called after each, may be nil. What was found before an error
+// is returned with it.
+func FindCapacity(ctx context.Context, requests []Request, limit Limit, start float64, o Options, found func(Probe)) (*Capacity, error) {
+	out := &Capacity{Limit: limit}
+	if start <= 0 {
+		return out, errors.New("loadtest: a capacity search starts above 0 requests per second")
+	}
 	probe := func(rate float64) (bool, error) {
-		o.Pacer = Poisson(rate, uint64(len(probes)+1))
+		o.Pacer = Poisson(rate, uint64(len(out.Probes)+1))
 		res, err := RunMany(ctx, requests, o)
 		if err != nil {
 			return false, err
 		}
 		p := Probe{Rate: rate, Result: res, Kept: limit.Keeps(rate, res)}
-		probes = append(probes, p)
+		out.Probes = append(out.Probes, p)
 		if found != nil {
 			found(p)
 		}
 		return p.Kept, ctx.Err()
 	}
-	good, bad := 0.0, 0.0
+	bad := 0.0
 	for rate := start; bad == 0; rate *= 2 {
 		kept, err := probe(rate)
 		switch {
 		case err != nil:
-			return good, probes, err
+			return out, err
 		case kept:
-			good = rate
+			out.Rate = rate
 		default:
 			bad = rate
 		}
 	}
-	for good > 0 && bad/good > 1.05 {
-		middle := (good + bad) / 2
+	for out.Rate > 0 && bad/out.Rate > 1.05 {
+		middle := (out.Rate + bad) / 2
 		kept, err := probe(middle)
 		if err != nil {
-			return good, probes, err
+			return out, err
 		}
 		if kept {
-			good = middle
+			out.Rate = middle
 		} else {
 			bad = middle
 		}
 	}
-	return good, probes, nil
+	return out, nil
 }

@@ -1,9 +1,11 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -12,7 +14,9 @@ import (
 
 // Comparison holds paired windows of two servers: the n-th of A ran right before the n-th of B.
 type Comparison struct {
-	A, B []*Result
+	A, B           []*Result
+	NameA, NameB   string // for the reports; may be empty
+	AboutA, AboutB About
 }
 
 // Compare drives two servers in turn, A B A B …, for rounds windows each, so that a machine that drifts drifts for both. windows is called
@@ -74,9 +78,42 @@ func (c *Comparison) line(name, unit string, of func(*Result) float64) Line {
 	}
 }
 
+// WriteJSON writes the lines and every window as one indented JSON document.
+func (c *Comparison) WriteJSON(w io.Writer) error {
+	type value struct {
+		Median float64 `json:"median"`
+		Low    float64 `json:"low"` // of the 95 % range
+		High   float64 `json:"high"`
+	}
+	type row struct {
+		Name  string  `json:"name"`
+		Unit  string  `json:"unit"`
+		A     value   `json:"a"`
+		B     value   `json:"b"`
+		Delta string  `json:"delta"`
+		P     float64 `json:"p"`
+	}
+	var doc struct {
+		Lines []row    `json:"lines"`
+		A     []Report `json:"a"`
+		B     []Report `json:"b"`
+	}
+	finite := func(s benchmath.Summary) value { // a range of too few windows is infinite, which JSON cannot say
+		return value{s.Center, max(s.Lo, -math.MaxFloat64), min(s.Hi, math.MaxFloat64)}
+	}
+	for _, l := range c.Lines() {
+		doc.Lines = append(doc.Lines, row{l.Name, l.Unit, finite(l.A), finite(l.B), l.Delta, l.P})
+	}
+	for i := range c.A {
+		doc.A, doc.B = append(doc.A, c.A[i].Report(c.AboutA)), append(doc.B, c.B[i].Report(c.AboutB))
+	}
+	return writeJSON(w, doc)
+}
+
 // WriteText writes the lines as a table; "~" says that the difference may be chance.
-func (c *Comparison) WriteText(w io.Writer, nameA, nameB string) error {
-	rows := [][]string{{"", nameA, nameB, "B against A"}}
+func (c *Comparison) WriteText(w io.Writer) error {
+	nameA, nameB := cmp.Or(c.NameA, "A"), cmp.Or(c.NameB, "B")
+	rows := [][]string{{"", nameA, nameB, nameB + " against " + nameA}}
 	for _, l := range c.Lines() {
 		rows = append(rows, []string{
 			strings.TrimSpace(l.Name + " " + l.Unit),

@@ -2,60 +2,134 @@ package loadtest
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
-// FromInferenceProtocol asks a server of the Open Inference Protocol (KServe, Triton, MLServer) for a model's metadata and makes n JSON bodies
-// for POST <base>/v2/models/<model>/infer, of one row each; free dimensions are 1.
+// headerInferLength says how long the JSON before the tensors' bytes is.
+// Source: Open Inference Protocol, binary tensor data extension.
+const headerInferLength = "Inference-Header-Content-Length"
+
+// errNoMetadata: a server does not say what its model takes, as MLServer does not for most models.
+var errNoMetadata = errors.New("has no inputs in its metadata: give a body")
+
+// input is one tensor of a model's metadata.
+type input struct {
+	Name     string `json:"name"`
+	Datatype string `json:"datatype"`
+	Shape    []int  `json:"shape"`
+}
+
+// FromInferenceProtocol asks a server of the Open Inference Protocol (KServe, Triton, MLServer) for a model's metadata and makes payloads for
+// POST <base>/v2/models/<model>/infer, JSON or binary; free dimensions but the first are 1. version may be empty.
 // Source: Open Inference Protocol, REST, "Model Metadata" and "Inference".
-func FromInferenceProtocol(ctx context.Context, base, model string, n int, seed uint64) ([][]byte, error) {
-	body, err := fetch(ctx, base+"/v2/models/"+url.PathEscape(model))
+func (s Source) FromInferenceProtocol(ctx context.Context, base, model, version string, m Make) ([]Payload, error) {
+	at := base + "/v2/models/" + url.PathEscape(model)
+	if version != "" {
+		at += "/versions/" + url.PathEscape(version)
+	}
+	body, err := s.fetch(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	var metadata struct {
-		Inputs []struct {
-			Name     string `json:"name"`
-			Datatype string `json:"datatype"`
-			Shape    []int  `json:"shape"`
-		} `json:"inputs"`
+		Inputs []input `json:"inputs"`
 	}
 	if err := json.Unmarshal(body, &metadata); err != nil || len(metadata.Inputs) == 0 {
-		return nil, fmt.Errorf("loadtest: model %s has no inputs in its metadata", model)
+		return nil, fmt.Errorf("loadtest: model %s %w", model, errNoMetadata)
 	}
-	random := rand.New(rand.NewPCG(seed, 2))
-	out := make([][]byte, n)
+	random := rand.New(rand.NewPCG(m.Seed, 2))
+	out := make([]Payload, max(m.Requests, 1))
 	for i := range out {
-		inputs := make([]map[string]any, len(metadata.Inputs))
-		for j, in := range metadata.Inputs {
-			shape, elements := make([]int, len(in.Shape)), 1
-			for k, d := range in.Shape {
-				shape[k] = max(d, 1)
-				if elements *= shape[k]; elements > 1<<20 {
-					return nil, fmt.Errorf("loadtest: input %s is too large to generate", in.Name)
-				}
-			}
-			kind, ok := protocolTypes[in.Datatype]
-			if !ok {
-				return nil, fmt.Errorf("loadtest: input %s has data type %s, which cannot be generated", in.Name, in.Datatype)
-			}
-			data := make([]any, elements)
-			for k := range data {
-				if data[k], err = scalarOf(kind, random); err != nil {
-					return nil, err
-				}
-			}
-			inputs[j] = map[string]any{"name": in.Name, "shape": shape, "datatype": in.Datatype, "data": data}
-		}
-		if out[i], err = json.Marshal(map[string]any{"inputs": inputs}); err != nil {
+		if out[i], err = inferPayload(metadata.Inputs, max(m.Rows, 1), m.Binary, random); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+func inferPayload(inputs []input, rows int, asBytes bool, random *rand.Rand) (Payload, error) {
+	tensors, tail := make([]map[string]any, len(inputs)), []byte(nil)
+	for i, in := range inputs {
+		shape, err := shapeOf(in.Shape, rows)
+		if err != nil {
+			return Payload{}, fmt.Errorf("loadtest: input %s: %w", in.Name, err)
+		}
+		kind, ok := protocolTypes[in.Datatype]
+		if !ok {
+			return Payload{}, fmt.Errorf("loadtest: input %s has data type %s, which cannot be generated", in.Name, in.Datatype)
+		}
+		data := make([]any, product(shape))
+		for k := range data {
+			if data[k], err = scalarOf(kind, random); err != nil {
+				return Payload{}, err
+			}
+		}
+		tensors[i] = map[string]any{"name": in.Name, "shape": shape, "datatype": in.Datatype}
+		if !asBytes {
+			tensors[i]["data"] = data
+			continue
+		}
+		before := len(tail)
+		if tail, err = appendBytes(tail, in.Datatype, data); err != nil {
+			return Payload{}, fmt.Errorf("loadtest: input %s: %w", in.Name, err)
+		}
+		tensors[i]["parameters"] = map[string]any{"binary_data_size": len(tail) - before}
+	}
+	request := map[string]any{"inputs": tensors}
+	if asBytes {
+		request["parameters"] = map[string]any{"binary_data_output": true}
+	}
+	head, err := json.Marshal(request)
+	if err != nil || !asBytes {
+		return Payload{Body: head, ContentType: jsonType}, err
+	}
+	return Payload{
+		Body: append(head, tail...), ContentType: "application/octet-stream", Header: map[string]string{headerInferLength: strconv.Itoa(len(head))},
+	}, nil
+}
+
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// appendBytes appends values as the protocol's binary tensors have them: little-endian, text with its length before it.
+func appendBytes(to []byte, datatype string, values []any) ([]byte, error) {
+	for _, value := range values {
+		switch v := value.(type) {
+		case bool:
+			to = append(to, map[bool]byte{true: 1}[v])
+		case string:
+			to = append(binary.LittleEndian.AppendUint32(to, uint32(len(v))), v...)
+		case int:
+			bits, err := strconv.Atoi(strings.TrimLeft(datatype, "UINT"))
+			if err != nil {
+				return nil, fmt.Errorf("data type %s cannot be sent as bytes", datatype)
+			}
+			to = append(to, binary.LittleEndian.AppendUint64(nil, uint64(v))[:bits/8]...)
+		case float64:
+			switch datatype {
+			case "FP32":
+				to = binary.LittleEndian.AppendUint32(to, math.Float32bits(float32(v)))
+			case "FP64":
+				to = binary.LittleEndian.AppendUint64(to, math.Float64bits(v))
+			default:
+				return nil, fmt.Errorf("data type %s cannot be sent as bytes", datatype)
+			}
+		}
+	}
+	return to, nil
 }
 
 // protocolTypes maps the protocol's data types to those of signatures.
@@ -73,15 +147,23 @@ func Base(of string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// InferenceModel returns the model that a URL of the Open Inference Protocol names, "" for any other URL.
-func InferenceModel(of string) string {
+// InferenceModel returns the model, and the version if there is one, that a URL of the Open Inference Protocol names, "" for any other URL.
+func InferenceModel(of string) (model, version string) {
 	u, err := url.Parse(of)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if len(parts) >= 4 && parts[0] == "v2" && parts[1] == "models" && parts[len(parts)-1] == "infer" {
-		return parts[2]
+	for i := range parts {
+		if !strings.HasPrefix(strings.Join(parts[i:], "/"), "v2/models/") || parts[len(parts)-1] != "infer" {
+			continue
+		}
+		switch rest := parts[i+2 : len(parts)-1]; {
+		case len(rest) == 1:
+			return rest[0], ""
+		case len(rest) == 3 && rest[1] == "versions":
+			return rest[0], rest[2]
+		}
 	}
-	return ""
+	return "", ""
 }

@@ -2,12 +2,16 @@ package loadtest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +81,7 @@ func TestSeveralRequestsAreSentInTurn(t *testing.T) {
 	}))
 	defer server.Close()
 	requests := []Request{{URL: server.URL, Header: map[string]string{"X-N": "a"}}, {URL: server.URL, Header: map[string]string{"X-N": "b"}}}
-	got, err := RunMany(t.Context(), requests, Options{Connections: 1, Duration: 100 * time.Millisecond})
+	got, err := RunMany(t.Context(), requests, Options{Connections: 1, Duration: 600 * time.Millisecond})
 	if err != nil || got.Answered < 4 {
 		t.Fatalf("answered %v, %v", got, err)
 	}
@@ -103,22 +107,58 @@ func TestReports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := got.Report("load <1>", server.URL)
+	report := got.Report(About{Title: "load <1>", URL: server.URL, Load: "closed loop", Connections: 2})
 	var text, page, doc bytes.Buffer
 	for _, err := range []error{report.WriteText(&text), report.WriteHTML(&page), report.WriteJSON(&doc)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !strings.Contains(text.String(), "p99") || !strings.Contains(text.String(), "200: ") {
+	if !strings.Contains(text.String(), "p99") || !strings.Contains(text.String(), "200: ") || !strings.Contains(text.String(), "closed loop, 2 connections") {
 		t.Errorf("text report:\n%s", text.String())
 	}
-	if !strings.Contains(page.String(), "load &lt;1&gt;") || strings.Count(page.String(), "<polyline") != 3 || strings.Contains(page.String(), "src=") {
+	if !strings.Contains(page.String(), "load &lt;1&gt;") || strings.Count(page.String(), "<polyline") != 5 || strings.Contains(page.String(), "NaN") || strings.Contains(page.String(), "src=") {
 		t.Errorf("HTML report:\n%s", page.String())
 	}
 	var back Report
 	if err := json.Unmarshal(doc.Bytes(), &back); err != nil || back.Answered != got.Answered || back.Latency["p99"] <= 0 {
 		t.Errorf("JSON report %s: %v", doc.String(), err)
+	}
+	for i, p := range back.Spectrum {
+		if i > 0 && (p.Share <= back.Spectrum[i-1].Share || p.MS < back.Spectrum[i-1].MS) || p.Share < 0 || p.Share >= 1 {
+			t.Errorf("spectrum goes back at %d: %v", i, back.Spectrum)
+			break
+		}
+	}
+	if len(back.Spectrum) < 15 {
+		t.Errorf("a spectrum of %d points", len(back.Spectrum))
+	}
+}
+
+func TestReportsOfNothingAndOfFailures(t *testing.T) {
+	answers := func(status int) *Result {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer server.Close()
+		got, err := Run(t.Context(), Request{URL: server.URL}, Options{Connections: 1, Duration: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	nothing := &Result{Elapsed: time.Second, Latency: newLatency(), FailedLatency: newLatency()}
+	for name, r := range map[string]*Result{"nothing": nothing, "failures": answers(500)} {
+		var page bytes.Buffer
+		if err := r.Report(About{}).WriteHTML(&page); err != nil || strings.Contains(page.String(), "NaN") || strings.Contains(page.String(), "Inf") {
+			t.Errorf("%s: %v\n%s", name, err, page.String())
+		}
+	}
+}
+
+func TestMarksAreRound(t *testing.T) {
+	for top, want := range map[float64]string{1: "[0 0.2 0.4 0.6000000000000001 0.8 1]", 47000: "[0 10000 20000 30000 40000]", 10: "[0 2 4 6 8 10]", 3: "[0 0.5 1 1.5 2 2.5 3]"} {
+		if got := fmt.Sprint(roundMarks(top)); got != want {
+			t.Errorf("up to %v: %s, want %s", top, got, want)
+		}
 	}
 }
 
@@ -138,8 +178,17 @@ func TestCompareFindsAServerThatIsSlower(t *testing.T) {
 		t.Errorf("rate %.0f against %.0f, delta %s, p %.3f", rate.A.Center, rate.B.Center, rate.Delta, rate.P)
 	}
 	var text bytes.Buffer
-	if err := c.WriteText(&text, "quick", "slow"); err != nil || !strings.Contains(text.String(), "quick") {
+	c.NameA, c.NameB = "quick", "slow"
+	if err := c.WriteText(&text); err != nil || !strings.Contains(text.String(), "slow against quick") {
 		t.Errorf("%v\n%s", err, text.String())
+	}
+	var doc bytes.Buffer
+	var back struct {
+		Lines []struct{ Name string }
+		A, B  []Report
+	}
+	if err := c.WriteJSON(&doc); err != nil || json.Unmarshal(doc.Bytes(), &back) != nil || len(back.Lines) != 5 || len(back.A) != 6 || len(back.B) != 6 {
+		t.Errorf("%v\n%s", err, doc.String())
 	}
 }
 
@@ -147,24 +196,32 @@ func TestCapacityStopsWhereTheLimitBreaks(t *testing.T) {
 	// One request at a time, 5 ms each: 200 per second is the most that one connection carries.
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Millisecond) }))
 	defer server.Close()
-	rate, probes, err := Capacity(t.Context(), []Request{{URL: server.URL}}, Limit{P99: 100 * time.Millisecond}, 20,
+	found, err := FindCapacity(t.Context(), []Request{{URL: server.URL}}, Limit{P99: 100 * time.Millisecond}, 20,
 		Options{Connections: 1, Duration: 400 * time.Millisecond}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rate <= 0 || rate > 250 || probes[len(probes)-1].Rate > 1000 {
-		t.Errorf("capacity %.0f requests/s after %d probes, want at most about 200", rate, len(probes))
+	if found.Rate <= 0 || found.Rate > 250 || found.Probes[len(found.Probes)-1].Rate > 1000 {
+		t.Errorf("capacity %.0f requests/s after %d probes, want at most about 200", found.Rate, len(found.Probes))
 	}
-	if rate, _, err := Capacity(t.Context(), []Request{{URL: server.URL}}, Limit{P99: time.Microsecond}, 20, Options{Connections: 1, Duration: 100 * time.Millisecond}, nil); err != nil || rate != 0 {
-		t.Errorf("a limit that nothing keeps gives %.0f, %v", rate, err)
+	var doc bytes.Buffer
+	var back struct {
+		Capacity float64
+		Probes   []struct{ Kept bool }
+	}
+	if err := found.WriteJSON(&doc); err != nil || json.Unmarshal(doc.Bytes(), &back) != nil || back.Capacity != found.Rate || len(back.Probes) != len(found.Probes) {
+		t.Errorf("%v\n%s", err, doc.String())
+	}
+	if none, err := FindCapacity(t.Context(), []Request{{URL: server.URL}}, Limit{P99: time.Microsecond}, 20, Options{Connections: 1, Duration: 100 * time.Millisecond}, nil); err != nil || none.Rate != 0 {
+		t.Errorf("a limit that nothing keeps gives %.0f, %v", none.Rate, err)
 	}
 }
 
 func TestGenerateFollowsTheSignature(t *testing.T) {
 	columns := `[{"type":"double","name":"a"},{"type":"long","name":"b"},{"type":"string","name":"c"},{"type":"boolean","name":"d"},{"type":"datetime","name":"e"}]`
-	bodies, err := Generate([]byte(columns), 3, 1)
-	if err != nil || len(bodies) != 3 || bytes.Equal(bodies[0], bodies[1]) {
-		t.Fatalf("%s, %v", bodies, err)
+	bodies, err := Generate([]byte(columns), Make{Requests: 3, Rows: 2, Seed: 1})
+	if err != nil || len(bodies) != 3 || bytes.Equal(bodies[0].Body, bodies[1].Body) {
+		t.Fatalf("%v, %v", bodies, err)
 	}
 	var frame struct {
 		Split struct {
@@ -172,15 +229,15 @@ func TestGenerateFollowsTheSignature(t *testing.T) {
 			Data    [][]any  `json:"data"`
 		} `json:"dataframe_split"`
 	}
-	if err := json.Unmarshal(bodies[0], &frame); err != nil || strings.Join(frame.Split.Columns, "") != "abcde" || len(frame.Split.Data[0]) != 5 {
-		t.Errorf("%s: %v", bodies[0], err)
+	if err := json.Unmarshal(bodies[0].Body, &frame); err != nil || strings.Join(frame.Split.Columns, "") != "abcde" || len(frame.Split.Data) != 2 || len(frame.Split.Data[0]) != 5 {
+		t.Errorf("%s: %v", bodies[0].Body, err)
 	}
-	tensors, err := Generate([]byte(`[{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,3]}}]`), 1, 1)
-	if err != nil || !json.Valid(tensors[0]) || bytes.Count(tensors[0], []byte("[")) != 2 {
+	tensors, err := Generate([]byte(`[{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[-1,3]}}]`), Make{Requests: 1, Rows: 4, Seed: 1})
+	if err != nil || !json.Valid(tensors[0].Body) || bytes.Count(tensors[0].Body, []byte("[")) != 5 {
 		t.Errorf("%s, %v", tensors, err)
 	}
-	for _, bad := range []string{"", "[]", "null", `[{"type":"map","name":"x"}]`} {
-		if _, err := Generate([]byte(bad), 1, 1); err == nil {
+	for _, bad := range []string{"", "[]", "null", `[{"type":"map","name":"x"}]`, `[{"type":"tensor","tensor-spec":{"dtype":"float32","shape":[99999999,9]}}]`} {
+		if _, err := Generate([]byte(bad), Make{}); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}
@@ -202,41 +259,78 @@ func TestBodiesFromAPredictionLog(t *testing.T) {
 	if err := os.WriteFile(path, buf.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	bodies, types, err := FromLog(path, 10)
-	if err != nil || len(bodies) != 1 || string(bodies[0]) != one || types[0] != "application/json" {
-		t.Errorf("%s %v, %v", bodies, types, err)
+	found, err := FromLog(path, 10)
+	if err != nil || len(found) != 1 || string(found[0].Body) != one || found[0].ContentType != "application/json" {
+		t.Errorf("%v, %v", found, err)
 	}
-	if _, _, err := FromLog(filepath.Join(t.TempDir(), "none"), 1); err == nil {
+	if _, err := FromLog(filepath.Join(t.TempDir(), "none"), 1); err == nil {
 		t.Error("an absent file was read")
 	}
 }
 
-func TestOpenInferenceProtocolPayload(t *testing.T) {
+func TestOpenInferenceProtocolPayloads(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v2/models/m" {
-			http.NotFound(w, r)
-			return
+		switch {
+		case r.Header.Get("Authorization") != "Bearer me":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/v2/models/m/versions/3":
+			w.Write([]byte(`{"name":"m","inputs":[{"name":"x","datatype":"FP32","shape":[-1,4]},{"name":"n","datatype":"INT16","shape":[-1]},{"name":"s","datatype":"BYTES","shape":[-1]},{"name":"b","datatype":"BOOL","shape":[-1]}]}`))
+		default:
+			w.Write([]byte(`{"name":"silent","inputs":[]}`))
 		}
-		w.Write([]byte(`{"name":"m","inputs":[{"name":"x","datatype":"FP32","shape":[-1,4]}]}`))
 	}))
 	defer server.Close()
-	bodies, err := FromInferenceProtocol(t.Context(), server.URL, "m", 1, 1)
+	source := Source{Header: map[string]string{"Authorization": "Bearer me"}}
+	type tensors struct {
+		Inputs []struct {
+			Shape      []int
+			Data       []any
+			Parameters struct {
+				Size int `json:"binary_data_size"`
+			}
+		}
+	}
+	made, err := source.FromInferenceProtocol(t.Context(), server.URL, "m", "3", Make{Requests: 2, Rows: 2, Seed: 1})
+	if err != nil || len(made) != 2 {
+		t.Fatal(made, err)
+	}
+	var body tensors
+	if err := json.Unmarshal(made[0].Body, &body); err != nil || len(body.Inputs) != 4 || len(body.Inputs[0].Data) != 8 || body.Inputs[0].Shape[0] != 2 || len(body.Inputs[2].Data) != 2 {
+		t.Errorf("%s: %v", made[0].Body, err)
+	}
+
+	packed, err := source.FromInferenceProtocol(t.Context(), server.URL, "m", "3", Make{Rows: 2, Seed: 1, Binary: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var body struct {
-		Inputs []struct {
-			Shape []int     `json:"shape"`
-			Data  []float64 `json:"data"`
-		} `json:"inputs"`
+	head, err := strconv.Atoi(packed[0].Header[headerInferLength])
+	if err != nil || head >= len(packed[0].Body) {
+		t.Fatalf("a head of %d bytes: %v", head, err)
 	}
-	if err := json.Unmarshal(bodies[0], &body); err != nil || len(body.Inputs[0].Data) != 4 || body.Inputs[0].Shape[0] != 1 {
-		t.Errorf("%s: %v", bodies[0], err)
+	var announced tensors
+	if err := json.Unmarshal(packed[0].Body[:head], &announced); err != nil {
+		t.Fatal(err)
 	}
-	if m := InferenceModel(server.URL + "/v2/models/m/infer"); m != "m" {
-		t.Errorf("model %q", m)
+	tail, total := packed[0].Body[head:], 0
+	for _, in := range announced.Inputs {
+		total += in.Parameters.Size
 	}
-	if m := InferenceModel(server.URL + "/invocations"); m != "" {
-		t.Errorf("model %q", m)
+	if total != len(tail) || announced.Inputs[0].Parameters.Size != 2*4*4 || announced.Inputs[1].Parameters.Size != 2*2 || announced.Inputs[3].Parameters.Size != 2 {
+		t.Errorf("%d bytes announced, %d sent: %+v", total, len(tail), announced)
+	}
+	if first := math.Float32frombits(binary.LittleEndian.Uint32(tail)); first != float32(body.Inputs[0].Data[0].(float64)) {
+		t.Errorf("first value %v, as JSON %v", first, body.Inputs[0].Data[0])
+	}
+
+	if _, err := source.FromInferenceProtocol(t.Context(), server.URL, "silent", "", Make{}); !errors.Is(err, errNoMetadata) {
+		t.Errorf("a model without metadata: %v", err)
+	}
+	for path, want := range map[string][2]string{
+		"/v2/models/m/infer": {"m", ""}, "/v2/models/m/versions/3/infer": {"m", "3"}, "/prefix/v2/models/m/infer": {"m", ""},
+		"/invocations": {}, "/v2/models/m": {}, "/v2/models/m/stages/3/infer": {},
+	} {
+		if model, version := InferenceModel(server.URL + path); [2]string{model, version} != want {
+			t.Errorf("%s names %q version %q", path, model, version)
+		}
 	}
 }

@@ -3,7 +3,8 @@
 import json
 import subprocess
 
-from conftest import BINARY, Server, wait_until
+from browser import chromium  # noqa: F401  a fixture
+from conftest import BINARY, EXAMPLES, Server, wait_until
 
 
 def loadtest(*args):
@@ -25,9 +26,26 @@ def test_load_tool(tmp_path):
         loadtest(url, "--duration", "1s", "--rate", "200", "--arrivals", "poisson", "--json", str(report))
         paced = json.loads(report.read_text())
         assert 120 < paced["answered"] < 280 and paced["failed"] == 0
-        compared = loadtest("compare", url, url, "--duration", "200ms", "--rounds", "3", "--connections", "2")
-        assert "rate" in compared and "p=" in compared
-        assert "capacity:" in loadtest("capacity", url, "--duration", "200ms", "--p99", "1ms", "--start", "50", "--connections", "1")
+        doc = tmp_path / "compared.json"
+        compared = loadtest("compare", url, url, "--duration", "200ms", "--rounds", "3", "--connections", "2", "--name-b", "again", "--json", str(doc))
+        assert "rate" in compared and "p=" in compared and "again against A" in compared
+        assert len(json.loads(doc.read_text())["b"]) == 3
+        # a server that tells nothing of its model, as `mlflow models serve`, gets the other one's requests
+        assert "p=" in loadtest("compare", url, s.url + "/invocations", "--duration", "200ms", "--rounds", "2", "--connections", "2")
+        found = loadtest("capacity", url, "--duration", "200ms", "--p99", "1ms", "--start", "50", "--connections", "1", "--json", str(doc))
+        assert "capacity:" in found and json.loads(doc.read_text())["probes"]
+
+        # rows made from a signature in a file, and the Open Inference Protocol in text and bytes
+        mlmodel = str(EXAMPLES / "v2" / "MLmodel")
+        for at, *flags in [
+            (url, "--rows", "7"),
+            (s.url + "/invocations", "--signature", mlmodel, "--rows", "3"),
+            (s.url + "/v2/models/wine/infer", "--rows", "5"),
+            (s.url + "/v2/models/wine/infer", "--rows", "5", "--binary"),
+        ]:
+            loadtest(at, "--duration", "300ms", "--connections", "2", "--json", str(report), *flags)
+            done = json.loads(report.read_text())
+            assert done["answered"] > 0 and done["failed"] == 0, (at, flags, done["first_failure"])
 
         # what was just served is in the prediction log; a segment of it is a load test of its own
         def segment():
@@ -46,6 +64,34 @@ def test_load_tool(tmp_path):
         assert json.loads(report.read_text())["failed"] == 0
     finally:
         s.stop()
+
+
+def test_report_in_a_browser(tmp_path, chromium):  # noqa: F811
+    """The page shows its figures and three plots, within the window, without a word from the console and without the network."""
+    s = Server(tmp_path / "data", "--demo").start().ready()
+    try:
+        page = tmp_path / "report.html"
+        url = s.url + "/endpoints/wine/invocations"
+        sine = ["--rate", "300", "--arrivals", "sine", "--amplitude", "250", "--period", "3s"]
+        loadtest(url, "--duration", "3s", *sine, "--connections", "8", "--html", str(page))
+    finally:
+        s.stop()
+    for width, scheme in [(1280, "light"), (420, "dark")]:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        tab = context.new_page()
+        troubles = []
+        tab.on("console", lambda m: troubles.append(m.text))
+        tab.on("pageerror", lambda e: troubles.append(str(e)))
+        tab.goto(page.as_uri())
+        assert tab.get_by_role("img").count() == 3
+        for text in ("Throughput", "Latency over time", "Latency by percentile", "p99.9", "open loop, sine around 300/s"):
+            assert tab.get_by_text(text).first.is_visible(), text
+        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+        boxes = tab.evaluate("[...document.querySelectorAll('polyline')].map(l => { const b = l.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height] })")
+        assert len(boxes) == 5 and all(x >= -2 and y >= -2 and right <= 722 and bottom <= 222 for x, y, right, bottom in boxes), boxes
+        tab.screenshot(path=str(tmp_path / f"report-{width}.png"), full_page=True)
+        assert troubles == []
+        context.close()
 
 
 def serving_experiment(s):
