@@ -1,5 +1,7 @@
 package gateway
 
+import "time"
+
 // Deployment is the state of one arm.
 type Deployment uint8
 
@@ -51,4 +53,13 @@ func (s State) Arm(name string) (ArmState, bool) {
 		}
 	}
 	return ArmState{}, false
+}
+
+// Batching is whether predictions of a version are joined into batches, which is measured when it is loaded.
+type Batching struct {
+	Joined  bool
+	Reason  string // why not; empty if they are
+	MaxRows int    // of a batch
+	// What runs of 1, 8 and 32 rows took; 0: not measured.
+	One, Eight, Many time.Duration
 }

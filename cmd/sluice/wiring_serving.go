@@ -167,6 +167,12 @@ func (a *App) fillDemo(ctx context.Context) error {
 	return d.fill(ctx)
 }
 
+// batching is the verdict on joining a version's predictions.
+func (a *App) batching(model string, version int) (gateway.Batching, bool) {
+	b, ok := a.servables.Batching(servable.ID{Model: model, Version: version})
+	return gateway.Batching{Joined: b.Join, Reason: b.Reason, MaxRows: b.MaxRows, One: b.One, Eight: b.Eight, Many: b.Many}, ok
+}
+
 // live is what endpoints do now; a server that is shutting down is no longer ready.
 type live struct{ app *App }
 
@@ -221,7 +227,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
-		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Who: auth.Who}).Routes(),
+		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Who: auth.Who}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil
 }

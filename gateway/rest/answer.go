@@ -71,6 +71,8 @@ type servedAnswer struct {
 	InEffect gateway.Weight `json:"traffic_percentage_in_effect"` // ours: its share now
 	Stale    bool           `json:"stale"`                        // ours: it keeps the last version of an empty stage or alias
 	Reason   string         `json:"reason,omitempty"`             // ours: why it is stale, empty, loading or failed
+
+	Batching *batchingAnswer `json:"batching,omitempty"` // ours: of the version that answers now
 }
 
 type entityAnswer struct {

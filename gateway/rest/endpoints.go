@@ -41,6 +41,7 @@ func (h *Handler) describeAll(ctx context.Context, endpoints []gateway.Endpoint)
 	out := make([]endpointAnswer, len(endpoints))
 	for i, e := range endpoints {
 		out[i] = describe(e, states[i])
+		h.addBatching(&out[i])
 	}
 	return out, nil
 }

@@ -119,7 +119,7 @@ func (r *configRequest) addEntity(o *object, modelField, versionField string) er
 		o.fail("workload_size", "%q is not one of Small, Medium, Large", clip(e.WorkloadSize))
 	}
 	refuseEntityFields(o)
-	o.ignore("state", "creator", "creation_timestamp", "reason", "stale", "serving_version", "traffic_percentage_in_effect")
+	o.ignore("state", "creator", "creation_timestamp", "reason", "stale", "serving_version", "traffic_percentage_in_effect", "batching")
 	if e.Model == "" {
 		o.fail(modelField, "is missing")
 	}

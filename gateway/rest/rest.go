@@ -8,7 +8,7 @@
 //
 // Every field is read or refused by name; a field that we do not know is an error, and null counts as absent. An entity's version is a
 // number, a stage or @alias in entity_version, or stands in entity_stage or entity_alias. Fields of our own answers that say what is
-// (state, reason, stale, serving_version, creation_timestamp, creator …) are accepted and not looked at, so that an answer's config can be
+// (state, reason, stale, serving_version, batching, creation_timestamp, creator …) are accepted and not looked at, so that an answer's config can be
 // edited and sent back; its config_version then guards against somebody else's change (409).
 //
 // Accepted because nothing needs to be done for them: workload_size (Small, Medium, Large: capacity is the machine's, shared, and no less
@@ -48,6 +48,8 @@ type Deps struct {
 	Live    Live
 	// Metrics writes the endpoint's metrics in Prometheus' text format; nil answers NOT_IMPLEMENTED.
 	Metrics func(ctx context.Context, endpoint string, w io.Writer) error
+	// Batching says whether predictions of a version are joined; nil, or false, leaves that out of the answer.
+	Batching func(model string, version int) (gateway.Batching, bool)
 	// Who names the caller, for an endpoint's creator; nil means nobody is known. cmd hands in auth.Who.
 	Who func(c *fiber.Ctx) string
 }
@@ -59,6 +61,9 @@ type Handler struct{ deps Deps }
 func New(deps Deps) *Handler {
 	if deps.Who == nil {
 		deps.Who = func(*fiber.Ctx) string { return "" }
+	}
+	if deps.Batching == nil {
+		deps.Batching = func(string, int) (gateway.Batching, bool) { return gateway.Batching{}, false }
 	}
 	return &Handler{deps: deps}
 }

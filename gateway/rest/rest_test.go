@@ -93,6 +93,9 @@ func newServer(t *testing.T) *server {
 			_, err := fmt.Fprintf(w, "requests{endpoint=%q} 1\n", endpoint)
 			return err
 		},
+		Batching: func(model string, version int) (gateway.Batching, bool) {
+			return gateway.Batching{Joined: true, MaxRows: 64, One: 30 * time.Microsecond, Many: 210 * time.Microsecond}, model == "wine" && version == 2
+		},
 		Who: func(*fiber.Ctx) string { return "ann" },
 	})
 	s.app = fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(slog.New(slog.DiscardHandler)), DisableStartupMessage: true})
@@ -236,6 +239,10 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 	got := s.settle("wine")
 	if dig(got, "config", "served_models", 1, "model_version") != "2" || dig(got, "config", "served_entities", 1, "traffic_percentage_in_effect") != 33.33 {
 		t.Errorf("settled: %v", got)
+	}
+	if dig(got, "config", "served_entities", 1, "batching", "joined") != true || dig(got, "config", "served_models", 1, "batching", "rows_32_us") != 210.0 ||
+		dig(got, "config", "served_entities", 0, "batching") != nil {
+		t.Errorf("verdicts on batching: %v", got)
 	}
 
 	t.Run("an answer's config can be sent back", func(t *testing.T) {

@@ -121,6 +121,9 @@ func (b *Batcher) Joins() bool {
 	return b.joining
 }
 
+// MaxRows is the bound on the rows of a joined batch, at least 1.
+func (b *Batcher) MaxRows() int { return b.opts.MaxRows }
+
 // Waiting is how many calls wait for their execution at present.
 func (b *Batcher) Waiting() int {
 	if !b.opts.Join {

@@ -234,3 +234,24 @@ func TestEvictionUnderTraffic(t *testing.T) {
 		t.Errorf("%d evictions, %d reloads", evictions, reloads)
 	}
 }
+
+// The verdict on joining is known as long as a version is routable, and outlives its eviction.
+func TestVerdictOnBatchingStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := start(t, newWorld(), &servable.Options{MaxBytes: 10})
+		if _, ok := m.Batching(v1); ok {
+			t.Error("a verdict on what was never loaded")
+		}
+		m.Aspire([]servable.ID{v1, v2})
+		ready(t, m, v1, v2)
+		synctest.Wait()
+		if m.Status(v1).State == m.Status(v2).State {
+			t.Fatalf("both are %v", m.Status(v1).State)
+		}
+		for _, id := range []servable.ID{v1, v2} {
+			if b, ok := m.Batching(id); !ok || b.Join || b.Reason != "batching is switched off" || b.MaxRows != 64 {
+				t.Errorf("%s: %+v, %v", id, b, ok)
+			}
+		}
+	})
+}

@@ -21,6 +21,8 @@ type Handle struct {
 	refs    atomic.Int64  // handles out; minus retired once the manager let go
 	uses    atomic.Int32  // since the last looks for something to evict, each of which takes one off; at most maxUses
 	drained chan struct{} // closed when the manager let go and the last handle was released
+
+	measured batch.Calibration // when it was loaded first
 }
 
 func newHandle(id ID, l *Loaded, b *batch.Batcher) *Handle {
@@ -46,6 +48,21 @@ func (h *Handle) Bytes() int64 { return h.loaded.Backend.Bytes() }
 
 // Joins reports whether predictions are joined into batches.
 func (h *Handle) Joins() bool { return h.batcher.Joins() }
+
+// Batching is the verdict on joining a version's predictions.
+type Batching struct {
+	batch.Calibration     // what was measured when it was loaded; Join and Reason are those in force
+	MaxRows           int // of a joined batch
+}
+
+// Batching says whether predictions are joined, and what was measured.
+func (h *Handle) Batching() Batching {
+	v := Batching{Calibration: h.measured, MaxRows: h.batcher.MaxRows()}
+	if v.Join && !h.batcher.Joins() {
+		v.Join, v.Reason = false, "the rows turned out not to be independent"
+	}
+	return v
+}
 
 // Waiting is how many predictions wait for their execution.
 func (h *Handle) Waiting() int { return h.batcher.Waiting() }

@@ -65,12 +65,12 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	join, err := m.warm(ctx, e, l)
+	measured, err := m.warm(ctx, e, l)
 	if err != nil {
 		return nil, errors.Join(err, safely(l.Backend.Close))
 	}
 	opts := m.opts.Batch
-	opts.Join = join
+	opts.Join = measured.Join
 	if f, ok := l.Backend.(FixedRows); ok && f.FixedRows() > 0 {
 		opts.MaxRows = f.FixedRows()
 	}
@@ -78,6 +78,7 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 		opts.Tokens, opts.Threads = m.tokens, t.Threads()
 	}
 	h := newHandle(e.id, l, batch.New(l.Backend, &opts))
+	h.measured = measured
 	if err := m.fits(h); err != nil {
 		return nil, errors.Join(err, h.close(ctx))
 	}
@@ -92,7 +93,7 @@ func (m *Manager) accept(e *entry, h *Handle) bool {
 		m.drain(h)
 		return false
 	}
-	e.handle, e.reviving = h, false
+	e.handle, e.reviving, e.verdict = h, false, h.Batching()
 	m.ring = append(m.ring, e)
 	m.publish()
 	m.set(e, Ready, "")
@@ -122,49 +123,52 @@ func (m *Manager) retry(e *entry, err error) {
 
 // warm runs a version's input example, or zeros, and measures whether joining pays. A failing run is an error, except on a sample
 // whose free dimensions had to be guessed.
-func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (join bool, err error) {
+func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (batch.Calibration, error) {
 	sample, guessed, err := sampleOf(l)
 	if err != nil {
-		return false, fmt.Errorf("warm-up: %w", err)
+		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
 	if sample == nil {
-		return false, nil
+		return batch.Calibration{Reason: "nothing is known to measure the model with: it has neither input example nor signature"}, nil
 	}
 	var out tensor.Batch
 	err = safely(func() error { return l.Backend.Predict(ctx, sample, l.Params, &out) })
 	switch {
 	case err != nil && guessed && ctx.Err() == nil:
 		m.opts.Logger.Info("warm-up with made-up dimensions failed", slog.String("servable", e.id.String()), slog.Any("error", err))
-		return false, nil
+		return batch.Calibration{Reason: "the model leaves dimensions free, and fails on made-up ones: it needs an input example"}, nil
 	case err != nil:
-		return false, fmt.Errorf("warm-up: %w", err)
+		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
-	if e.joins == nil { // a version does not change: what was measured once holds when it comes back from eviction
-		join, err := m.joins(ctx, e.id, l, sample)
+	if e.measured == nil { // a version does not change: what was measured once holds when it comes back from eviction
+		c, err := m.measure(ctx, e.id, l, sample)
 		if err != nil {
-			return false, err
+			return batch.Calibration{}, err
 		}
-		e.joins = &join
+		e.measured = &c
 	}
-	return *e.joins, nil
+	return *e.measured, nil
 }
 
-// joins decides whether predictions of a version are joined.
-func (m *Manager) joins(ctx context.Context, id ID, l *Loaded, sample *tensor.Batch) (bool, error) {
-	r, ok := l.Backend.(RowWise)
-	if !ok || !r.RowWise() || m.opts.Joining == JoinNever || sample.Rows < 1 {
-		return false, nil
-	}
-	if m.opts.Joining == JoinAlways {
-		return true, nil
+// measure decides whether predictions of a version are joined.
+func (m *Manager) measure(ctx context.Context, id ID, l *Loaded, sample *tensor.Batch) (batch.Calibration, error) {
+	switch r, ok := l.Backend.(RowWise); {
+	case !ok || !r.RowWise():
+		return batch.Calibration{Reason: "the model does not take any number of rows"}, nil
+	case m.opts.Joining == JoinNever:
+		return batch.Calibration{Reason: "batching is switched off"}, nil
+	case sample.Rows < 1:
+		return batch.Calibration{Reason: "the sample has no row axis"}, nil
+	case m.opts.Joining == JoinAlways:
+		return batch.Calibration{Join: true}, nil
 	}
 	c, err := batch.Calibrate(ctx, l.Backend, sample, calibrationBudget)
 	if err != nil {
-		return false, fmt.Errorf("warm-up: %w", err)
+		return c, fmt.Errorf("warm-up: %w", err)
 	}
 	m.opts.Logger.Debug("servable measured", slog.String("servable", id.String()), slog.Bool("join", c.Join), slog.String("reason", c.Reason),
 		slog.Duration("one", c.One), slog.Duration("eight", c.Eight), slog.Duration("many", c.Many))
-	return c.Join, nil
+	return c, nil
 }
 
 // sampleOf is the input that warms a version: its example, zeros by the signature, or what the backend makes up; nil if nobody knows.

@@ -81,8 +81,9 @@ type entry struct {
 	status   Status
 	handle   *Handle // of Ready
 	cancel   context.CancelFunc
-	reviving bool  // Evicted, and being loaded again
-	joins    *bool // what was measured at the first load; belongs to the load under way
+	reviving bool               // Evicted, and being loaded again
+	measured *batch.Calibration // at the first load; belongs to the load under way
+	verdict  Batching           // of the handle last Ready
 }
 
 // NewManager returns a Manager without servables.
@@ -294,6 +295,20 @@ func (m *Manager) statusOf(id ID) Status {
 		}
 	}
 	return Status{}
+}
+
+// Batching says whether predictions of a version are joined, and why; false if it was never Ready.
+func (m *Manager) Batching(id ID) (Batching, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entries[id]
+	if e == nil || e.verdict.MaxRows == 0 {
+		return Batching{}, false
+	}
+	if e.handle != nil {
+		return e.handle.Batching(), true
+	}
+	return e.verdict, true
 }
 
 // Statuses is the state of every version that is aspired or unloading.
