@@ -1,8 +1,6 @@
 package artifact_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -122,10 +120,8 @@ func TestRepo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	written, err := run.Write(t.Context(), "model/MLmodel", strings.NewReader("flavors"))
-	sum := sha256.Sum256([]byte("flavors"))
-	if err != nil || written.Bytes != 7 || written.SHA256 != hex.EncodeToString(sum[:]) {
-		t.Errorf("got %+v, %v", written, err)
+	if written, err := run.Write(t.Context(), "model/MLmodel", strings.NewReader("flavors")); err != nil || written != 7 {
+		t.Errorf("got %d, %v", written, err)
 	}
 	for _, p := range []string{"b", "a", "model/data/deep"} {
 		if _, err := run.Write(t.Context(), p, strings.NewReader(p)); err != nil {

@@ -2,11 +2,8 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"path"
@@ -107,45 +104,37 @@ func (r *Repo) OpenRange(ctx context.Context, p string, offset, length int64) (i
 	return f, info, classify(p, err)
 }
 
-// Written tells what a Write stored.
-type Written struct {
-	Bytes  int64
-	SHA256 string // of the content, hexadecimal
-}
-
-// Write streams src into the file p; nothing is held in memory. The file appears whole or not at all. An error of src is returned
-// as it is.
-func (r *Repo) Write(ctx context.Context, p string, src io.Reader) (Written, error) {
+// Write streams src into the file p and returns its size in bytes; nothing is held in memory. The file appears whole or not at all. An
+// error of src is returned as it is.
+func (r *Repo) Write(ctx context.Context, p string, src io.Reader) (int64, error) {
 	full, err := r.full(p)
 	if err != nil {
-		return Written{}, err
+		return 0, err
 	}
 	if full == "" || full == r.base {
-		return Written{}, errPath()
+		return 0, errPath()
 	}
-	tee := &hashing{r: src, sum: sha256.New()}
-	n, err := r.driver.Write(ctx, full, tee)
-	if tee.err != nil {
-		return Written{}, tee.err
+	from := &source{r: src}
+	n, err := r.driver.Write(ctx, full, from)
+	if from.err != nil {
+		return 0, from.err
 	}
 	if err != nil {
-		return Written{}, classify(p, err)
+		return 0, classify(p, err)
 	}
-	return Written{Bytes: n, SHA256: hex.EncodeToString(tee.sum.Sum(nil))}, nil
+	return n, nil
 }
 
-// hashing sums what is read through it and remembers the source's own failure.
-type hashing struct {
+// source remembers a reader's own failure.
+type source struct {
 	r   io.Reader
-	sum hash.Hash
 	err error
 }
 
-func (h *hashing) Read(p []byte) (int, error) {
-	n, err := h.r.Read(p)
-	h.sum.Write(p[:n])
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF {
-		h.err = err
+		s.err = err
 	}
 	return n, err
 }

@@ -23,9 +23,10 @@ func NewBatch() *Batch { return &Batch{map[Stager][]string{}, map[Stager][]Stagi
 
 // Staged is one file that waits in a Batch.
 type Staged struct {
-	Written
-	name string
-	in   Stager
+	Bytes  int64
+	SHA256 string // of the content, hexadecimal
+	name   string
+	in     Stager
 }
 
 // Stage streams src into the storage of r, unseen. Returns NOT_IMPLEMENTED for a storage that cannot do that. An error of src is returned
@@ -35,16 +36,16 @@ func (b *Batch) Stage(ctx context.Context, r *Repo, src io.Reader) (Staged, erro
 	if !ok {
 		return Staged{}, mlflow.Errorf(mlflow.NotImplemented, "The storage of these artifacts cannot take files in without showing them.")
 	}
-	tee := &hashing{r: src, sum: sha256.New()}
-	name, n, err := in.Stage(ctx, tee)
-	if tee.err != nil {
-		return Staged{}, tee.err
+	from, sum := &source{r: src}, sha256.New()
+	name, n, err := in.Stage(ctx, io.TeeReader(from, sum))
+	if from.err != nil {
+		return Staged{}, from.err
 	}
 	if err != nil {
 		return Staged{}, classify("", err)
 	}
 	b.staged[in] = append(b.staged[in], name)
-	return Staged{Written{n, hex.EncodeToString(tee.sum.Sum(nil))}, name, in}, nil
+	return Staged{n, hex.EncodeToString(sum.Sum(nil)), name, in}, nil
 }
 
 // Add says where a staged file goes. Returns RESOURCE_CONFLICT if r lies in another storage than the file waits in.

@@ -297,7 +297,9 @@ func (d *Driver) receive(ctx context.Context, r io.Reader) (temp string, n int64
 	if err != nil {
 		return "", 0, err
 	}
-	n, err = io.CopyBuffer(onlyWriter{f}, &cancellable{ctx, r}, make([]byte, copyBuffer))
+	w := newEager(f)
+	n, err = io.CopyBuffer(w, &cancellable{ctx, r}, make([]byte, copyBuffer))
+	w.wait()
 	if err == nil {
 		err = f.Sync()
 	}
@@ -306,9 +308,6 @@ func (d *Driver) receive(ctx context.Context, r io.Reader) (temp string, n int64
 	}
 	return temp, n, nil
 }
-
-// onlyWriter hides the file's ReadFrom, which would ignore our buffer.
-type onlyWriter struct{ io.Writer }
 
 // cancellable stops reading when its context ends.
 type cancellable struct {
