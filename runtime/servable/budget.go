@@ -88,7 +88,7 @@ func (m *Manager) revive(id ID) (changed <-chan struct{}, err error) {
 	defer m.mu.Unlock()
 	e := m.entries[id]
 	switch {
-	case e == nil:
+	case e == nil, e.demand != nil && e.status.State != Ready:
 		return nil, ErrNotAvailable
 	case e.status.State == Ready: // since Acquire looked
 		ready := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 // calibrationBudget is what the measurement of one version may take.
 const calibrationBudget = 300 * time.Millisecond
 
-// bring loads a version, again and again until it is Ready or no longer aspired.
+// bring loads a version, again and again until it is Ready or no longer aspired; one on demand is tried once.
 func (m *Manager) bring(ctx context.Context, e *entry) {
 	pause := m.opts.MinBackoff
 	for {
@@ -25,8 +25,7 @@ func (m *Manager) bring(ctx context.Context, e *entry) {
 		if ctx.Err() != nil || err == nil {
 			return
 		}
-		m.fail(e, err)
-		if !sleep(ctx, pause) {
+		if again := m.fail(e, err); !again || !sleep(ctx, pause) {
 			return
 		}
 		m.retry(e, err)
@@ -47,16 +46,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // attempt loads and warms a version once, within the bound on concurrent loads.
 func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
-	select {
-	case m.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	done, err := m.wait(ctx, e)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-m.slots }()
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, m.opts.LoadTimeout)
 	defer cancel()
 	var l *Loaded
-	err := safely(func() (err error) {
+	err = safely(func() (err error) {
 		if l, err = m.load(ctx, e.id); err == nil && (l == nil || l.Backend == nil) {
 			err = errors.New("the loader returned no backend")
 		}
@@ -102,15 +100,48 @@ func (m *Manager) accept(e *entry, h *Handle) bool {
 	return true
 }
 
-func (m *Manager) fail(e *entry, err error) {
+// fail notes that a version failed to load, and says whether to try again.
+func (m *Manager) fail(e *entry, err error) (again bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.entries[e.id] != e {
-		return
+		return false
 	}
 	e.reviving = false
+	if e.demand != nil {
+		e.demand.err = err
+		if errors.Is(err, ErrUnknown) { // names that callers make up must not fill the list
+			m.remove(e)
+			return false
+		}
+	}
 	m.set(e, Failed, err.Error())
 	m.opts.Logger.Warn("servable failed to load", slog.String("servable", e.id.String()), slog.Any("error", err))
+	return e.demand == nil
+}
+
+// wait takes the tokens of a load, for the caller to give back with done.
+func (m *Manager) wait(ctx context.Context, e *entry) (done func(), err error) {
+	m.mu.Lock()
+	extra := e.demand != nil
+	m.mu.Unlock()
+	done = func() {}
+	if extra { // so that the aspired find a slot that no caller's wish holds
+		select {
+		case m.extra <- struct{}{}:
+			done = func() { <-m.extra }
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	select {
+	case m.slots <- struct{}{}:
+		release := done
+		return func() { <-m.slots; release() }, nil
+	case <-ctx.Done():
+		done()
+		return nil, ctx.Err()
+	}
 }
 
 func (m *Manager) retry(e *entry, err error) {

@@ -23,6 +23,10 @@ type Options struct {
 	// they count as routable, and Await loads them again. A version that alone needs more fails to load. While a version loads it comes on
 	// top, as do versions in use that cannot be evicted. Default (0): no bound.
 	MaxBytes int64
+	// MaxOnDemand is how many versions that are not aspired Demand keeps loaded or evicted. Default (0): 16.
+	MaxOnDemand int
+	// OnDemandIdle is how long nobody must ask for such a version until it is let go. Default (0): 5 min.
+	OnDemandIdle time.Duration
 	// LoadTimeout ends a load with its warm-up. Default (0): 10 min.
 	LoadTimeout time.Duration
 	// Logger. Default: discard.
@@ -61,6 +65,7 @@ type Manager struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // loads, unloads and the notifier
 	slots  chan struct{}  // one token per running load
+	extra  chan struct{}  // the one token of loads on demand, taken before one of slots
 	tokens *batch.Tokens  // of the Threaded backends
 
 	mu                 sync.Mutex // guards everything below
@@ -72,12 +77,14 @@ type Manager struct {
 	news               map[ID]struct{}
 	order              []ID // of news
 	wake               chan struct{}
+	sweeping           bool // somebody looks after the versions on demand
 	closed             bool
 }
 
-// entry is one aspired version.
+// entry is one version, aspired or on demand.
 type entry struct {
 	id       ID
+	demand   *demand // nil: it is aspired
 	status   Status
 	handle   *Handle // of Ready
 	cancel   context.CancelFunc
@@ -95,6 +102,7 @@ func NewManager(load Loader, opts *Options) *Manager {
 	}
 	m.opts.setDefaults()
 	m.slots = make(chan struct{}, m.opts.MaxConcurrentLoads)
+	m.extra = make(chan struct{}, 1)
 	if m.tokens = m.opts.Batch.Tokens; m.tokens == nil {
 		m.tokens = batch.NewTokens(0)
 	}
@@ -117,6 +125,12 @@ func (o *Options) setDefaults() {
 		o.MaxBackoff = time.Minute
 	}
 	o.MaxBackoff = max(o.MaxBackoff, o.MinBackoff)
+	if o.MaxOnDemand <= 0 {
+		o.MaxOnDemand = 16
+	}
+	if o.OnDemandIdle <= 0 {
+		o.OnDemandIdle = 5 * time.Minute
+	}
 	if o.LoadTimeout <= 0 {
 		o.LoadTimeout = 10 * time.Minute
 	}
@@ -145,27 +159,35 @@ func (m *Manager) aspire(ids []ID) {
 	wanted := make(map[ID]bool, len(ids))
 	for _, id := range ids {
 		wanted[id] = true
-		if m.entries[id] == nil {
+		switch e := m.entries[id]; {
+		case e == nil:
 			m.start(id)
+		case e.demand != nil:
+			m.adopt(e)
 		}
 	}
 	unpublish := false
 	for id, e := range m.entries {
-		if wanted[id] {
-			continue
+		if !wanted[id] && (e.demand == nil || m.closed) {
+			unpublish = m.remove(e) || unpublish
 		}
-		delete(m.entries, id)
-		e.cancel()
-		if e.handle != nil {
-			unpublish = true
-			m.forget(e)
-			m.drain(e.handle)
-		}
-		m.announce(id)
 	}
 	if unpublish {
 		m.publish()
 	}
+}
+
+// remove ends an entry, and says whether it was Ready, so that the snapshot is to be published again. m.mu is held.
+func (m *Manager) remove(e *entry) (unpublish bool) {
+	delete(m.entries, e.id)
+	e.cancel()
+	if e.handle != nil {
+		unpublish = true
+		m.forget(e)
+		m.drain(e.handle)
+	}
+	m.announce(e.id)
+	return unpublish
 }
 
 // start begins to load a version. m.mu is held.
@@ -278,7 +300,8 @@ func (m *Manager) hold(id ID) *Handle {
 	return nil
 }
 
-// Status is the state of a version; Unknown if it is neither aspired nor unloading.
+// Status is the state of a version; Unknown if it is neither aspired nor unloading. One that is only loaded on demand may go at any time, so
+// it is Unknown here.
 func (m *Manager) Status(id ID) Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -286,7 +309,7 @@ func (m *Manager) Status(id ID) Status {
 }
 
 func (m *Manager) statusOf(id ID) Status {
-	if e := m.entries[id]; e != nil {
+	if e := m.entries[id]; e != nil && e.demand == nil {
 		return e.status
 	}
 	for h, s := range m.draining {
@@ -311,7 +334,7 @@ func (m *Manager) Batching(id ID) (Batching, bool) {
 	return e.verdict, true
 }
 
-// Statuses is the state of every version that is aspired or unloading.
+// Statuses is the state of every version that is aspired, on demand or unloading.
 func (m *Manager) Statuses() map[ID]Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -383,8 +406,8 @@ func (m *Manager) missing(ids []ID) (err error, pending bool) {
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	if !m.closed {
-		m.aspire(nil)
 		m.closed = true
+		m.aspire(nil)
 	}
 	m.mu.Unlock()
 	m.cancel()
