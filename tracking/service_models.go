@@ -142,7 +142,7 @@ func (s *Service) SearchLoggedModels(ctx context.Context, q LoggedModelQuery) (L
 			return LoggedModelPage{}, mlflow.Invalidf("`dataset_name` in the `datasets` clause must be specified.")
 		}
 	}
-	question := page.NewQuestion("logged models", q.ExperimentIDs, q.Filter, q.Datasets, q.OrderBy)
+	question := modelQuestion(q)
 	search, err := parseModelSearch(q, question)
 	if err != nil || len(q.ExperimentIDs) == 0 {
 		return LoggedModelPage{}, err
@@ -153,6 +153,14 @@ func (s *Service) SearchLoggedModels(ctx context.Context, q LoggedModelQuery) (L
 	}
 	next, err := page.Next(question, found)
 	return LoggedModelPage{found.Rows, next}, err
+}
+
+// modelQuestion refuses tokens of other searches as MLflow does (source: mlflow/utils/search_utils.py, SearchLoggedModelsPaginationToken).
+func modelQuestion(q LoggedModelQuery) page.Question {
+	return page.NewQuestion("logged models", q.Datasets,
+		page.Part{Value: q.ExperimentIDs, Refusal: "Experiment IDs in the page token do not match the requested experiment IDs."},
+		page.Part{Value: q.Filter, Refusal: "Filter string in the page token does not match the requested filter string."},
+		page.Part{Value: q.OrderBy, Refusal: "Order by in the page token does not match the requested order by."})
 }
 
 func parseModelSearch(q LoggedModelQuery, question page.Question) (LoggedModelSearch, error) {

@@ -63,23 +63,55 @@ const (
 // version is written into tokens; those of another version are stale.
 const version = 2
 
-// Question is what a token belongs to: everything that decides which rows follow in which order.
-type Question string
+// Question is what a token belongs to: everything that decides which rows follow in which order. Questions compare with ==.
+type Question struct {
+	id       string // digests: of kind and plain parts, then of each Part, joined by dots
+	refusals string // of the Parts, a line each
+}
 
-// NewQuestion returns the question of a kind of search; parts are texts, numbers, slices or flat structs of them.
+// Part is a part of a question whose difference Read refuses in words of its own.
+type Part struct {
+	Value   any
+	Refusal string // one line
+}
+
+// NewQuestion returns the question of a kind of search; parts are texts, numbers, slices or flat structs of them, or a Part of one.
 func NewQuestion(kind string, parts ...any) Question {
+	var named, refusals []string
 	h := sha256.New()
 	fmt.Fprintf(h, "%q", kind)
 	for _, p := range parts {
+		if p, ok := p.(Part); ok {
+			sum := sha256.Sum256(fmt.Appendf(nil, "%#v", p.Value))
+			named, refusals = append(named, hex.EncodeToString(sum[:8])), append(refusals, p.Refusal)
+			continue
+		}
 		fmt.Fprintf(h, "\n%#v", p)
 	}
-	return Question(hex.EncodeToString(h.Sum(nil)[:8]))
+	id := append([]string{hex.EncodeToString(h.Sum(nil)[:8])}, named...)
+	return Question{strings.Join(id, "."), strings.Join(refusals, "\n")}
+}
+
+// String returns what stands in tokens for the question.
+func (q Question) String() string { return q.id }
+
+// foreign is the refusal of a token of another question.
+func (q Question) foreign(id string) error {
+	ours, theirs := strings.Split(q.id, "."), strings.Split(id, ".")
+	if len(ours) == len(theirs) && len(ours) > 1 {
+		for i, refusal := range strings.Split(q.refusals, "\n") {
+			if ours[i+1] != theirs[i+1] {
+				return mlflow.Invalidf("%s", refusal)
+			}
+		}
+	}
+	return mlflow.Invalidf("Invalid page token: it belongs to another search. Repeat filter, order and scope of the search that it came from, or ask for the first page.")
 }
 
 // content is what a token holds, as JSON in base64.
 type content struct {
 	Version  int        `json:"version"`
-	Question Question   `json:"question"`
+	Question string     `json:"question"`
 	After    []*element `json:"after"`
 }
 
@@ -95,7 +127,7 @@ func (q Question) Token(place Place) (string, error) {
 	if place == nil {
 		return "", nil
 	}
-	c := content{Version: version, Question: q, After: make([]*element, len(place))}
+	c := content{Version: version, Question: q.id, After: make([]*element, len(place))}
 	for i, v := range place {
 		var err error
 		if c.After[i], err = encode(v); err != nil {
@@ -159,8 +191,8 @@ func (q Question) Read(token string) (Place, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, mlflow.Invalidf("Invalid page token, parsed value=%s", mlflow.Repr(shorten(string(raw))))
 	}
-	if c.Question != q {
-		return nil, mlflow.Invalidf("Invalid page token: it belongs to another search. Repeat filter, order and scope of the search that it came from, or ask for the first page.")
+	if c.Question != q.id {
+		return nil, q.foreign(c.Question)
 	}
 	return decode(c.After)
 }

@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -69,14 +70,14 @@ func TestForeignTokensAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := `{"version":2,"question":"` + string(question) + `",`
+	head := `{"version":2,"question":"` + question.String() + `",`
 	for token, sentence := range map[string]string{
 		"*":                     "could not base64-decode",
 		encode("x"):             "decoded value=b'x'",
 		encode(`[1]`):           "decoded value=",
 		encode(`{}`):            "parsed value=",
 		encode(`{"offset": 1}`): "not made by this version",
-		encode(`{"version":1,"question":"` + string(question) + `","after":[]}`): "not made by this version",
+		encode(`{"version":1,"question":"` + question.String() + `","after":[]}`): "not made by this version",
 		ours:                                                                   "belongs to another search",
 		encode(head + `"after":[]}`):                                           "parsed value=",
 		encode(head + `"after":{}}`):                                           "parsed value=",
@@ -126,4 +127,31 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%v became %v, %v", place, back, err)
 		}
 	})
+}
+
+func TestPartsRefuseInTheirOwnWords(t *testing.T) {
+	t.Parallel()
+	ask := func(scope, filter, order string) page.Question {
+		return page.NewQuestion("things", order, page.Part{Value: scope, Refusal: "another scope"}, page.Part{Value: filter, Refusal: "another filter"})
+	}
+	token, err := ask("a", "f", "o").Token(page.Place{int64(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		question page.Question
+		want     string
+	}{
+		"the same":               {ask("a", "f", "o"), ""},
+		"another scope":          {ask("b", "f", "o"), "another scope"},
+		"both: the first":        {ask("b", "g", "o"), "another scope"},
+		"another filter":         {ask("a", "g", "p"), "another filter"},
+		"what has no words":      {ask("a", "f", "p"), "Invalid page token: it belongs to another search."},
+		"another kind of search": {page.NewQuestion("things", "o"), "Invalid page token: it belongs to another search."},
+	} {
+		_, err := c.question.Read(token)
+		if got := fmt.Sprint(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %v, want %q", name, got, c.want)
+		}
+	}
 }
