@@ -38,6 +38,7 @@ type plot struct {
 type placed struct {
 	Name, Class, Points string
 	Dots                []dot
+	Few                 bool // so few points that each is shown
 }
 
 type dot struct{ X, Y, Text string }
@@ -66,7 +67,7 @@ func drawn(title, unit string, x axis, scale func([]line) axis, lines ...line) p
 		p.Y = append(p.Y, tick{coordinate(plotHeight * (1 - y.place(m))), y.text(m)})
 	}
 	for _, l := range lines {
-		out := placed{Name: l.Name, Class: l.Class}
+		out := placed{Name: l.Name, Class: l.Class, Few: len(l.x) <= 30}
 		points := make([]string, len(l.x))
 		for i := range l.x {
 			px, py := coordinate(plotWidth*x.place(l.x[i])), coordinate(plotHeight*(1-y.place(l.y[i])))
@@ -89,7 +90,7 @@ func coordinate(v float64) string {
 func timeAxis(last float64) axis {
 	return axis{
 		place: func(v float64) float64 { return v / last }, marks: roundMarks(last),
-		text: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) + " s" },
+		text: func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) + " s" },
 	}
 }
 
@@ -118,9 +119,9 @@ func percentileAxis(l line) axis {
 // linear goes from 0 to a little above the highest value.
 func linear(lines []line) axis {
 	_, top := bounds(lines)
-	marks := roundMarks(max(top, 1e-9))
+	marks := roundMarks(max(top, 0.001))
 	top = max(top*1.05, marks[len(marks)-1])
-	return axis{place: func(v float64) float64 { return v / top }, marks: marks, text: brief}
+	return axis{place: func(v float64) float64 { return v / top }, marks: marks, text: func(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }}
 }
 
 // logarithmic goes from the power of ten below the lowest value to that above the highest, where those are far apart; else it is linear.
@@ -150,7 +151,7 @@ func bounds(lines []line) (low, high float64) {
 // roundMarks are about five round numbers from 0 to top.
 func roundMarks(top float64) []float64 {
 	step := math.Pow(10, math.Floor(math.Log10(top)))
-	for _, finer := range []float64{0.2, 0.5, 1} {
+	for _, finer := range []float64{0.2, 0.5, 1, 2} {
 		if top/(step*finer) <= 6 {
 			step *= finer
 			break
