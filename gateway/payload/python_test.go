@@ -64,7 +64,9 @@ func TestNumbersAreThoseOfPython(t *testing.T) {
 		"records": func(s []string) string { return `{"dataframe_records": [{"x": ` + strings.Join(s, `}, {"x": `) + `}]}` },
 		"inputs":  func(s []string) string { return `{"inputs": [` + strings.Join(s, ", ") + `]}` },
 		"csv":     func(s []string) string { return "x\n" + strings.Join(s, "\n") + "\n" },
-		"escaped": func(s []string) string { return `{"dataframe_records": [{"\u0078": ` + strings.Join(s, `}, {"x": `) + `}]}` },
+		"escaped": func(s []string) string {
+			return `{"dataframe_records": [{"\u0078": ` + strings.Join(s, `}, {"x": `) + `}]}`
+		},
 	} {
 		for i, d := range []tensor.DType{tensor.Float64, tensor.Float32} {
 			t.Run(name+" "+d.String(), func(t *testing.T) {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -80,7 +81,7 @@ func (m *modelFile) rewrite(edits []edit, appended []byte) []byte {
 }
 
 // stripZipMap finds the ZipMap behind an output. It is left in place if its input is used as an output too, or is not made by a node,
-// or its labels cannot be read.
+// or its labels cannot be read, or do not stand in the order in which its maps would be sorted.
 func (m *modelFile) stripZipMap(o *output) ([]edit, bool) {
 	i := slices.IndexFunc(m.nodes, func(n node) bool { return slices.Contains(n.outputs, o.name) })
 	if i < 0 {
@@ -90,8 +91,8 @@ func (m *modelFile) stripZipMap(o *output) ([]edit, bool) {
 	if zip.op != "ZipMap" || zip.domain != "ai.onnx.ml" || len(zip.inputs) != 1 || m.isPublic(zip.inputs[0], o.name) || m.consumed(o.name) {
 		return nil, false
 	}
-	keys := zipMapKeys(zip)
-	if len(keys) == 0 {
+	keys, sorted := zipMapKeys(zip)
+	if len(keys) == 0 || !sorted {
 		return nil, false
 	}
 	o.session, o.keys = zip.inputs[0], keys
@@ -117,33 +118,40 @@ func (m *modelFile) consumed(name string) bool {
 	return slices.ContainsFunc(m.nodes, func(n node) bool { return slices.Contains(n.inputs, name) })
 }
 
-// zipMapKeys reads classlabels_strings or classlabels_int64s; integers are written in decimal, as JSON keys.
-func zipMapKeys(zip *node) []string {
-	var keys []string
+// zipMapKeys reads classlabels_strings or classlabels_int64s; integers are written in decimal, as JSON keys. sorted says that they ascend.
+func zipMapKeys(zip *node) (keys []string, sorted bool) {
+	sorted = true
+	last := int64(math.MinInt64)
+	integer := func(v uint64) {
+		sorted = sorted && (len(keys) == 0 || last < int64(v))
+		last = int64(v)
+		keys = append(keys, strconv.FormatInt(last, 10))
+	}
 	for _, attr := range zip.attributes {
 		err := scan(attr, func(num protowire.Number, content []byte, v uint64, _, _ int) error {
 			switch {
 			case num == attrStrings:
+				sorted = sorted && (len(keys) == 0 || keys[len(keys)-1] < string(content))
 				keys = append(keys, string(content))
 			case num == attrInts && content == nil:
-				keys = append(keys, strconv.FormatInt(int64(v), 10))
+				integer(v)
 			case num == attrInts: // packed
 				for len(content) > 0 {
 					v, n := protowire.ConsumeVarint(content)
 					if n < 0 {
 						return protowire.ParseError(n)
 					}
-					keys = append(keys, strconv.FormatInt(int64(v), 10))
+					integer(v)
 					content = content[n:]
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return nil
+			return nil, false
 		}
 	}
-	return keys
+	return keys, sorted
 }
 
 // widen puts a Cast to float32 behind an output.

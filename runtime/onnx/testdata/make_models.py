@@ -66,6 +66,16 @@ def sklearn_models():
     options = {id(classifier): {"zipmap": False}}
     save("wine", to_onnx(classifier, initial_types=kinds, options=options), signature, example)
     save("zipmap", to_onnx(classifier, initial_types=kinds), signature, example)
+    kept = to_onnx(classifier, initial_types=kinds)  # the probabilities are an output too: the ZipMap cannot be taken out
+    source = next(n for n in kept.graph.node if n.op_type == "ZipMap").input[0]
+    kept.graph.output.append(value(source, TensorProto.FLOAT, ["N", 3]))
+    matrix = tensors([("float_input", "float32", (-1, frame.shape[1]))], [("output_label", "int64", (-1,))])
+    save("zipmap_kept", kept, matrix)
+    unsorted = to_onnx(classifier, initial_types=kinds)  # labels out of order: maps are answered sorted
+    zip_map = next(n for n in unsorted.graph.node if n.op_type == "ZipMap")
+    del zip_map.attribute[:]
+    zip_map.attribute.append(helper.make_attribute("classlabels_int64s", [7, 30, 5]))
+    save("zipmap_unsorted", unsorted, matrix)
     columns = {id(classifier): {"zipmap": "columns"}}
     save("zipmap_columns", to_onnx(classifier, initial_types=kinds, options=columns), signature, example)
     named = LogisticRegression(max_iter=500).fit(frame.values, np.array(["a", "b", "c"])[y])
