@@ -46,6 +46,15 @@ def test_run_with_everything_comes_back(shared_server, mlflow_at, tmp_path):
     assert mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/config.json") == {"a": [1, 2]}
 
 
+def test_a_generated_name_is_of_mlflows_words(shared_server, mlflow_at):
+    from mlflow.utils import name_utils
+
+    client = mlflow_at(shared_server)
+    for _ in range(20):
+        adjective, noun, number = client.create_run("0").info.run_name.split("-")
+        assert adjective in name_utils._GENERATOR_PREDICATES and noun in name_utils._GENERATOR_NOUNS and number.isdigit()
+
+
 def test_search_filters_and_orders(shared_server, mlflow_at):
     import mlflow
 
