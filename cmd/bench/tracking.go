@@ -164,6 +164,7 @@ func (m measured) metrics(op operation) string {
 // rate runs an operation with some clients for a window; an operation under way at its end counts with the time that it took. The
 // error is the first failure, if there was any.
 func (t *tracker) rate(op operation, clients int, window time.Duration) (measured, error) {
+	t.http.CloseIdleConnections() // a server may have closed them meanwhile, as uvicorn does after 5 s; that is no refusal
 	began := time.Now()
 	var next, done, failed atomic.Int64
 	var first atomic.Pointer[error]
