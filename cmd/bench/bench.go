@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"sluice/loadtest"
@@ -23,6 +24,9 @@ type bench struct {
 	noops   *process
 	sink    *traceSink
 	running map[string]*process // servers that several parts ask, by name
+
+	installing sync.Mutex        // one environment at a time
+	quickest   map[string]string // configurations of peers, by what they were tried for
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }

@@ -27,7 +27,7 @@ func allParts() []part {
 	return []part{
 		{"start", serving, window, (*bench).start},
 		{"limit", serving, window, (*bench).limit},
-		{"peers", serving, window, (*bench).peers},
+		{"peers", serving, window * 3 / 4, (*bench).peers},
 		{"batching", serving, window, (*bench).batching},
 		{"latency", serving, window / 2, (*bench).latency},
 		{"wide", serving, window, (*bench).wide},
@@ -70,7 +70,7 @@ func choose(only string) ([]part, error) {
 
 // all runs the parts one after the other and prints at the end what was claimed.
 func (b *bench) all(ctx context.Context, parts []part) error {
-	chosen := b.window
+	chosen, first := b.window, time.Now()
 	b.say("machine: %d CPUs, %s/%s, %s; load average %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), loadAverage())
 	for _, p := range parts {
 		if b.window = chosen; chosen == 0 {
@@ -83,5 +83,6 @@ func (b *bench) all(ctx context.Context, parts []part) error {
 		}
 		b.say("(%s took %.0f s; load average %s)", p.name, time.Since(began).Seconds(), loadAverage())
 	}
+	b.say("\nall took %.0f s", time.Since(first).Seconds())
 	return b.printClaims()
 }

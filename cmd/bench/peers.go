@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // contender is a running server of others, in the configuration that answered most.
@@ -30,59 +33,90 @@ type configuration struct {
 	path  func(m *model) string
 }
 
-// best starts each configuration of a peer, drives it for a window, and keeps the quickest running; the caller stops it. The error says why the
-// peer is not measured: there may be configurations that do not run, but one has to.
+// best starts the configurations of a peer, drives each for a window, and keeps the quickest running; the caller stops it. A later call for the
+// same work starts that one alone. The error says why the peer is not measured: there may be configurations that do not run, but one has to.
 func (b *bench) best(ctx context.Context, peer string, m *model, p protocol, rows int, all []configuration) (*contender, error) {
 	if b.skipPeers {
 		return nil, errPeersSkipped
 	}
+	work := fmt.Sprintf("%s, %s, %d row(s)", peer, m.name, rows)
+	if name, ok := b.quickest[work]; ok {
+		all = slices.DeleteFunc(all, func(c configuration) bool { return c.name != name })
+	}
+	contenders, failed := b.startAll(ctx, all)
 	var best *contender
-	var failed error
-	for _, c := range all {
-		tried, err := b.try(ctx, c, m, p, rows)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err != nil {
-			b.say("  %s (%s) does not run: %s", peer, c.name, firstLines(err))
-			failed = errors.Join(failed, err)
+	for _, c := range contenders {
+		if err := b.try(ctx, c, m, p, rows); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", c.name, err))
 			continue
 		}
-		b.say("  %s (%s), %s, %d row(s): %.0f requests/s", peer, c.name, m.name, rows, tried.rate)
-		worse := tried
-		if best == nil || tried.rate > best.rate {
-			best, worse = tried, best
+		b.say("  %s: %.0f requests/s (%s)", work, c.rate, c.name)
+		if best == nil || c.rate > best.rate {
+			best = c
 		}
-		if worse != nil && worse.p != best.p {
-			_ = worse.p.stop()
+	}
+	for _, c := range contenders {
+		if best == nil || c.p != best.p {
+			_ = c.p.stop()
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for _, err := range failed {
+		b.say("  %s does not run: %s", work, firstLines(err))
 	}
 	if best == nil {
-		return nil, fmt.Errorf("no configuration of %s runs: %s", peer, firstLines(failed))
+		return nil, fmt.Errorf("no configuration of %s runs: %s", peer, firstLines(errors.Join(failed...)))
 	}
+	if b.quickest == nil {
+		b.quickest = map[string]string{}
+	}
+	b.quickest[work] = best.name
 	return best, nil
 }
 
-// try starts a configuration and measures its rate after a warm-up.
-func (b *bench) try(ctx context.Context, c configuration, m *model, p protocol, rows int) (*contender, error) {
-	server, err := c.start(ctx)
-	if err != nil {
-		return nil, err
+// startAll starts configurations side by side, because most of them are slow to start. It returns those that run, in their order.
+func (b *bench) startAll(ctx context.Context, all []configuration) (running []*contender, failed []error) {
+	started, errs := make([]*contender, len(all)), make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, c := range all {
+		wg.Go(func() {
+			server, err := c.start(ctx)
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", c.name, err)
+				return
+			}
+			started[i] = &contender{name: c.name, path: c.path, side: side{p: server}}
+		})
 	}
-	out := &contender{name: c.name, path: c.path, side: side{p: server, requests: m.requests(server.url+c.path(m), p, rows)}}
+	wg.Wait()
+	for i := range all {
+		if errs[i] != nil {
+			failed = append(failed, errs[i])
+		} else {
+			running = append(running, started[i])
+		}
+	}
+	return running, failed
+}
+
+// try measures the rate of a running configuration after a warm-up.
+func (b *bench) try(ctx context.Context, c *contender, m *model, p protocol, rows int) error {
+	c.side = c.asked(m, p, rows)
 	if rows > 1 {
-		out.connections = wideConnections
+		c.connections = wideConnections
 	}
-	s := out.side
-	s.window = b.window / 2
-	for range 2 {
+	for _, length := range []time.Duration{b.window / 4, b.window / 2} {
+		s := c.side
+		s.window = length
 		w, err := b.closed(ctx, s)
 		if err != nil {
-			return nil, errors.Join(err, server.stop())
+			return err
 		}
-		out.rate = w.rate
+		c.rate = w.rate
 	}
-	return out, nil
+	return nil
 }
 
 // firstLines is the beginning of an error that may quote a log.
@@ -93,6 +127,8 @@ func firstLines(err error) string {
 
 // environment returns a virtual environment of the user's cache with the packages, which uv installs by name if they are not there yet.
 func (b *bench) environment(ctx context.Context, name string, packages ...string) (string, error) {
+	b.installing.Lock()
+	defer b.installing.Unlock()
 	cache, err := cacheDir("peers")
 	if err != nil {
 		return "", err

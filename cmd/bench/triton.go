@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -30,12 +31,11 @@ func (t tritonBatching) modelName(m *model) string {
 
 // triton are Triton's configurations for one model, all served by one process.
 func (b *bench) triton(m *model) []configuration {
+	var once sync.Once
 	var p *process
 	var failed error
 	start := func(ctx context.Context) (*process, error) {
-		if p == nil && failed == nil {
-			p, failed = b.startTriton(ctx, m)
-		}
+		once.Do(func() { p, failed = b.startTriton(ctx, m) })
 		return p, failed
 	}
 	var all []configuration
