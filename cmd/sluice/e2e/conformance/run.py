@@ -1,0 +1,148 @@
+"""Runs MLflow's own tests against a stock server and against ours, and compares.
+
+    python run.py --source CHECKOUT --binary bin/sluice --python VENV/bin/python [--out FOLDER] [--only SUITE,…] [--server stock|sluice]
+
+CHECKOUT is a checkout of MLflow (only its tests are read; MLflow itself is what VENV has installed). Results stay in
+FOLDER, one file a suite and server: with --server only that one is run and the other's earlier results are compared.
+Ends with 1 if a difference stands on no line of expected.txt or fewer than 95 % pass.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+from suites import SUITES
+
+HERE = pathlib.Path(__file__).resolve().parent
+GOAL = 95.0  # percent
+
+
+class Rule(NamedTuple):
+    kind: str
+    pattern: re.Pattern
+    reason: str
+
+
+def read_rules(path):
+    rules = []
+    for line in path.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            kind, pattern, reason = line.split(maxsplit=2)
+            rules.append(Rule(kind, re.compile(pattern), reason))
+    return rules
+
+
+def run_suite(suite, server, options, left_out):
+    """Runs one suite against one server and writes OUT/server.suite.{tsv,txt,log}."""
+    result = options.out / f"{server}.{suite.name}.tsv"
+    result.unlink(missing_ok=True)
+    result.touch()
+    paths = [p for p in suite.paths if (options.tree / p).exists()]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE),
+        "PATH": f"{options.python.parent}{os.pathsep}{os.environ['PATH']}",
+        "CONFORMANCE_SERVER": server,
+        "CONFORMANCE_SWAP": suite.swap,
+        "CONFORMANCE_KEEP": ",".join(suite.keep),
+        "CONFORMANCE_BINARY": str(options.binary),
+        "CONFORMANCE_RESULT": str(result),
+        "CONFORMANCE_LEAVE_OUT": "|".join(f"(?:{r.pattern.pattern})" for r in left_out),
+        "CONFORMANCE_LOG": str(options.out / f"{server}.{suite.name}.log"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [options.python, "-W", "ignore", "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short", "-o", "addopts=-p no:legacypath --strict-markers"]
+    command += ["-o", "console_output_style=classic", "-o", "asyncio_mode=auto", "--timeout", "120", *(("-k", suite.only) if suite.only else ()), *paths]
+    with open(options.out / f"{server}.{suite.name}.txt", "wb") as output, tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
+        environment["TMPDIR"] = scratch
+        session = subprocess.Popen(command, cwd=options.tree, env=environment, stdout=output, stderr=output, start_new_session=True)
+        try:
+            session.wait()
+        finally:  # servers that a test left behind end with the session
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(session.pid, signal.SIGKILL)
+
+
+def read_results(path):
+    """Returns {node id: (outcome, requests)} of a finished suite."""
+    rows = (line.split("\t", 2) for line in path.read_text().splitlines()) if path.exists() else ()
+    return {node: (outcome, int(count)) for outcome, count, node in rows}
+
+
+def compare(suite, out, left_out):
+    """Returns the ids of tests that pass on stock and talk to a server, and those of them that don't pass here."""
+    stock, ours = (read_results(out / f"{server}.{suite.name}.tsv") for server in ("stock", "sluice"))
+    passing = sorted(n for n, (outcome, requests) in stock.items() if outcome == "passed" and requests > 0)
+    counted = [n for n in passing if not any(r.pattern.search(n) for r in left_out)]
+    return counted, [n for n in counted if ours.get(n, ("missing", 0))[0] != "passed"]
+
+
+def report(suites, out, rules):
+    """Prints the table and every difference with its reason; returns whether all is as it should be."""
+    print(f"{'suite':<20}{'on stock':>9}{'on both':>9}{'percent':>9}")
+    total, differences, left_out = 0, [], [r for r in rules if r.kind == "left-out"]
+    for suite in suites:
+        counted, failing = compare(suite, out, left_out)
+        total += len(counted)
+        differences += failing
+        print(row(suite.name, len(counted), len(failing)))
+    print(row("all", total, len(differences)))
+    unexplained = 0
+    for node in differences:
+        reason = next((r.reason for r in rules if r.kind == "differs" and r.pattern.search(node)), None)
+        unexplained += reason is None
+        print(f"  {node}\n      {reason or 'NOT EXPECTED'}")
+    return unexplained == 0 and total > 0 and 100 * (total - len(differences)) >= GOAL * total
+
+
+def row(name, counted, failing):
+    percent = f"{100 * (counted - failing) / counted:.1f}" if counted else "-"
+    return f"{name:<20}{counted:>9}{counted - failing:>9}{percent:>9}"
+
+
+def warn_of_names():
+    try:
+        socket.getaddrinfo("example.com", 443)
+    except OSError:
+        print("example.com does not resolve here: most tests of webhooks fail on both servers", file=sys.stderr)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--binary", type=pathlib.Path, required=True)
+    parser.add_argument("--python", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("conformance-results"))
+    parser.add_argument("--only", default="")
+    parser.add_argument("--server", choices=("stock", "sluice"))
+    parser.add_argument("--report", action="store_true", help="run nothing, compare the results that are there")
+    options = parser.parse_args()
+    if not (options.source / "tests" / "tracking").is_dir():
+        sys.exit(f"{options.source} is no checkout of MLflow: it has no tests/tracking")
+    options.binary, options.out, options.python = options.binary.resolve(), options.out.resolve(), options.python.absolute()
+    options.out.mkdir(parents=True, exist_ok=True)
+    warn_of_names()
+    rules = read_rules(HERE / "expected.txt")
+    suites = [s for s in SUITES if not options.only or s.name in options.only.split(",")]
+    with tempfile.TemporaryDirectory(prefix="conformance-tree-") as tree:
+        if not options.report:  # without the checkout's own mlflow, which would hide the installed one
+            options.tree = pathlib.Path(tree)
+            shutil.copytree(options.source / "tests", options.tree / "tests")
+            shutil.copy(options.source / "pyproject.toml", tree)
+            for suite in suites:
+                for server in [options.server] if options.server else ["stock", "sluice"]:
+                    run_suite(suite, server, options, [r for r in rules if r.kind == "left-out"])
+    sys.exit(0 if report(suites, options.out, rules) else 1)
+
+
+if __name__ == "__main__":
+    main()
