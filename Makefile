@@ -9,12 +9,16 @@ E2E      := cmd/sluice/e2e
 # Packages whose tests run under the race detector: everything that shares memory between requests.
 RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
 FUZZTIME ?= 20s
+# MLflow's own tests are not here: name a checkout whose tests fit the version (git clone https://github.com/mlflow/mlflow).
+MLFLOW_SOURCE  ?=
+MLFLOW_VERSION ?= 3.17.2
+CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e lint fuzz bench venv browser databases java clean FORCE
+.PHONY: help setup build run test unit race e2e lint fuzz bench conformance venv browser databases java clean FORCE
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BINARY) ## build bin/sluice
 
@@ -52,6 +56,12 @@ fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 
 bench: venv setup ## speed and memory of the built binary, as ratios within one run
 	go run ./cmd/bench -binary $(BINARY) -python $(PYTHON) $(ARGS)
+
+conformance: $(BINARY) ## MLflow's own tests, a stock server against ours: MLFLOW_SOURCE=checkout [MLFLOW_VERSION=3.17.2] [ARGS='--only rest-tracking']
+	@test -d "$(MLFLOW_SOURCE)/tests/tracking" || { echo "MLFLOW_SOURCE must name a checkout of MLflow"; exit 1; }
+	@test -x .venv-mlflow-$(MLFLOW_VERSION)/bin/python || python3 -m venv .venv-mlflow-$(MLFLOW_VERSION)
+	.venv-mlflow-$(MLFLOW_VERSION)/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$(MLFLOW_VERSION) -r $(CONFORMANCE)/requirements.txt
+	python3 $(CONFORMANCE)/run.py --source $(MLFLOW_SOURCE) --binary $(BINARY) --python .venv-mlflow-$(MLFLOW_VERSION)/bin/python --out .conformance/$(MLFLOW_VERSION) $(ARGS)
 
 venv: $(VENV)/.installed
 
