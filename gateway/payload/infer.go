@@ -1,9 +1,8 @@
 package payload
 
 import (
-	"encoding/binary"
 	"slices"
-	"unicode/utf8"
+	"strings"
 
 	"sluice/runtime/tensor"
 	"sluice/tracking/mlflow"
@@ -56,7 +55,7 @@ func inferDType(name string) tensor.DType {
 //
 // Errors are *mlflow.Error, as Decode's.
 func (p *Plan) DecodeInfer(jsonLength int, body []byte, in *Input, req *InferRequest) error {
-	*req = InferRequest{}
+	*req = InferRequest{outputs: req.outputs[:0]}
 	in.Params = p.defaults
 	if jsonLength < 0 || jsonLength > len(body) {
 		return badf("The header Inference-Header-Content-Length says %d in a body of %d bytes.", jsonLength, len(body))
@@ -86,7 +85,7 @@ type inferDecoder struct {
 
 func (d *inferDecoder) decode() (err error) {
 	var inputs, outputs, params uint32
-	d.t.members(0, func(key string, v uint32) bool {
+	d.t.fields(0, func(key string, v uint32) bool {
 		switch key {
 		case "id":
 			if d.t.first(v) == '"' {
@@ -111,11 +110,8 @@ func (d *inferDecoder) decode() (err error) {
 		return err
 	}
 	d.in.Batch.Reset(tensor.Named)
-	var names []string
 	d.t.children(inputs, func(n uint32) bool {
-		var name string
-		name, err = d.input(n)
-		names = append(names, name)
+		err = d.input(n)
 		return err == nil
 	})
 	if err != nil {
@@ -124,10 +120,30 @@ func (d *inferDecoder) decode() (err error) {
 	if len(d.rest) > 0 {
 		return badf("%d bytes are left after the last tensor.", len(d.rest))
 	}
-	if err := checkTwice(names); err != nil {
+	if err := d.checkTwice(); err != nil {
 		return err
 	}
 	return d.enforce()
+}
+
+// checkTwice refuses two tensors of one name.
+func (d *inferDecoder) checkTwice() error {
+	columns := d.in.Batch.Columns
+	if len(columns) <= 64 {
+		for i := range columns {
+			for j := range i {
+				if columns[i].Name == columns[j].Name {
+					return checkTwice([]string{columns[j].Name, columns[i].Name})
+				}
+			}
+		}
+		return nil
+	}
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+	}
+	return checkTwice(names)
 }
 
 // enforce makes what was read what the signature asks for.
@@ -139,8 +155,12 @@ func (d *inferDecoder) enforce() error {
 	if len(d.p.columns) > 0 {
 		for i := range b.Columns {
 			c := &b.Columns[i]
-			if n := len(c.Tensor.Shape); n != 1 && (n != 2 || c.Tensor.Shape[1] != 1) {
+			n := len(c.Tensor.Shape)
+			if n != 1 && (n != 2 || c.Tensor.Shape[1] != 1) {
 				return schemaf("input %s has the shape %v, where a column of the model takes [n] or [n, 1].", quoteName(c.Name), c.Tensor.Shape)
+			}
+			if n == 1 {
+				continue
 			}
 			if err := c.Tensor.Reshape(c.Tensor.Shape[0]); err != nil {
 				return schemaf("%v", err)
@@ -169,13 +189,13 @@ func (d *inferDecoder) parameters(n uint32) error {
 		return badf("'parameters' must be an object. Received %s.", d.t.describe(n))
 	}
 	refused := ""
-	d.t.members(n, func(key string, v uint32) bool {
+	d.t.fields(n, func(key string, v uint32) bool {
 		switch key {
 		case "binary_data_output":
 			d.req.binary = d.t.first(v) == 't'
 		case "sequence_id", "sequence_start", "sequence_end":
 			if c := d.t.first(v); c != '0' && c != 'f' && !(c == '"' && d.t.str(v) == "") {
-				refused = key
+				refused = strings.Clone(key)
 			}
 		}
 		return true
@@ -210,12 +230,12 @@ func (d *inferDecoder) outputs(n uint32) (err error) {
 			err = badf("An output must be an object. Received %s.", d.t.describe(o))
 			return false
 		}
-		d.t.members(o, func(key string, v uint32) bool {
+		d.t.fields(o, func(key string, v uint32) bool {
 			switch {
 			case key == "name" && d.t.first(v) == '"':
 				out.name = d.t.str(v)
 			case key == "parameters" && d.t.first(v) == '{':
-				d.t.members(v, func(key string, v uint32) bool {
+				d.t.fields(v, func(key string, v uint32) bool {
 					switch {
 					case key == "binary_data":
 						out.binary = d.t.first(v) == 't'
@@ -237,18 +257,18 @@ func (d *inferDecoder) outputs(n uint32) (err error) {
 }
 
 // input reads one tensor into the batch.
-func (d *inferDecoder) input(n uint32) (name string, err error) {
+func (d *inferDecoder) input(n uint32) error {
 	if d.t.first(n) != '{' {
-		return "", badf("An input must be an object. Received %s.", d.t.describe(n))
+		return badf("An input must be an object. Received %s.", d.t.describe(n))
 	}
-	var datatype string
+	var name, datatype string
 	var shape, data, params uint32
-	d.t.members(n, func(key string, v uint32) bool {
+	d.t.fields(n, func(key string, v uint32) bool {
 		switch {
 		case key == "name" && d.t.first(v) == '"':
-			name = d.t.str(v)
+			name = d.name(v)
 		case key == "datatype" && d.t.first(v) == '"':
-			datatype = d.t.str(v)
+			datatype = d.t.view(v)
 		case key == "shape":
 			shape = v
 		case key == "data":
@@ -259,33 +279,42 @@ func (d *inferDecoder) input(n uint32) (name string, err error) {
 		return true
 	})
 	if name == "" {
-		return "", badf("An input has no name.")
+		return badf("An input has no name.")
 	}
 	dtype := inferDType(datatype)
 	if dtype == tensor.Invalid {
-		return name, badf("Input %s has the unknown datatype %s.", quoteName(name), quoteName(datatype))
+		return badf("Input %s has the unknown datatype %s.", quoteName(name), quoteName(datatype))
 	}
 	if j := d.p.index(name); dtype == tensor.String && j >= 0 && d.p.columns != nil && d.p.columns[j].dtype == tensor.Binary {
 		dtype = tensor.Binary
 	}
 	elements, err := d.shape(name, shape)
 	if err != nil {
-		return name, err
+		return err
 	}
 	size, err := d.binarySize(name, params)
 	if err != nil {
-		return name, err
+		return err
 	}
 	out := d.in.Batch.AddColumn(name)
 	switch {
 	case size >= 0 && data != 0:
-		return name, badf("Input %s has both data and binary_data_size.", quoteName(name))
+		return badf("Input %s has both data and binary_data_size.", quoteName(name))
 	case size >= 0:
-		return name, d.fromBytes(out, name, dtype, elements, size)
+		return d.fromBytes(out, name, dtype, elements, size)
 	case data == 0:
-		return name, badf("Input %s has neither data nor binary_data_size.", quoteName(name))
+		return badf("Input %s has neither data nor binary_data_size.", quoteName(name))
 	}
-	return name, d.fromJSON(out, name, dtype, elements, data)
+	return d.fromJSON(out, name, dtype, elements, data)
+}
+
+// name reads an input's name: the schema's own text where it has it.
+func (d *inferDecoder) name(n uint32) string {
+	view := d.t.view(n)
+	if i := d.p.index(view); i >= 0 {
+		return d.p.nameOf(i)
+	}
+	return strings.Clone(view)
 }
 
 // shape reads a tensor's shape into in.shape and returns the number of its elements.
@@ -325,7 +354,7 @@ func (d *inferDecoder) binarySize(name string, n uint32) (size int, err error) {
 		return 0, badf("The parameters of input %s are not an object.", quoteName(name))
 	}
 	size = -1
-	d.t.members(n, func(key string, v uint32) bool {
+	d.t.fields(n, func(key string, v uint32) bool {
 		switch key {
 		case "binary_data_size":
 			w, bad := d.t.word(v, tensor.Int64, rules{})
@@ -339,59 +368,4 @@ func (d *inferDecoder) binarySize(name string, n uint32) (size int, err error) {
 		return true
 	})
 	return size, err
-}
-
-// fromJSON reads a tensor's elements: flat, or nested as its shape says.
-func (d *inferDecoder) fromJSON(out *tensor.Tensor, name string, dtype tensor.DType, elements int, n uint32) error {
-	a, err := d.t.readArray(n, "input "+quoteName(name))
-	if err != nil {
-		return err
-	}
-	if len(a.leaves) != elements {
-		return badf("Input %s has %d values where its shape says %d.", quoteName(name), len(a.leaves), elements)
-	}
-	a.shape = append([]int64(nil), d.in.shape...)
-	return a.store(d.t, out, dtype, name, InferType(dtype), d.in)
-}
-
-// fromBytes takes a tensor's elements from the bytes behind the JSON: little endian, row-major; text as a length in 4 bytes and the bytes.
-func (d *inferDecoder) fromBytes(out *tensor.Tensor, name string, dtype tensor.DType, elements, size int) error {
-	raw := d.rest[:size]
-	d.rest = d.rest[size:]
-	if dtype.Text() {
-		return d.texts(out, name, dtype, elements, raw)
-	}
-	if size != elements*dtype.Size() {
-		return badf("Input %s has %d bytes where its shape and datatype say %d.", quoteName(name), size, elements*dtype.Size())
-	}
-	out.ResetDirty(dtype, d.in.shape...)
-	if dtype != tensor.Bool {
-		copy(out.Raw(), raw)
-		return nil
-	}
-	to := tensor.Of[bool](out)
-	for i, b := range raw {
-		to[i] = b != 0
-	}
-	return nil
-}
-
-func (d *inferDecoder) texts(out *tensor.Tensor, name string, dtype tensor.DType, elements int, raw []byte) error {
-	out.Reset(dtype, d.in.shape...)
-	to := out.Strings()
-	for i := range elements {
-		if len(raw) < 4 || uint64(binary.LittleEndian.Uint32(raw)) > uint64(len(raw)-4) {
-			return badf("Element %d of input %s does not fit its bytes.", i, quoteName(name))
-		}
-		end := 4 + int(binary.LittleEndian.Uint32(raw))
-		if dtype == tensor.String && !utf8.Valid(raw[4:end]) {
-			return badf("Element %d of input %s is not UTF-8 text.", i, quoteName(name))
-		}
-		to[i] = string(raw[4:end])
-		raw = raw[end:]
-	}
-	if len(raw) > 0 {
-		return badf("Input %s has %d bytes behind its last element.", quoteName(name), len(raw))
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package payload
 import (
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // text is a scanned JSON text; its methods take indices of nodes.
@@ -38,6 +39,28 @@ func (t *text) members(n uint32, f func(key string, value uint32) bool) {
 	for i := n + 1; i < t.tape[n].next; i = t.tape[i+1].next {
 		if !f(t.str(i), i+1) {
 			return
+		}
+	}
+}
+
+// fields is members whose keys are views.
+func (t *text) fields(n uint32, f func(key string, value uint32) bool) {
+	for i := n + 1; i < t.tape[n].next; i = t.tape[i+1].next {
+		if !f(t.view(i), i+1) {
+			return
+		}
+	}
+}
+
+// view is str without a copy where the string is plain: valid as long as the body is.
+func (t *text) view(n uint32) string {
+	from := int(t.tape[n].pos) + 1
+	for i := from; ; i++ {
+		switch t.b[i] {
+		case '"':
+			return unsafe.String(&t.b[from], i-from)
+		case '\\':
+			return unescape(t.b[from:i], t.b[i:])
 		}
 	}
 }
