@@ -52,6 +52,9 @@ type Config struct {
 	ModelCacheBytes int64
 	ModelMemory     int64
 
+	OnDemandVersions int
+	OnDemandIdle     time.Duration
+
 	Batching       string
 	RequestMetrics bool
 
@@ -94,6 +97,8 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.DurationVar(&c.ShutdownGrace, "shutdown-grace", 20*time.Second, "time to finish requests and flush the prediction log after SIGTERM")
 	f.Int64Var(&c.ModelCacheBytes, "model-cache-bytes", 10<<30, "bytes of downloaded model versions to keep on disk")
 	f.Int64Var(&c.ModelMemory, "model-memory-bytes", 0, "estimated memory of the loaded model versions; beyond it the ones not asked for lately are loaded again on demand (default: half of the machine's or the container's)")
+	f.IntVar(&c.OnDemandVersions, "on-demand-versions", 16, "model versions without a route that are kept loaded because /models/NAME/versions/N/invocations asked for them, within --model-memory-bytes; 0: only routed versions answer")
+	f.DurationVar(&c.OnDemandIdle, "on-demand-idle", 5*time.Minute, "how long nobody must ask for such a version until it is let go")
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
@@ -138,6 +143,8 @@ func (c *Config) resolve(environ []string) error {
 		inRange("prediction-log-max-bytes", float64(c.PredictionLogMaxBytes), 1<<20, 1<<50),
 		atLeast("request-timeout", c.RequestTimeout, time.Millisecond),
 		atLeast("max-queue-delay", c.MaxQueueDelay, 0),
+		inRange("on-demand-versions", float64(c.OnDemandVersions), 0, 256),
+		atLeast("on-demand-idle", c.OnDemandIdle, time.Second),
 		inRange("max-in-flight", float64(c.MaxInFlight), 1, maxConnections),
 		atLeast("shutdown-grace", c.ShutdownGrace, 0),
 		atLeast("serving-metrics-interval", c.ServingMetricsEvery, 100*time.Millisecond),

@@ -11,6 +11,7 @@ import (
 	"sluice/runtime/onnx"
 	"sluice/runtime/servable"
 	"sluice/tracking/artifact"
+	"sluice/tracking/mlflow"
 )
 
 // loader turns a model version into a loaded backend: where its files are, a local copy, the package, the backend.
@@ -26,6 +27,9 @@ type loader struct {
 // load is a servable.Loader.
 func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
 	version, err := l.registry.Version(ctx, id.Model, id.Version)
+	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
+		return nil, fmt.Errorf("%w: %w", servable.ErrUnknown, err)
+	}
 	if err != nil {
 		return nil, err
 	}

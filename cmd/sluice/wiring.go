@@ -151,9 +151,20 @@ func (a *App) openRegistry(ctx context.Context) error {
 		if plan.MovesRoutes(e) {
 			a.poke()
 		}
+		if a.servables != nil { // set before anything is served
+			a.forget(e)
+		}
 	})
 	a.onClose("registry", func(context.Context) error { cancel(); return nil })
 	return nil
+}
+
+// forget lets go of versions on demand that an event ends; those that are routed are the plan's.
+func (a *App) forget(e registry.Event) {
+	switch e.Kind {
+	case registry.VersionDeleted, registry.ModelDeleted, registry.ModelRenamed:
+		a.servables.Forget(e.Model, e.Version)
+	}
 }
 
 // poke wakes the plan loop; before it exists there is nothing to wake: its first turn reads everything.
@@ -194,7 +205,7 @@ func (a *App) openModels(context.Context) error {
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
-	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
+	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, MaxOnDemand: a.cfg.OnDemandVersions, OnDemandIdle: a.cfg.OnDemandIdle, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
 			a.syncer.PokeStatus()
 		}
@@ -223,7 +234,7 @@ func (a *App) openRuntime() (*onnx.Runtime, error) {
 func (a *App) versionSource(ctx context.Context, name, version string) (string, error) {
 	number, err := strconv.Atoi(version)
 	if err != nil {
-		return "", mlflow.Invalidf("Model version must be an integer, got '%s'", version)
+		return "", mlflow.Invalidf("Parameter 'version' must be an integer, got '%s'.", version)
 	}
 	return a.registry.DownloadURI(ctx, name, number)
 }

@@ -45,6 +45,9 @@ func (a *App) openServing(ctx context.Context) error {
 	if a.cfg.RequestMetrics {
 		deps.Outcomes = a.outcomes
 	}
+	if a.cfg.OnDemandVersions > 0 {
+		deps.Demand = func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Demand(ctx, id) }
+	}
 	if a.predlog != nil {
 		deps.Log = a.predlog
 	}

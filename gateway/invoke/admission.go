@@ -74,7 +74,15 @@ func (t *turnedAway) Error() string { return reasonTexts[t.reason] }
 
 // tell is what the client is told.
 func (t *turnedAway) tell(c *call) refusal {
-	return refusal{Error: c.turned(t.reason).err, retryAfter: max(time.Second, c.arm.plans.gate.Wait())}
+	return refusal{Error: c.turned(t.reason).err, retryAfter: c.wait()}
+}
+
+// wait is when the queue is likely to have gone, a second at least.
+func (c *call) wait() time.Duration {
+	if c.arm == nil {
+		return time.Second
+	}
+	return max(time.Second, c.arm.plans.gate.Wait())
 }
 
 // turnedAnswer is the answer to a request that is turned away, made once: a refusal must cost far less than an answer.
@@ -85,17 +93,25 @@ type turnedAnswer struct {
 
 // turned returns the answer of the call's arm for the reason.
 func (c *call) turned(r admit.Reason) *turnedAnswer {
+	if c.arm == nil { // on demand, and not loaded yet
+		return c.newTurned(r)
+	}
 	at := &c.arm.turned[r]
 	if t := at.Load(); t != nil {
 		return t
 	}
+	t := c.newTurned(r)
+	at.Store(t)
+	return t
+}
+
+func (c *call) newTurned(r admit.Reason) *turnedAnswer {
 	text := reasonTexts[r]
 	if r != admit.Full && r != admit.Scheduler {
 		text = c.target() + " " + text
 	}
 	t := &turnedAnswer{err: &mlflow.Error{Code: mlflow.ResourceExhausted, Message: text, Cause: refusedFor(r)}}
 	t.body = errorBody(t.err)
-	at.Store(t)
 	return t
 }
 
@@ -106,7 +122,7 @@ func (c *call) turnAway(f *fiber.Ctx, t *turnedAway) {
 	f.Status(c.status)
 	f.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
 	f.Response().SetBodyRaw(answer.body) // never changed
-	c.text = strconv.AppendInt(c.text[:0], wholeSeconds(max(time.Second, c.arm.plans.gate.Wait())), 10)
+	c.text = strconv.AppendInt(c.text[:0], wholeSeconds(c.wait()), 10)
 	f.Response().Header.SetBytesV(fiber.HeaderRetryAfter, c.text)
 }
 

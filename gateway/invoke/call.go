@@ -11,6 +11,7 @@ import (
 	"sluice/gateway/predlog"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
+	"sluice/runtime/servable"
 	"sluice/runtime/tensor"
 	"sluice/tracking/mlflow"
 )
@@ -56,6 +57,7 @@ type call struct {
 	aim        target
 	infer      *inference // of the Open Inference Protocol; nil for MLflow's
 	class      admit.Class
+	demand     *servable.ID // no endpoint routes it: it is loaded on demand
 	decision   route.Decision
 	arm        *armState
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in

@@ -23,7 +23,7 @@ type refusal struct {
 // classify is the one door from an error of any room to MLflow's code and the HTTP status:
 //
 //	already an *mlflow.Error (payload, wire)                     as it is
-//	unknown endpoint or model, version not routed               404 RESOURCE_DOES_NOT_EXIST
+//	unknown endpoint or model or version, or not routed         404 RESOURCE_DOES_NOT_EXIST
 //	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
 //	input that the model refuses                                400 BAD_REQUEST
 //	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
@@ -47,6 +47,8 @@ func (h *Handler) classify(c *call, err error) refusal {
 		return say(mlflow.ResourceDoesNotExist, err.Error())
 	case errors.Is(err, route.ErrNoEndpointNamed):
 		return say(mlflow.InvalidParameterValue, err.Error()+"; name one in the header "+HeaderEndpoint)
+	case errors.Is(err, servable.ErrUnknown):
+		return say(mlflow.ResourceDoesNotExist, c.target()+" does not exist")
 	case errors.Is(err, servable.ErrBadInput):
 		return say(mlflow.BadRequest, "Invalid input. "+err.Error())
 	case errors.As(err, &turned):
@@ -64,8 +66,13 @@ func (h *Handler) classify(c *call, err error) refusal {
 		return r
 	case errors.Is(err, servable.ErrNotAvailable), errors.Is(err, batch.ErrClosed):
 		r := say(mlflow.TemporarilyUnavailable, c.target()+" is not loaded")
-		if errors.Is(err, context.DeadlineExceeded) { // it had been evicted
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && c.demand != nil:
+			r = say(mlflow.TemporarilyUnavailable, fmt.Sprintf("%s is being loaded, which takes longer than %v", c.target(), c.timeout))
+		case errors.Is(err, context.DeadlineExceeded): // it had been evicted
 			r = say(mlflow.TemporarilyUnavailable, fmt.Sprintf("%s is being loaded again, which takes longer than %v", c.target(), c.timeout))
+		case c.demand != nil:
+			r = say(mlflow.TemporarilyUnavailable, c.target()+" cannot be loaded on demand at present")
 		}
 		r.retryAfter = time.Second
 		return r
@@ -79,8 +86,12 @@ func (h *Handler) classify(c *call, err error) refusal {
 
 // target names, for a message, what the request was routed to.
 func (c *call) target() string {
+	id := c.demand
 	if a := c.decision.Arm; a != nil {
-		return fmt.Sprintf("model %q version %d", a.Servable.Model, a.Servable.Version)
+		id = &a.Servable
 	}
-	return "the gateway"
+	if id == nil {
+		return "the gateway"
+	}
+	return fmt.Sprintf("model %q version %d", id.Model, id.Version)
 }

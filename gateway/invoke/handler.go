@@ -2,12 +2,15 @@
 //
 // It owns the way of one request from its headers to its answer: the deadline, the choice of the arm, the order of the steps, the one function that
 // turns an error into a code (classify), the answer's headers, and what is counted and logged about it. It is called by the HTTP
-// engine through Routes, and by plan through Publish; it must not know the registry, a database, or how a table is made. No request
-// takes a lock of this package, and none waits for the log, the metrics or a registry.
+// engine through Routes, and by plan through Publish; it must not know the registry, a database, or how a table is made. No request to an
+// endpoint takes a lock of this package, and none waits for the log, the metrics or a registry.
 //
 // # One request
 //
 //	request id → pick → deadline → acquire → admitted → body → decode → breaker → predict → encode → headers → counted → logged
+//
+// A version that no endpoint routes but whose number a URL names is loaded on demand (demand.go): its first request waits for a registry, and
+// for a lock here.
 //
 // predict.go holds the steps that have no HTTP in them, http.go the others. Everything that a request needs is kept in a pooled call; what the arm
 // decides (header texts, series, breaker, compiled signature) is made when a table is published.
@@ -66,7 +69,10 @@ type Recorder interface {
 type Deps struct {
 	// Acquire returns a handle on a version, or servable.ErrNotAvailable; for one that was evicted it waits, until ctx ends. cmd hands in
 	// servable.Manager's Await.
-	Acquire  func(ctx context.Context, id servable.ID) (Handle, error)
+	Acquire func(ctx context.Context, id servable.ID) (Handle, error)
+	// Demand is Acquire for a version that no endpoint routes and that a request names by its number; nil: such requests are answered 404.
+	// cmd hands in servable.Manager's. Errors: servable.ErrUnknown, servable.ErrNotAvailable.
+	Demand   func(ctx context.Context, id servable.ID) (Handle, error)
 	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged
@@ -137,10 +143,11 @@ type Handler struct {
 	sampleAt uint64 // a request is sampled when its random bits are below
 
 	view      atomic.Pointer[view]
+	demands   atomic.Pointer[map[servable.ID]*demanded] // replaced, never changed
 	admission *admit.Controller
 	calls     sync.Pool // of *call
 
-	mu    sync.Mutex                  // serializes Publish
+	mu    sync.Mutex                  // serializes Publish and what replaces demands
 	plans map[servable.ID]*planHolder // of the published table; guarded by mu
 }
 
@@ -151,6 +158,7 @@ func New(deps Deps, opts *Options) *Handler {
 	h.sampleAt = ratioThreshold(h.opts.SampleRatio)
 	h.calls.New = func() any { return newCall(h) }
 	h.view.Store(&view{table: &route.Table{}})
+	h.demands.Store(&map[servable.ID]*demanded{})
 	return h
 }
 

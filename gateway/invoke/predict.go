@@ -20,12 +20,14 @@ type target struct {
 	version  string
 }
 
-// pick chooses the arm.
+// pick chooses the arm; where no endpoint routes the version that the URL names, acquire finds it.
 func (h *Handler) pick(c *call, v *view) (err error) {
 	t := &c.aim
 	switch {
 	case t.model != "":
-		c.decision, err = v.table.Resolve(t.model, t.by, t.version)
+		if c.decision, err = v.table.Resolve(t.model, t.by, t.version); err != nil && h.demand(c) {
+			return nil
+		}
 	case t.version != "":
 		c.decision, err = v.table.ResolveArm(t.endpoint, t.version)
 	default:
@@ -41,7 +43,7 @@ func (h *Handler) pick(c *call, v *view) (err error) {
 // limit sets the call's timeout: the endpoint's, lowered by what the request asks for (0: nothing).
 func (h *Handler) limit(c *call, asked time.Duration) {
 	c.timeout = h.opts.Timeout
-	if e := c.decision.Endpoint; e.Timeout > 0 {
+	if e := c.decision.Endpoint; e != nil && e.Timeout > 0 {
 		c.timeout = e.Timeout
 	}
 	c.fair = c.timeout / 2
@@ -52,11 +54,20 @@ func (h *Handler) limit(c *call, asked time.Duration) {
 
 // acquire takes the handle that keeps the version loaded until release.
 func (h *Handler) acquire(ctx context.Context, c *call) error {
-	handle, err := h.deps.Acquire(ctx, c.decision.Arm.Servable)
+	get, id := h.deps.Acquire, c.demand
+	if id != nil {
+		get = h.deps.Demand
+	} else {
+		id = &c.decision.Arm.Servable
+	}
+	handle, err := get(ctx, *id)
 	if err != nil {
 		return err // handle may be a nil pointer in an interface: not one to release
 	}
 	c.handle = handle
+	if c.demand != nil {
+		h.answerOnDemand(c)
+	}
 	return nil
 }
 

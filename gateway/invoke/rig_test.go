@@ -150,7 +150,8 @@ type rigOptions struct {
 	breaker   *breaker.Options
 	batch     *batch.Options
 	log       Recorder // default: the rig's own
-	uncounted bool     // no outcome book
+	demand    func(context.Context, servable.ID) (Handle, error)
+	uncounted bool // no outcome book
 	fiber     fiber.Config
 	// requestID mounts wire's middleware.
 	requestID bool
@@ -166,7 +167,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.log == nil {
 		o.log = r.log
 	}
-	deps := Deps{Acquire: r.acquire, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}
+	deps := Deps{Acquire: r.acquire, Demand: o.demand, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}
 	if o.uncounted {
 		deps.Outcomes = nil
 	}

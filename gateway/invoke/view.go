@@ -103,23 +103,25 @@ func (h *Handler) Publish(t *route.Table) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	arms := make([]*armState, len(t.Arms()))
-	keys := make([]breaker.Key, len(arms))
 	plans := make(map[servable.ID]*planHolder, len(arms))
 	for i := range t.Endpoints() {
 		e := &t.Endpoints()[i]
 		for j := range e.Arms {
 			a := &e.Arms[j]
-			keys[a.Ordinal()] = breaker.Key{Endpoint: e.Name, Servable: a.Servable}
 			arms[a.Ordinal()] = h.newArm(e, a, h.planFor(plans, a.Servable))
 		}
 	}
-	for i, b := range h.deps.Breakers.Keep(keys) {
+	keys, demands := keysOf(t), h.stillDemanded(t)
+	for _, d := range demands {
+		keys = append(keys, d.key())
+	}
+	for i, b := range h.deps.Breakers.Keep(keys)[:len(arms)] {
 		arms[i].breaker = b
 	}
 	h.plans = plans
 	h.view.Store(&view{table: t, arms: arms})
 	if h.deps.Outcomes != nil {
-		h.deps.Outcomes.Keep(routedIn(t))
+		h.deps.Outcomes.Keep(routedIn(t, demands))
 	}
 	h.opts.Logger.Info("routing table published",
 		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
@@ -152,8 +154,8 @@ func (h *Handler) newArm(e *route.Endpoint, a *route.Arm, plans *planHolder) *ar
 	return s
 }
 
-// routedIn says of a series' key whether requests under the table may still be counted there.
-func routedIn(t *route.Table) func(outcome.Key) bool {
+// routedIn says of a series' key whether requests under the table, or on demand, may still be counted there.
+func routedIn(t *route.Table, demands map[servable.ID]*demanded) func(outcome.Key) bool {
 	type target struct {
 		endpoint string
 		id       servable.ID
@@ -164,6 +166,9 @@ func routedIn(t *route.Table) func(outcome.Key) bool {
 		for j := range e.Arms {
 			routed[target{e.Name, e.Arms[j].Servable}] = true
 		}
+	}
+	for id, d := range demands {
+		routed[target{d.endpoint.Name, id}] = true
 	}
 	return func(k outcome.Key) bool {
 		if k.Model == "" {

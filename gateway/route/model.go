@@ -97,6 +97,9 @@ func (m *model) stage(name string) (target, bool) {
 	return target{}, false
 }
 
+// ParseVersion reads a version number as Resolve does: positive, decimal, at most nine digits, no leading zeros.
+func ParseVersion(s string) (int, bool) { return version(s) }
+
 // version parses a positive decimal number of at most nine digits without leading zeros.
 func version(s string) (int, bool) {
 	if s == "" || len(s) > 9 || s[0] == '0' {

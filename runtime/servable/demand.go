@@ -88,7 +88,7 @@ func (d *demand) failed(id ID) error {
 	if errors.Is(d.err, ErrUnknown) {
 		return d.err
 	}
-	return fmt.Errorf("%w: %s could not be loaded: %w", ErrNotAvailable, id, d.err)
+	return fmt.Errorf("%w: %s could not be loaded: %v", ErrNotAvailable, id, d.err) // the text alone: what it is, is nobody's affair
 }
 
 // startDemand begins to load a version that nobody aspires to. m.mu is held.
