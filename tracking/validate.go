@@ -88,21 +88,23 @@ func (s *Service) fit(what, value string, limit int) (string, error) {
 
 // checkBatch checks everything about a batch that needs no store, in MLflow's order, and returns it with long values cut.
 func (s *Service) checkBatch(b Batch) (Batch, error) {
-	for i, m := range b.Metrics {
-		if err := checkMetric(m, fmt.Sprintf("metrics[%d]", i)); err != nil {
-			return b, err
+	for i, m := range b.Metrics { // paths are made for mistakes alone
+		if checkMetric(m, "") != nil {
+			return b, checkMetric(m, fmt.Sprintf("metrics[%d]", i))
 		}
 	}
 	params := make([]Param, len(b.Params))
 	tags := make([]Tag, len(b.Tags))
 	var err error
 	for i, p := range b.Params {
-		if params[i], err = s.checkParam(p, fmt.Sprintf("params[%d]", i)); err != nil {
+		if params[i], err = s.checkParam(p, ""); err != nil {
+			_, err = s.checkParam(p, fmt.Sprintf("params[%d]", i))
 			return b, err
 		}
 	}
 	for i, t := range b.Tags {
-		if tags[i], err = s.checkTag(t, fmt.Sprintf("tags[%d]", i)); err != nil {
+		if tags[i], err = s.checkTag(t, ""); err != nil {
+			_, err = s.checkTag(t, fmt.Sprintf("tags[%d]", i))
 			return b, err
 		}
 	}

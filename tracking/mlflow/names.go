@@ -31,6 +31,9 @@ func MissingValue(param string) error {
 // CheckName checks a key of a param, metric or tag: its characters, and that it means itself as a relative path. param is the
 // parameter's name in the message, for example "params[0].key". The length is CheckLength's business.
 func CheckName(param, name string) error {
+	if isPlainName(name) {
+		return nil
+	}
 	if strings.ContainsFunc(name, badNameRune) {
 		return InvalidValue(param, name, badCharacters)
 	}
@@ -39,6 +42,20 @@ func CheckName(param, name string) error {
 			"other names when treated as such. This name would resolve to %s", Repr(path.Clean(name))))
 	}
 	return nil
+}
+
+// isPlainName reports, for most names and quickly, that CheckName has nothing against one: ASCII letters, digits and _ - : with single
+// points between them.
+func isPlainName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == ':':
+		case c == '.' && i > 0 && name[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return name != ""
 }
 
 // CheckLength checks that value has at most limit characters; what is the message's name for it, for example "Param key".

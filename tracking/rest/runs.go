@@ -145,10 +145,10 @@ func (a *API) deleteTag(ctx context.Context, q *runTagRequest) (any, error) {
 }
 
 type logBatchRequest struct {
-	RunID   string          `json:"run_id" wire:"required"`
-	Metrics []metricRequest `json:"metrics"`
-	Params  []keyedValue    `json:"params"`
-	Tags    []keyedValue    `json:"tags"`
+	RunID   string       `json:"run_id" wire:"required"`
+	Metrics metricList   `json:"metrics"`
+	Params  []keyedValue `json:"params"`
+	Tags    []keyedValue `json:"tags"`
 }
 
 // keyedValue is a param or tag of a batch, whose key must be there.

@@ -147,13 +147,9 @@ func eachScanned(rows *sql.Rows, take func(row *Values) error) error {
 
 // eachRaw reads rows from SQLite's driver. The end of ctx is seen between rows, not by an interrupt: a statement under way is quick.
 func eachRaw(ctx context.Context, conn *sql.Conn, query string, args []any, take func(row *Values) error) error {
-	named := make([]driver.NamedValue, len(args))
-	for i, a := range args {
-		v, err := driver.DefaultParameterConverter.ConvertValue(a)
-		if err != nil {
-			return fmt.Errorf("parameter %d: %w", i+1, err)
-		}
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	named, err := parameters(args)
+	if err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -170,6 +166,24 @@ func eachRaw(ctx context.Context, conn *sql.Conn, query string, args []any, take
 		defer rows.Close()
 		return eachStep(ctx, rows, take)
 	})
+}
+
+// parameters are args as drivers take them.
+func parameters(args []any) ([]driver.NamedValue, error) {
+	named := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		switch a.(type) {
+		case int64, float64, string, bool, nil, []byte:
+		default:
+			v, err := driver.DefaultParameterConverter.ConvertValue(a)
+			if err != nil {
+				return nil, fmt.Errorf("parameter %d: %w", i+1, err)
+			}
+			a = v
+		}
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	return named, nil
 }
 
 func eachStep(ctx context.Context, rows driver.Rows, take func(row *Values) error) error {

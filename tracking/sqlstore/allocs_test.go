@@ -12,7 +12,7 @@ import (
 
 // TestLogBatchAllocates: a batch of 1000 metrics allocates a bounded number of times, however much the database holds.
 func TestLogBatchAllocates(t *testing.T) {
-	const most = 12_000
+	const most = 4_000
 	service, err := tracking.New(sqlstore.New(sqldbtest.Open(t, &sqldb.Options{RelaxedSync: true}), nil), nil)
 	if err == nil {
 		err = service.EnsureDefaultExperiment(t.Context())

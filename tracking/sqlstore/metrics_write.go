@@ -48,16 +48,12 @@ func (a metricRow) newer(b metricRow) bool {
 	return a.value > b.value
 }
 
-// metricRows returns the distinct rows of metrics, sorted by key so that writers take rows in one order.
+// metricRows returns the rows of metrics, sorted by key so that writers take rows in one order. A metric may be among them twice: the
+// table's key takes it once.
 func metricRows(runID string, metrics []tracking.Metric) []metricRow {
-	seen := make(map[metricRow]bool, len(metrics))
-	rows := make([]metricRow, 0, len(metrics))
-	for _, m := range metrics {
-		r := toRow(runID, m)
-		if !seen[r] {
-			rows = append(rows, r)
-		}
-		seen[r] = true
+	rows := make([]metricRow, len(metrics))
+	for i, m := range metrics {
+		rows[i] = toRow(runID, m)
 	}
 	slices.SortStableFunc(rows, func(a, b metricRow) int { return strings.Compare(a.key, b.key) })
 	return rows
@@ -73,17 +69,24 @@ func writeMetrics(ctx context.Context, tx *sqldb.Tx, rows []metricRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if _, err := insertAll(ctx, tx, "metrics", metricColumns, tx.Dialect().Upsert(metricKey), flatten(rows)); err != nil {
+	if err := insertQuietly(ctx, tx, "metrics", metricColumns, tx.Dialect().Upsert(metricKey), flatten(rows)); err != nil {
 		return err
 	}
-	_, err := insertAll(ctx, tx, "latest_metrics", metricColumns, latestTail(tx.Dialect()), flatten(latestOf(rows)))
-	return err
+	return insertQuietly(ctx, tx, "latest_metrics", metricColumns, latestTail(tx.Dialect()), flatten(latestOf(rows)))
 }
 
+// flatten lays rows out for an INSERT. Texts are put into interfaces, which costs an allocation, once where neighbours share them.
 func flatten(rows []metricRow) []any {
 	flat := make([]any, 0, len(rows)*len(metricColumns))
-	for _, r := range rows {
-		flat = append(flat, r.key, r.value, r.timestamp, r.runID, r.step, r.nan)
+	var run, key any
+	for i, r := range rows {
+		if i == 0 || r.runID != rows[i-1].runID {
+			run = r.runID
+		}
+		if i == 0 || r.key != rows[i-1].key {
+			key = r.key
+		}
+		flat = append(flat, key, r.value, r.timestamp, run, r.step, r.nan)
 	}
 	return flat
 }
