@@ -102,12 +102,14 @@ func (b *Batcher) runJoined(l *lane, live []*call) error {
 			return err
 		}
 	}
-	ctx, cancel := latestDeadline(live)
-	defer cancel()
-	if err := protect(b.next, ctx, &l.joined, nil, &l.out); err != nil {
-		if ctx.Err() != nil {
-			return errAllExpired
-		}
+	l.ctx.begin(live)
+	err := protect(b.next, &l.ctx, &l.joined, nil, &l.out)
+	expired := err != nil && l.ctx.Err() != nil
+	l.ctx.finish()
+	if expired {
+		return errAllExpired
+	}
+	if err != nil {
 		return err
 	}
 	if l.out.Rows != l.joined.Rows {
@@ -129,18 +131,4 @@ func (b *Batcher) stopJoining() error {
 	b.joining = false
 	b.mu.Unlock()
 	return errNotRowWise
-}
-
-// latestDeadline is a context that ends when the last of the calls does: a joined batch is useful until then.
-func latestDeadline(live []*call) (context.Context, context.CancelFunc) {
-	var latest time.Time
-	for _, c := range live {
-		if c.deadline.IsZero() {
-			return context.Background(), func() {}
-		}
-		if c.deadline.After(latest) {
-			latest = c.deadline
-		}
-	}
-	return context.WithDeadline(context.Background(), latest)
 }

@@ -21,14 +21,15 @@ type call struct {
 	err      error
 	promoted bool      // the lead was given to it
 	done     chan bool // true: you lead now; false: your outcome is in err
+	timer    *time.Timer
 }
 
-// newCall returns a call with nothing but its channel.
+// newCall returns a call with nothing but its channel and its timer.
 func (b *Batcher) newCall() *call {
 	if c, ok := b.spare.Get().(*call); ok {
 		return c
 	}
-	return &call{done: make(chan bool, 1)}
+	return &call{done: make(chan bool, 1), timer: stoppedTimer()}
 }
 
 // alone reports whether the call must not be joined with any other.
@@ -40,6 +41,7 @@ type lane struct {
 	live   []*call
 	joined tensor.Batch
 	out    tensor.Batch
+	ctx    runContext // of a joined run
 }
 
 // maxScratchBytes is what a lane keeps between batches.
@@ -47,14 +49,13 @@ const maxScratchBytes = 4 << 20
 
 func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
 	c := b.newCall()
-	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done}
+	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done, timer: c.timer}
 	c.deadline, _ = ctx.Deadline()
 	err := b.submit(c)
 	if t != nil {
 		*t = c.timing
 	}
-	done := c.done
-	*c = call{done: done}
+	*c = call{done: c.done, timer: c.timer}
 	b.spare.Put(c)
 	return err
 }
@@ -122,10 +123,9 @@ func (c *call) tell() {
 // wait tells next that it leads, and blocks until c is executed (false), leads (true) or expired in the queue (false, with err set).
 func (b *Batcher) wait(c, next *call) (lead bool) {
 	next.tell()
-	select {
-	case lead = <-c.done:
+	lead, ok := await(c.ctx, c.done, c.timer)
+	if ok {
 		return lead
-	case <-c.ctx.Done():
 	}
 	b.mu.Lock()
 	if i := slices.Index(b.queue, c); i >= 0 && !c.promoted {

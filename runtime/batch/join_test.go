@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -269,4 +270,58 @@ func TestBatchesKeepToDeadlines(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// asked is a context that counts how often its channel is asked for.
+type asked struct {
+	context.Context
+	times *atomic.Int64
+}
+
+func (a asked) Done() <-chan struct{} {
+	a.times.Add(1)
+	return a.Context.Done()
+}
+
+// Calls that wait for a short while only, joined or passed through, allocate nothing, and do not make their contexts do so.
+func TestWaitingAllocatesNothing(t *testing.T) {
+	for mode, opts := range map[string]*batch.Options{"joining": {Join: true, Slots: 1}, "passing": {Slots: 1}} {
+		t.Run(mode, func(t *testing.T) {
+			b := batch.New(predictor(func(_ context.Context, in *tensor.Batch, _ map[string]any, out *tensor.Batch) error {
+				runtime.Gosched() // lets the others queue
+				out.CopyFrom(in)
+				return nil
+			}), opts)
+			base, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			var times atomic.Int64
+			var ctx context.Context = asked{base, &times}
+			const callers, calls = 8, 400
+			var before, after runtime.MemStats
+			ask := func(n int) {
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() {
+						in, out := rows(1), new(tensor.Batch)
+						for range n {
+							if err := b.Predict(ctx, in, nil, out, nil); err != nil {
+								t.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+			}
+			ask(calls)
+			runtime.ReadMemStats(&before)
+			ask(calls)
+			runtime.ReadMemStats(&after)
+			if each := float64(after.Mallocs-before.Mallocs) / (callers * calls); each > 0.3 && !raceEnabled { // the race detector makes pools forget
+				t.Errorf("%.2f allocations a call", each)
+			}
+			if n := times.Load(); n > callers*calls/4 { // some wait long on a busy machine
+				t.Errorf("Done was asked for %d times by %d calls", n, 2*callers*calls)
+			}
+		})
+	}
 }

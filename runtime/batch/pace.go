@@ -23,8 +23,7 @@ const maxSkip = 63
 
 func (p *pace) init() {
 	p.full = make(chan struct{}, 1)
-	p.timer = time.NewTimer(math.MaxInt64)
-	p.timer.Stop()
+	p.timer = stoppedTimer()
 }
 
 // target is how many calls a leader should wait for.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Tokens divides the processors among models: a run holds one token for each of its threads. Batchers that share a Tokens cannot starve
@@ -56,6 +57,7 @@ type share struct {
 // waiter is a call that waits for a run.
 type waiter struct {
 	granted chan error // gets nil: the run is yours; or why it never will be
+	timer   *time.Timer
 }
 
 // share returns a model's part: at most `most` runs at once, of `threads` threads each.
@@ -105,20 +107,18 @@ func (s *share) take(ctx context.Context, maxWaiters int) error {
 	}
 	w, ok := s.of.spare.Get().(*waiter)
 	if !ok {
-		w = &waiter{granted: make(chan error, 1)}
+		w = &waiter{granted: make(chan error, 1), timer: stoppedTimer()}
 	}
 	defer s.of.spare.Put(w) // its channel is empty again
 	if err := s.queue(w, maxWaiters); err != nil {
 		return err
 	}
-	select {
-	case err := <-w.granted:
+	if err, ok := await(ctx, w.granted, w.timer); ok {
 		if err == nil && ctx.Err() != nil { // both were ready
 			s.give()
 			return ctx.Err()
 		}
 		return err
-	case <-ctx.Done():
 	}
 	if s.leave(w) {
 		return ctx.Err()

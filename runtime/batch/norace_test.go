@@ -1,0 +1,6 @@
+//go:build !race
+
+package batch_test
+
+// raceEnabled says that the race detector runs.
+const raceEnabled = false
