@@ -89,9 +89,10 @@ func (a *API) Routes() []wire.Route {
 
 // call makes a handler of a function from a bound request to an answer; a nil answer is {}.
 func call[Q any](a *API, f func(context.Context, *Q) (any, error)) fiber.Handler {
+	shape := wire.ShapeOf[Q]()
 	return func(c *fiber.Ctx) error {
 		var q Q
-		if err := wire.Bind(c, &q); err != nil {
+		if err := shape.Bind(c, &q); err != nil {
 			return err
 		}
 		return a.answer(c, func(ctx context.Context) (any, error) { return f(ctx, &q) })
@@ -100,13 +101,14 @@ func call[Q any](a *API, f func(context.Context, *Q) (any, error)) fiber.Handler
 
 // callID is call for a path with a parameter, which f gets decoded.
 func callID[Q any](a *API, name string, f func(context.Context, string, *Q) (any, error)) fiber.Handler {
+	shape := wire.ShapeOf[Q]()
 	return func(c *fiber.Ctx) error {
 		id, err := wire.Param(c, name)
 		if err != nil {
 			return err
 		}
 		var q Q
-		if err := wire.Bind(c, &q); err != nil {
+		if err := shape.Bind(c, &q); err != nil {
 			return err
 		}
 		return a.answer(c, func(ctx context.Context) (any, error) { return f(ctx, id, &q) })

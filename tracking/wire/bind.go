@@ -46,9 +46,11 @@ const (
 func Bind(c *fiber.Ctx, dst any) error { return BindLimit(c, dst, MaxJSONBody) }
 
 // BindLimit is Bind with its own limit on the body, in bytes.
-func BindLimit(c *fiber.Ctx, dst any, max int64) error {
+func BindLimit(c *fiber.Ctx, dst any, max int64) error { return Shape{}.bind(c, dst, max) }
+
+func (s Shape) bind(c *fiber.Ctx, dst any, max int64) error {
 	if m := c.Method(); (m == fiber.MethodGet || m == fiber.MethodHead) && hasQuery(c) {
-		return bindQuery(c, dst)
+		return s.bindQuery(c, dst)
 	}
 	if err := checkContentType(c); err != nil {
 		return err
@@ -58,9 +60,11 @@ func BindLimit(c *fiber.Ctx, dst any, max int64) error {
 		return err
 	}
 	if len(body) == 0 && hasQuery(c) && c.Method() == fiber.MethodDelete {
-		return bindQuery(c, dst)
+		return s.bindQuery(c, dst)
 	}
-	return (&decoder{scanner: scanner{data: bytes.TrimPrefix(body, []byte("\ufeff"))}, ownNames: true}).document(dst)
+	d := s.decoder(bytes.TrimPrefix(body, []byte("\ufeff")))
+	d.ownNames = true
+	return d.document(dst)
 }
 
 // Decode fills dst, a pointer to a struct, from a JSON document by the rules of Bind; required fields may be spelled in camelCase.
@@ -79,7 +83,7 @@ func (d *decoder) document(dst any) error {
 		if err := d.end(); err != nil {
 			return err
 		}
-		d = &decoder{scanner: scanner{data: []byte(inner)}, ownNames: d.ownNames}
+		d = &decoder{scanner: scanner{data: []byte(inner)}, plans: d.plans, shared: d.shared, ownNames: d.ownNames}
 	}
 	switch d.peek() {
 	case 0:
@@ -150,10 +154,9 @@ func checkContentType(c *fiber.Ctx) error {
 }
 
 // bindQuery reads the top-level fields of dst from the query string. The first occurrence of a single value wins, as in MLflow.
-func bindQuery(c *fiber.Ctx, dst any) error {
+func (s Shape) bindQuery(c *fiber.Ctx, dst any) error {
 	v := reflect.ValueOf(dst).Elem()
-	d := &decoder{}
-	p := d.planOf(v.Type())
+	p := s.decoder(nil).planOf(v.Type())
 	present := make([]bool, len(p.fields))
 	for key, value := range c.Context().QueryArgs().All() {
 		i, ok := p.byName[string(key)]

@@ -15,6 +15,7 @@ import (
 type decoder struct {
 	scanner
 	plans    map[reflect.Type]*plan // the structs met in this document
+	shared   bool                   // plans belong to a Shape: they are not written to
 	ownNames bool                   // required fields at the top count only under their own names, as MLflow looks for them
 }
 
@@ -54,10 +55,7 @@ func (d *decoder) planOf(t reflect.Type) *plan {
 		}
 		p.add(name, f)
 	}
-	if d.plans == nil {
-		d.plans = map[reflect.Type]*plan{}
-	}
-	d.plans[t] = p
+	d.keep(t, p)
 	return p
 }
 
