@@ -20,11 +20,12 @@ type Comparison struct {
 }
 
 // Compare drives two servers in turn, A B A B …, for rounds windows each, so that a machine that drifts drifts for both. windows is called
-// for the options of each window, because a Pacer serves one run only.
-func Compare(ctx context.Context, a, b []Request, rounds int, window func() Options) (*Comparison, error) {
+// for the options of each window, because a Pacer serves one run only. seen is told of every window as it ends, rounds counting from 1; it may
+// be nil.
+func Compare(ctx context.Context, a, b []Request, rounds int, window func() Options, seen func(round int, ofB bool, r *Result)) (*Comparison, error) {
 	var c Comparison
-	for range rounds {
-		for _, side := range []struct {
+	for round := range rounds {
+		for i, side := range []struct {
 			requests []Request
 			into     *[]*Result
 		}{{a, &c.A}, {b, &c.B}} {
@@ -32,7 +33,13 @@ func Compare(ctx context.Context, a, b []Request, rounds int, window func() Opti
 			if err != nil {
 				return nil, err
 			}
+			if ctx.Err() != nil { // a window cut short is no window
+				return nil, ctx.Err()
+			}
 			*side.into = append(*side.into, res)
+			if seen != nil {
+				seen(round+1, i == 1, res)
+			}
 		}
 	}
 	return &c, nil

@@ -92,7 +92,7 @@ func inferPayload(inputs []input, rows int, asBytes bool, random *rand.Rand) (Pa
 		return Payload{Body: head, ContentType: jsonType}, err
 	}
 	return Payload{
-		Body: append(head, tail...), ContentType: "application/octet-stream", Header: map[string]string{headerInferLength: strconv.Itoa(len(head))},
+		Body: append(head, tail...), ContentType: binaryType, Header: map[string]string{headerInferLength: strconv.Itoa(len(head))},
 	}, nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // FromLog reads requests from a Parquet segment of the prediction log (its columns request and content_type), at most n of them; empty and
-// cut bodies are left out.
+// cut bodies are left out, and binary tensors, because the header that says where they begin is not logged.
 func FromLog(path string, n int) ([]Payload, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -29,7 +29,7 @@ func FromLog(path string, n int) ([]Payload, error) {
 	for len(out) < n {
 		read, err := reader.Read(rows)
 		for _, r := range rows[:read] {
-			if r.Request == nil || *r.Request == "" || r.Truncated || len(out) == n {
+			if r.Request == nil || *r.Request == "" || r.Truncated || r.ContentType == binaryType || len(out) == n {
 				continue
 			}
 			p := Payload{Body: []byte(*r.Request), ContentType: r.ContentType}

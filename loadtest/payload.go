@@ -28,7 +28,10 @@ type Make struct {
 	Binary bool
 }
 
-const jsonType = "application/json"
+const (
+	jsonType   = "application/json"
+	binaryType = "application/octet-stream" // of binary tensors
+)
 
 // Requests returns what sends the payloads to a URL; header goes before the payloads' own.
 func Requests(url string, payloads []Payload, header map[string]string) []Request {

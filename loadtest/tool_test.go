@@ -167,11 +167,12 @@ func TestCompareFindsAServerThatIsSlower(t *testing.T) {
 	defer quick.Close()
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) }))
 	defer slow.Close()
+	var order strings.Builder
 	c, err := Compare(t.Context(), []Request{{URL: quick.URL}}, []Request{{URL: slow.URL}}, 6, func() Options {
 		return Options{Connections: 1, Duration: 60 * time.Millisecond}
-	})
-	if err != nil {
-		t.Fatal(err)
+	}, func(round int, ofB bool, _ *Result) { fmt.Fprintf(&order, "%d%v ", round, ofB) })
+	if err != nil || !strings.HasPrefix(order.String(), "1false 1true 2false ") {
+		t.Fatal(order.String(), err)
 	}
 	rate := c.Lines()[0]
 	if rate.P > 0.05 || rate.B.Center > rate.A.Center || !strings.HasPrefix(rate.Delta, "-") {
@@ -250,10 +251,10 @@ func TestBodiesFromAPredictionLog(t *testing.T) {
 		Truncated   bool    `parquet:"truncated"`
 		Other       int64   `parquet:"other"`
 	}
-	one, cut := `{"inputs": [1]}`, `{"inp`
+	one, cut, packed := `{"inputs": [1]}`, `{"inp`, "{}\x00\x00"
 	path := filepath.Join(t.TempDir(), "log.parquet")
 	var buf bytes.Buffer
-	if err := parquet.Write(&buf, []row{{Request: &one, ContentType: "application/json"}, {Request: &cut, Truncated: true}, {}}); err != nil {
+	if err := parquet.Write(&buf, []row{{Request: &one, ContentType: "application/json"}, {Request: &cut, Truncated: true}, {}, {Request: &packed, ContentType: "application/octet-stream"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, buf.Bytes(), 0o644); err != nil {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
+	"strings"
 )
 
 // compareByTool runs `sluice loadtest compare` against `mlflow models serve` and Triton, as a user would.
@@ -25,12 +27,21 @@ func (b *bench) compareByTool(ctx context.Context) error {
 		}
 		args := []string{"loadtest", "compare", p.url + api{}.endpoint(m), best.p.url + best.path(m), "--name-a", "sluice", "--name-b", r.name,
 			"--duration", (b.window / 2).String(), "--rounds", strconv.Itoa(max(b.rounds, 6)), "--connections", strconv.Itoa(b.connections)}
-		out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, b.binary, args...).Output()
 		_ = best.p.stop()
 		if err != nil {
-			return fmt.Errorf("sluice loadtest compare: %w: %s", err, out)
+			return fmt.Errorf("sluice %s: %w: %s", strings.Join(args, " "), err, progressOf(err))
 		}
-		b.say("  sluice %s\n%s", args[0]+" "+args[1], out)
+		b.say("  sluice %s\n%s", strings.Join(args, " "), out)
+	}
+	return nil
+}
+
+// progressOf is what a command that failed wrote beside its output.
+func progressOf(err error) []byte {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.Stderr
 	}
 	return nil
 }

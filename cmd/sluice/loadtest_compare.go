@@ -42,6 +42,9 @@ func newLoadtestCompareCommand() *cobra.Command {
 				round++
 				o.Pacer, _ = s.pacer(f.duration, round) // checked above
 				return o
+			}, func(round int, ofB bool, r *loadtest.Result) {
+				name := map[bool]string{false: nameA, true: nameB}[ofB]
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d/%d %s: %.0f answers/s, p99 %.2f ms, %d failed\n", round, rounds, name, r.Rate(), float64(r.Quantile(0.99))/float64(time.Millisecond), r.Failed)
 			})
 			if err != nil {
 				return err
