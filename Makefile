@@ -15,7 +15,7 @@ MLFLOW_VERSION ?= 3.17.2
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e lint fuzz bench conformance venv browser databases java clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint fuzz bench conformance venv browser databases java clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ race: venv databases setup ## Go tests under the race detector
 
 e2e: venv databases setup browser java ## the real MLflow, Databricks, Java and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
+
+goldens: venv ## record the answers of the installed MLflow server again (some minutes)
+	cd $(E2E) && ../../../$(PYTHON) record_goldens.py
 
 lint: ## gofmt and go vet
 	@test -z "$$(gofmt -l cmd gateway registry runtime tracking loadtest deploy)" || { gofmt -l cmd gateway registry runtime tracking loadtest deploy; exit 1; }

@@ -123,7 +123,7 @@ func TestArchiveNeedsAnActiveStage(t *testing.T) {
 	s := newService(t, nil)
 	wine(t, s, 1)
 	for stage, want := range map[string]mlflow.Code{
-		"None": mlflow.InternalError, "archived": mlflow.InternalError, "STAGING": "", "Production": "", "gold": mlflow.InvalidParameterValue,
+		"None": mlflow.InvalidParameterValue, "archived": mlflow.InvalidParameterValue, "STAGING": "", "Production": "", "gold": mlflow.InvalidParameterValue,
 	} {
 		_, err := s.SetStage(t.Context(), "wine", 1, stage, true)
 		wantCode(t, stage, err, want)

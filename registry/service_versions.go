@@ -78,14 +78,14 @@ func (s *Service) SetVersionDescription(ctx context.Context, name string, versio
 }
 
 // SetStage moves a version to a stage, given in any letter case. With archiveOthers the other versions of the stage become
-// Archived; that asks for an active stage, else MLflow's INTERNAL_ERROR.
+// Archived; that asks for an active stage, else INVALID_PARAMETER_VALUE (MLflow: INTERNAL_ERROR, which clients would try again).
 func (s *Service) SetStage(ctx context.Context, name string, version int, stage string, archiveOthers bool) (v Version, err error) {
 	to, err := ParseStage(stage)
 	if err != nil {
 		return Version{}, err
 	}
 	if archiveOthers && !to.Active() {
-		return Version{}, mlflow.Errorf(mlflow.InternalError, "Model version transition cannot archive existing model versions because "+
+		return Version{}, mlflow.Invalidf("Model version transition cannot archive existing model versions because "+
 			"'%s' is not an Active stage. Valid stages are ['Staging', 'Production']", stage)
 	}
 	if err := checkModelName(name); err != nil {

@@ -172,7 +172,7 @@ func (s *Service) fromLocal(ctx context.Context, spec VersionSpec) (origin, erro
 	runID, modelID := deref(spec.RunID), deref(spec.ModelID)
 	param := ownerParam(modelID)
 	if isForeignFile(spec.Source) {
-		return origin{}, mlflow.Errorf(mlflow.InternalError, "%s is not a valid remote uri. For remote access on windows, please consider "+
+		return origin{}, mlflow.Invalidf("%s is not a valid remote uri. For remote access on windows, please consider "+
 			"using a different scheme such as SMB (e.g. smb://<hostname>/<path>).", spec.Source)
 	}
 	local, ok := localPath(spec.Source)

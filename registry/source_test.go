@@ -112,13 +112,13 @@ func TestSafeSources(t *testing.T) {
 	}
 }
 
-// TestForeignFiles pins an answer of MLflow's that is a failure rather than a refusal.
+// TestForeignFiles pins a sentence of MLflow's; there it is a failure rather than a refusal.
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	s := newService(t, &registry.Options{Sources: registry.FromTracking(&fakeTracking{tracking.LoggedModel{ID: "m-1", ArtifactLocation: "/srv/m-1"}})})
 	wine(t, s, 0)
 	_, err := s.CreateVersion(t.Context(), registry.VersionSpec{Name: "wine", Source: "file://host/srv/m-1", ModelID: new("m-1")})
-	wantCode(t, "a file of another machine", err, mlflow.InternalError)
+	wantCode(t, "a file of another machine", err, mlflow.InvalidParameterValue)
 	if err == nil || !strings.Contains(err.Error(), "is not a valid remote uri") {
 		t.Errorf("got %v", err)
 	}

@@ -90,6 +90,18 @@ var metricRules = map[MetricView]map[string]metricRule{
 	},
 }
 
+// metricNames are the names of metricRules in MLflow's order.
+var metricNames = map[MetricView]string{
+	TraceView:      "trace_count session_count latency input_tokens output_tokens total_tokens cache_read_input_tokens cache_creation_input_tokens",
+	SpanView:       "span_count latency input_cost output_cost total_cost",
+	AssessmentView: "assessment_count assessment_value",
+}
+
+// pythonList writes names, with blanks between, as Python writes a list.
+func pythonList(names string) string {
+	return "['" + strings.Join(strings.Fields(names), "', '") + "']"
+}
+
 // TraceMetrics returns sums over the traces of experiments. Returns INVALID_PARAMETER_VALUE for a metric, an aggregation, a
 // dimension or a filter that do not go together.
 func (s *Service) TraceMetrics(ctx context.Context, q TraceMetricQuery) ([]TraceMetricPoint, error) {
@@ -116,7 +128,7 @@ func (s *Service) TraceMetrics(ctx context.Context, q TraceMetricQuery) ([]Trace
 func (q TraceMetricQuery) check() error {
 	rule, ok := metricRules[q.View][q.Metric]
 	if !ok {
-		return mlflow.Invalidf("metric_name must be one of those of view type %s, got '%s'", q.View, mlflow.Truncate(q.Metric, 100))
+		return mlflow.Invalidf("metric_name must be one of %s, got '%s'", pythonList(metricNames[q.View]), mlflow.Truncate(q.Metric, 100))
 	}
 	for _, a := range q.Aggregations {
 		if err := a.check(rule); err != nil {
@@ -126,7 +138,7 @@ func (q TraceMetricQuery) check() error {
 	seen := map[string]bool{}
 	for _, d := range q.Dimensions {
 		if !slices.Contains(strings.Fields(rule.dimensions), d) || seen[d] {
-			return mlflow.Invalidf("Found invalid dimension(s): ['%s']. Supported dimensions: %s", mlflow.Truncate(d, 100), strings.Fields(rule.dimensions))
+			return mlflow.Invalidf("Found invalid dimension(s): ['%s']. Supported dimensions: %s", mlflow.Truncate(d, 100), pythonList(rule.dimensions))
 		}
 		seen[d] = true
 	}
@@ -148,7 +160,7 @@ func (q TraceMetricQuery) check() error {
 func (a Aggregation) check(rule metricRule) error {
 	switch {
 	case !slices.Contains(strings.Fields(rule.aggregations), a.Type):
-		return mlflow.Invalidf("Found invalid aggregation_type(s): ['%s']. Supported aggregation types: %s", a.Type, strings.Fields(rule.aggregations))
+		return mlflow.Invalidf("Found invalid aggregation_type(s): ['%s']. Supported aggregation types: %s", a.Type, pythonList(rule.aggregations))
 	case a.Type != "PERCENTILE" && a.Percentile != nil:
 		return mlflow.Invalidf("Percentile value is only allowed for PERCENTILE aggregation type, got %s", a.Type)
 	case a.Type != "PERCENTILE":

@@ -7,8 +7,8 @@ import (
 	"sluice/tracking/mlflow"
 )
 
-// invalid is the refusal of a text with something between its comparisons. It lists these pieces, as MLflow does; for logged models it
-// shows the clause that begins at start, up to the next AND.
+// invalid is the refusal of a text with something between its comparisons, of which the first begins at start. It lists these pieces, as
+// MLflow does; for logged models it shows the whole text.
 func (p *parser) invalid(start int) error {
 	text := p.lexer.text
 	if i := p.semicolon(start); i >= 0 && strings.TrimSpace(text[i+1:]) != "" {
@@ -20,7 +20,7 @@ func (p *parser) invalid(start int) error {
 		return mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", shorten(clauseAt(text, start)))
 	case p.grammar.kind == loggedModels:
 		return mlflow.Invalidf("Invalid filter string: %s. Expected a list of comparisons separated by 'AND' "+
-			"(e.g. 'metrics.loss > 0.1 AND params.lr = 0.01').", mlflow.Repr(shorten(clauseAt(text, start))))
+			"(e.g. 'metrics.loss > 0.1 AND params.lr = 0.01').", mlflow.Repr(shorten(text)))
 	case p.grammar.kind == runs || p.grammar.kind == traces:
 		return mlflow.Invalidf("Invalid clause(s) in filter string: '%s'", shorten(strings.Join(leftovers(text), "', '")))
 	}

@@ -115,6 +115,9 @@ func (p *parser) check(r raw) (Clause, error) {
 	if c.Op == IsNull || c.Op == IsNotNull {
 		return c, p.grammar.checkNull(c)
 	}
+	if p.grammar.kind == loggedModels && !slices.Contains(p.grammar.ops(c), c.Op) {
+		return c, p.grammar.checkOp(c)
+	}
 	if c.Value, err = p.grammar.value(c, r.value); err != nil {
 		return c, err
 	}
@@ -265,7 +268,7 @@ func (g *Grammar) checkNull(c Clause) error {
 	case experiments:
 		return mlflow.Invalidf("IS NULL / IS NOT NULL is only supported for tags, not for attribute '%s'", c.Key)
 	case loggedModels:
-		return mlflow.Invalidf("Invalid comparison: %s.%s %s. Expected a comparison with 3 tokens.", g.word(c.Entity), c.Key, c.Op)
+		return mlflow.Invalidf("Invalid comparison: %s.%s%s. Expected a comparison with 3 tokens.", g.word(c.Entity), c.Key, c.Op)
 	}
 	return mlflow.Invalidf("Invalid comparison clause. Expected 3 tokens found 2")
 }
@@ -342,7 +345,11 @@ func set(names []string) string {
 
 func opSet(ops []Op) string { return "{" + joinOps(ops) + "}" }
 
-func opTuple(ops []Op) string { return "(" + joinOps(ops) + ")" }
+// opTuple writes comparisons as Python writes a tuple, in MLflow's order.
+func opTuple(ops []Op) string {
+	order := []Op{Less, LessOrEqual, Greater, GreaterOrEqual, Equal, NotEqual, Like, ILike, In, NotIn}
+	return "(" + joinOps(slices.DeleteFunc(order, func(o Op) bool { return !slices.Contains(ops, o) })) + ")"
+}
 
 func joinOps(ops []Op) string {
 	parts := make([]string, len(ops))

@@ -30,6 +30,8 @@ import (
 var (
 	// ErrFormat is a body that can't be read in its encoding or compression.
 	ErrFormat = errors.New("not an export request of spans")
+	// ErrCompression is an ErrFormat: a body that its Content-Encoding cannot be undone of.
+	ErrCompression = fmt.Errorf("%w: broken compression", ErrFormat)
 	// ErrEmpty is a request without any spans of any resource.
 	ErrEmpty = errors.New("no spans found")
 	// ErrSpan is a span that can't be one of MLflow's: without ids, with ids of a wrong length, or with values nested too deep.
@@ -39,7 +41,7 @@ var (
 )
 
 // Decompress undoes a Content-Encoding: "", identity, gzip or deflate (with or without zlib's frame). Returns ErrTooLarge beyond max bytes,
-// and ErrFormat for another encoding or a broken body.
+// ErrFormat for another encoding and ErrCompression for a broken body.
 func Decompress(body []byte, encoding string, max int64) ([]byte, error) {
 	var r io.Reader
 	var err error
@@ -56,14 +58,14 @@ func Decompress(body []byte, encoding string, max int64) ([]byte, error) {
 		return nil, fmt.Errorf("%w: unsupported Content-Encoding", ErrFormat)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		return nil, fmt.Errorf("%w: %w", ErrCompression, err)
 	}
 	out, err := io.ReadAll(io.LimitReader(r, max+1))
 	switch {
 	case int64(len(out)) > max:
 		return nil, ErrTooLarge
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		return nil, fmt.Errorf("%w: %w", ErrCompression, err)
 	}
 	return out, nil
 }

@@ -28,7 +28,7 @@ func (a *API) artifactRoutes() []wire.Route {
 	)
 }
 
-// fileJSON is the message FileInfo; folders have no size.
+// fileJSON is the message FileInfo; folders and empty files have no size.
 type fileJSON struct {
 	Path  string `json:"path"`
 	IsDir bool   `json:"is_dir"`
@@ -44,7 +44,7 @@ func fromInfos(list []artifact.Info) []fileJSON {
 	out := make([]fileJSON, len(list))
 	for i, info := range list {
 		out[i] = fileJSON{Path: info.Path, IsDir: info.IsDir}
-		if !info.IsDir {
+		if !info.IsDir && info.Size > 0 { // MLflow leaves a size of 0 out
 			out[i].Size = &list[i].Size
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/tracking"
+	"sluice/tracking/mlflow"
 	"sluice/tracking/otlp"
 	"sluice/tracking/wire"
 )
@@ -35,7 +36,9 @@ func (a *API) receiveSpans(c *fiber.Ctx) error {
 	case errors.Is(err, otlp.ErrTooLarge):
 		return detail(c, fiber.StatusRequestEntityTooLarge, "The spans of one request are too large")
 	case errors.Is(err, errContentType):
-		return detail(c, fiber.StatusBadRequest, "Invalid Content-Type. Expected: application/x-protobuf or application/json")
+		return detail(c, fiber.StatusBadRequest, "Invalid Content-Type: "+contentTypeOf(c)+". Expected: application/x-protobuf or application/json")
+	case errors.Is(err, otlp.ErrCompression):
+		return detail(c, fiber.StatusBadRequest, "Failed to decompress "+mlflow.Truncate(c.Get(fiber.HeaderContentEncoding), 100)+" payload")
 	case errors.Is(err, otlp.ErrFormat):
 		return detail(c, fiber.StatusBadRequest, "Invalid OpenTelemetry format")
 	case err != nil:
@@ -96,6 +99,14 @@ func (a *API) linkRoots(ctx context.Context, run string, sources []tracking.Span
 		ids = ids[n:]
 	}
 	return nil
+}
+
+// contentTypeOf is the Content-Type as MLflow repeats it.
+func contentTypeOf(c *fiber.Ctx) string {
+	if kind := c.Get(fiber.HeaderContentType); kind != "" {
+		return mlflow.Truncate(kind, 100)
+	}
+	return "None"
 }
 
 // detail answers an error in the shape of FastAPI.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -45,6 +46,9 @@ func (a *API) proxyDownload(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if strings.HasSuffix(p, "/") {
+		return mlflow.Invalidf("Artifact path refers to a directory, not a file: '%s'", p)
+	}
 	repo, err := a.files.Proxied()
 	if err != nil {
 		return err
@@ -57,6 +61,9 @@ func (a *API) proxyUpload(c *fiber.Ctx) error {
 	p, err := wire.Param(c, "*")
 	if err != nil {
 		return err
+	}
+	if strings.HasSuffix(p, "/") {
+		return mlflow.Invalidf("Artifact path must include a filename (cannot end with '/').")
 	}
 	repo, err := a.files.Proxied()
 	if err != nil {

@@ -44,7 +44,10 @@ func (a *API) downloadTrace(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(c.UserContext(), a.opts.Timeout)
 	defer cancel()
 	info, err := a.tracking.TraceInfo(ctx, q.ID)
-	if err != nil {
+	switch {
+	case mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist:
+		return mlflow.Missingf("Trace with ID %s is not found.", q.ID)
+	case err != nil:
 		return err
 	}
 	location := info.Tags[tracking.TraceArtifactTag]
@@ -55,7 +58,11 @@ func (a *API) downloadTrace(c *fiber.Ctx) error {
 		}
 		return a.download(c, location, attachmentFolder+q.Path)
 	case info.Tags[tracking.SpansLocationTag] != tracking.SpansInStore:
-		return a.download(c, location, traceDataFile)
+		err := a.download(c, location, traceDataFile)
+		if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
+			return mlflow.Errorf(mlflow.NotFound, "Trace data not found for path=%s", traceDataFile)
+		}
+		return err
 	}
 	t, err := a.tracking.Trace(ctx, q.ID, true)
 	if err != nil {

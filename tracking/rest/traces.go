@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -129,7 +131,7 @@ func (a *API) searchTraces(ctx context.Context, q *searchTracesRequest) (any, er
 	}
 	query := tracking.TraceQuery{Filter: q.Filter, OrderBy: q.OrderBy, MaxResults: size, PageToken: q.PageToken}
 	for _, l := range q.Locations {
-		if id := l.experimentID(); id != "" {
+		if id := l.experimentID(); id != "" || l.Experiment != nil {
 			query.ExperimentIDs = append(query.ExperimentIDs, id)
 		}
 	}
@@ -194,14 +196,17 @@ func (a *API) linkTraces(ctx context.Context, q *linkTracesRequest) (any, error)
 type linkPromptsRequest struct {
 	TraceID string `json:"trace_id" wire:"required"`
 	Prompts []struct {
-		Name    string `json:"name"`
-		Version string `json:"version"`
+		Name    string `json:"name" wire:"required"`
+		Version string `json:"version" wire:"required"`
 	} `json:"prompt_versions" wire:"required"`
 }
 
 func (a *API) linkPrompts(ctx context.Context, q *linkPromptsRequest) (any, error) {
 	prompts := make([]tracking.PromptVersion, len(q.Prompts))
 	for i, p := range q.Prompts {
+		if _, err := strconv.ParseUint(p.Version, 10, 31); err != nil {
+			return nil, wire.Invalid(fmt.Sprintf("prompt_versions[%d].version", i), p.Version)
+		}
 		prompts[i] = tracking.PromptVersion(p)
 	}
 	return done(a.tracking.LinkPrompts(ctx, q.TraceID, prompts))
@@ -274,11 +279,10 @@ type endTraceV2Request struct {
 }
 
 func (a *API) endTraceV2(ctx context.Context, id string, q *endTraceV2Request) (any, error) {
-	state := tracking.TraceState(q.Status)
 	if q.Status == "" || q.Status == unspecifiedV2 {
-		state = tracking.TraceStateUnspecified
+		return nil, mlflow.Invalidf("Missing value for required parameter 'status': a trace ends OK or with an ERROR.")
 	}
-	t, err := a.tracking.EndTraceV2(ctx, id, q.TimeMS, state, pairMap(q.Tags), pairMap(q.Metadata))
+	t, err := a.tracking.EndTraceV2(ctx, id, q.TimeMS, tracking.TraceState(q.Status), pairMap(q.Tags), pairMap(q.Metadata))
 	return traceV2Answer{fromTraceV2(t)}, err
 }
 

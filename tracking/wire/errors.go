@@ -58,7 +58,7 @@ func classify(c *fiber.Ctx, err error) *mlflow.Error {
 	var engine *fiber.Error
 	switch {
 	case errors.As(err, &known):
-		return known
+		return stateIsTheClients(known)
 	case errors.As(err, &engine):
 		return fromFiber(c, engine)
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
@@ -72,6 +72,17 @@ func classify(c *fiber.Ctx, err error) *mlflow.Error {
 		Code:    mlflow.InternalError,
 		Message: "Internal error. The server's log says more under request id " + RequestIDOf(c) + ".",
 	}
+}
+
+// stateIsTheClients answers INVALID_STATE with 400: what somebody asked of a thing in the wrong state will not succeed by being tried
+// again, which clients do with MLflow's 500.
+func stateIsTheClients(e *mlflow.Error) *mlflow.Error {
+	if e.Code != mlflow.InvalidState || e.Status != 0 {
+		return e
+	}
+	changed := *e
+	changed.Status = fiber.StatusBadRequest
+	return &changed
 }
 
 // fromFiber translates an error of the HTTP engine. Its own text is not passed on: it may quote the request.

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from urllib.parse import quote
 
 
 def _owner(name):
@@ -108,3 +109,31 @@ def mariadb():
             with pymysql.connect(unix_socket=socket, user="root") as connection, connection.cursor() as cursor:
                 cursor.execute("CREATE DATABASE tracking")
             yield f"mysql+pymysql://root@localhost/tracking?unix_socket={socket}"
+
+
+@contextlib.contextmanager
+def postgresql_with_password(password):
+    """Gives the address of an empty PostgreSQL database that asks for a password; the address has it."""
+    import psycopg2
+
+    with postgresql() as uri:
+        folder = pathlib.Path(uri.partition("host=")[2])
+        with psycopg2.connect(host=str(folder), user="postgres", dbname="postgres") as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE ROLE tracker LOGIN SUPERUSER PASSWORD %s", [password])
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text("local all tracker scram-sha-256\n" + rules.read_text())
+        with psycopg2.connect(host=str(folder), user="postgres", dbname="postgres") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_reload_conf()")
+        yield uri.replace("postgres@", f"tracker:{quote(password, safe='')}@")
+
+
+@contextlib.contextmanager
+def mariadb_with_password(password):
+    """The same of MariaDB."""
+    import pymysql
+
+    with mariadb() as uri:
+        with pymysql.connect(unix_socket=uri.partition("unix_socket=")[2], user="root") as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE USER tracker@localhost IDENTIFIED BY %s", [password])
+            cursor.execute("GRANT ALL ON *.* TO tracker@localhost")
+        yield uri.replace("root@", f"tracker:{quote(password, safe='')}@")

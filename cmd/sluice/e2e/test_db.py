@@ -1,13 +1,15 @@
 """`sluice db` on each kind of database: looks, copies, and moves MLflow's tables from the oldest schema that is accepted to the newest."""
 
+import contextlib
 import os
 import pathlib
+import sqlite3
 import subprocess
 import sys
 
 import databases
 import pytest
-from conftest import BINARY, ROOT, own_environ
+from conftest import BINARY, ROOT, Server, own_environ
 
 REVISIONS = (ROOT / "tracking" / "sqldb" / "schema" / "revisions.txt").read_text().split()
 MLFLOW = pathlib.Path(sys.executable).with_name("mlflow")
@@ -86,3 +88,49 @@ def test_upgrade_without_the_right_mlflow_changes_nothing(tmp_path):
     code, text = db(uri, tmp_path, "check")
     assert code == 0 and REVISIONS[-1] in text, text
     assert not [p for p in (tmp_path / "data").glob("backup-*")]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_backup_where_a_password_is_asked_for(kind, tmp_path):
+    """The server lets nobody in without the password, which no argument of a program shows; a wrong one leaves no file."""
+    with getattr(databases, kind + "_with_password")("s3cr3t p'w") as uri:
+        serve_once(uri, tmp_path)
+        backup = tmp_path / "copy.sql"
+        code, text = db(uri, tmp_path, "backup", str(backup))
+        assert code == 0 and "alembic_version" in backup.read_text(errors="replace"), text
+        code, text = db(uri.replace("s3cr3t", "guess"), tmp_path, "backup", str(tmp_path / "wrong.sql"))
+        assert code == 1 and not (tmp_path / "wrong.sql").exists(), text
+
+
+def serve_once(uri, tmp_path):
+    """Makes the tables in an empty database."""
+    server = Server(tmp_path / "data", "--backend-store-uri", uri, "--prediction-log=false").start()
+    server.api("POST", "runs/create", {"experiment_id": "0", "run_name": "kept"})
+    assert server.stop() == 0
+
+
+def test_mlflow_upgrades_a_database_with_our_indexes(tmp_path):
+    """An old schema that our server worked on: MLflow's own command moves it, its server's runs are found, and our indexes are there again."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make_old(uri)
+    serve_once(uri, tmp_path)
+    assert OUR_INDEXES <= indexes(tmp_path / "mlflow.db")
+    subprocess.run([str(MLFLOW), "db", "upgrade", uri], env=own_environ() | {"PATH": os.environ["PATH"]}, check=True, capture_output=True)
+    code, text = db(uri, tmp_path, "check")
+    assert code == 0 and "the newest" in text and text.endswith("whole\n"), text
+    server = Server(tmp_path / "data", "--backend-store-uri", uri, "--prediction-log=false").start()
+    runs = server.api("POST", "runs/search", {"experiment_ids": ["0"], "order_by": ["start_time DESC"]})["runs"]
+    assert [r["info"]["run_name"] for r in runs] == ["kept"]
+    assert server.stop() == 0
+    assert OUR_INDEXES <= indexes(tmp_path / "mlflow.db")
+    store = "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S; import sys; print([r.info.run_name for r in S(sys.argv[1], './a').search_runs(['0'], '', 1)])"
+    done = subprocess.run([sys.executable, "-c", store, uri], env=own_environ(), cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "['kept']"
+
+
+OUR_INDEXES = {"sluice_runs_start", "sluice_latest_metrics_value"}
+
+
+def indexes(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
