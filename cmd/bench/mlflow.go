@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 )
 
 // mlflowServe are the configurations of `mlflow models serve` for a model: with uvloop, one worker or two, as scikit-learn and, where its
@@ -47,5 +46,5 @@ func (b *bench) startMLflow(ctx context.Context, model string, workers int) (*pr
 		return nil, err
 	}
 	p.url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	return p, p.until(ctx, "/ping", 2*time.Minute, answers(p.url+"/ping"))
+	return p, p.until(ctx, "/ping", peerStart, answers(p.url+"/ping"))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // MLServer crashes with uvloop 0.22 and newer (SeldonIO/MLServer issue 2286).
@@ -62,5 +61,5 @@ func (b *bench) startMLServer(ctx context.Context, m *model, workers int) (*proc
 		return nil, err
 	}
 	p.url = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	return p, p.until(ctx, "readiness", 2*time.Minute, answers(p.url+"/v2/models/"+m.name+"/ready"))
+	return p, p.until(ctx, "readiness", peerStart, answers(p.url+"/v2/models/"+m.name+"/ready"))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -68,9 +69,10 @@ func choose(only string) ([]part, error) {
 	}), nil
 }
 
-// all runs the parts one after the other and prints at the end what was claimed.
+// all runs the parts one after the other and prints at the end what was claimed; a part that fails does not keep the others from running.
 func (b *bench) all(ctx context.Context, parts []part) error {
 	chosen, first := b.window, time.Now()
+	var failed []error
 	b.say("machine: %d CPUs, %s/%s, %s; load average %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), loadAverage())
 	for _, p := range parts {
 		if b.window = chosen; chosen == 0 {
@@ -79,10 +81,15 @@ func (b *bench) all(ctx context.Context, parts []part) error {
 		began := time.Now()
 		b.say("\n%s: %d windows of %v", p.name, b.rounds, b.window)
 		if err := p.run(b, ctx); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", p.name, err))
+			b.say("  FAILED: %v", err)
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		b.say("(%s took %.0f s; load average %s)", p.name, time.Since(began).Seconds(), loadAverage())
 	}
 	b.say("\nall took %.0f s", time.Since(first).Seconds())
-	return b.printClaims()
+	b.printClaims()
+	return errors.Join(failed...)
 }
