@@ -100,6 +100,7 @@ type Batcher struct {
 	rest    []*lane // memory of leaders that are not there
 	pace    pace
 	times   times
+	watch   watch
 }
 
 // New returns a Batcher over next.
@@ -108,6 +109,7 @@ func New(next Predictor, opts *Options) *Batcher {
 	b.runs = b.opts.Tokens.share(b.opts.Threads, b.opts.Slots)
 	b.joining = b.opts.Join
 	b.pace.init()
+	b.watch = newWatch(b.look)
 	return b
 }
 
@@ -136,7 +138,8 @@ func (b *Batcher) Waiting() int {
 
 // Predict runs in through the Predictor, alone or joined with others, and fills out; both stay the caller's and must not be touched
 // until Predict returns. t, which may be nil, is filled whatever the outcome. A call whose ctx ends while it waits is dropped without
-// being executed and returns ctx's error; once executing, it returns when the execution does.
+// being executed and returns ctx's error, at its deadline or at most 10 ms after a cancellation; once executing, it returns when the
+// execution does.
 // Errors: ErrQueueFull, ErrClosed, ErrPanic, context errors, and whatever the Predictor returns.
 func (b *Batcher) Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
 	if t != nil {

@@ -21,15 +21,14 @@ type call struct {
 	err      error
 	promoted bool      // the lead was given to it
 	done     chan bool // true: you lead now; false: your outcome is in err
-	timer    *time.Timer
 }
 
-// newCall returns a call with nothing but its channel and its timer.
+// newCall returns a call with nothing but its channel.
 func (b *Batcher) newCall() *call {
 	if c, ok := b.spare.Get().(*call); ok {
 		return c
 	}
-	return &call{done: make(chan bool, 1), timer: stoppedTimer()}
+	return &call{done: make(chan bool, 1)}
 }
 
 // alone reports whether the call must not be joined with any other.
@@ -49,13 +48,13 @@ const maxScratchBytes = 4 << 20
 
 func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
 	c := b.newCall()
-	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done, timer: c.timer}
+	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done}
 	c.deadline, _ = ctx.Deadline()
 	err := b.submit(c)
 	if t != nil {
 		*t = c.timing
 	}
-	*c = call{done: c.done, timer: c.timer}
+	*c = call{done: c.done}
 	b.spare.Put(c)
 	return err
 }
@@ -79,6 +78,9 @@ func (b *Batcher) submit(c *call) error {
 		b.pace.wake()
 	}
 	next := b.appoint()
+	if next != c {
+		b.watch.keep(c.since, c.deadline)
+	}
 	b.mu.Unlock()
 	if lead := next == c || b.wait(c, next); lead {
 		b.leadBatch(c)
@@ -123,19 +125,30 @@ func (c *call) tell() {
 // wait tells next that it leads, and blocks until c is executed (false), leads (true) or expired in the queue (false, with err set).
 func (b *Batcher) wait(c, next *call) (lead bool) {
 	next.tell()
-	lead, ok := await(c.ctx, c.done, c.timer)
-	if ok {
-		return lead
-	}
+	return <-c.done
+}
+
+// look drops the calls in the queue whose contexts have ended. Those that lead drop themselves.
+func (b *Batcher) look() {
 	b.mu.Lock()
-	if i := slices.Index(b.queue, c); i >= 0 && !c.promoted {
-		b.remove(i)
-		c.expire(c.ctx.Err())
-		b.mu.Unlock()
-		return false
+	defer b.mu.Unlock()
+	b.watch.at = time.Time{}
+	now := time.Now()
+	for i := 0; i < len(b.queue); {
+		c := b.queue[i]
+		if c.promoted {
+			i++
+			continue
+		}
+		if err := ended(c.ctx, c.deadline, now); err != nil {
+			b.remove(i)
+			c.expire(err)
+			c.done <- false
+			continue
+		}
+		b.watch.keep(now, c.deadline)
+		i++
 	}
-	b.mu.Unlock()
-	return <-c.done // taken, or promoted: the leader drops expired calls, itself included
 }
 
 func (c *call) expire(err error) {

@@ -23,7 +23,8 @@ const maxSkip = 63
 
 func (p *pace) init() {
 	p.full = make(chan struct{}, 1)
-	p.timer = stoppedTimer()
+	p.timer = time.NewTimer(time.Hour)
+	p.timer.Stop()
 }
 
 // target is how many calls a leader should wait for.

@@ -25,6 +25,7 @@ type Tokens struct {
 	out     int
 	served  uint64   // grants so far
 	waiting []*share // those with waiters
+	watch   watch
 }
 
 // NewTokens returns that many tokens. 0 means GOMAXPROCS.
@@ -32,7 +33,9 @@ func NewTokens(total int) *Tokens {
 	if total <= 0 {
 		total = runtime.GOMAXPROCS(0)
 	}
-	return &Tokens{total: total}
+	t := &Tokens{total: total}
+	t.watch = newWatch(t.look)
+	return t
 }
 
 // Out is how many tokens are held at present; at most twice the total.
@@ -56,8 +59,9 @@ type share struct {
 
 // waiter is a call that waits for a run.
 type waiter struct {
-	granted chan error // gets nil: the run is yours; or why it never will be
-	timer   *time.Timer
+	ctx      context.Context
+	deadline time.Time
+	granted  chan error // gets nil: the run is yours; or why it never will be
 }
 
 // share returns a model's part: at most `most` runs at once, of `threads` threads each.
@@ -107,27 +111,17 @@ func (s *share) take(ctx context.Context, maxWaiters int) error {
 	}
 	w, ok := s.of.spare.Get().(*waiter)
 	if !ok {
-		w = &waiter{granted: make(chan error, 1), timer: stoppedTimer()}
+		w = &waiter{granted: make(chan error, 1)}
 	}
-	defer s.of.spare.Put(w) // its channel is empty again
-	if err := s.queue(w, maxWaiters); err != nil {
-		return err
+	w.ctx = ctx
+	w.deadline, _ = ctx.Deadline()
+	err := s.queue(w, maxWaiters)
+	if err == nil {
+		err = <-w.granted
 	}
-	if err, ok := await(ctx, w.granted, w.timer); ok {
-		if err == nil && ctx.Err() != nil { // both were ready
-			s.give()
-			return ctx.Err()
-		}
-		return err
-	}
-	if s.leave(w) {
-		return ctx.Err()
-	}
-	if err := <-w.granted; err != nil {
-		return err
-	}
-	s.give()
-	return ctx.Err()
+	w.ctx = nil
+	s.of.spare.Put(w)
+	return err
 }
 
 // queue makes w wait, unless tokens came free since try, which it then gets.
@@ -143,22 +137,30 @@ func (s *share) queue(w *waiter, most int) error {
 		s.of.waiting = append(s.of.waiting, s)
 	}
 	s.waiters = append(s.waiters, w)
+	s.of.watch.keep(time.Now(), w.deadline)
 	s.of.serve()
 	return nil
 }
 
-// leave takes w out of the queue; false if it is not there any more: its outcome is in w.granted.
-func (s *share) leave(w *waiter) bool {
-	s.of.mu.Lock()
-	defer s.of.mu.Unlock()
-	i := slices.Index(s.waiters, w)
-	if i < 0 {
-		return false
+// look drops the waiters whose contexts have ended.
+func (t *Tokens) look() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watch.at = time.Time{}
+	now := time.Now()
+	for _, s := range slices.Clone(t.waiting) {
+		s.waiters = slices.DeleteFunc(s.waiters, func(w *waiter) bool {
+			err := ended(w.ctx, w.deadline, now)
+			if err != nil {
+				w.granted <- err
+				return true
+			}
+			t.watch.keep(now, w.deadline)
+			return false
+		})
+		s.settle()
 	}
-	s.waiters = slices.Delete(s.waiters, i, i+1)
-	s.settle()
-	s.of.serve() // w may have been what the others waited behind
-	return true
+	t.serve() // those who left may have been what the others waited behind
 }
 
 // settle takes s off the list of those with waiters if it has none. of.mu is held.
@@ -186,7 +188,7 @@ func (s *share) give() {
 	}
 }
 
-// serve grants runs to waiters, the neediest first, as long as there are tokens for it. t.mu is held.
+// serve grants runs to waiters, the neediest first, as long as there are tokens for it; those whose time is over are dropped. t.mu is held.
 func (t *Tokens) serve() {
 	for {
 		s := t.neediest()
@@ -196,6 +198,10 @@ func (t *Tokens) serve() {
 		w := s.waiters[0]
 		s.waiters = slices.Delete(s.waiters, 0, 1)
 		s.settle()
+		if err := w.ctx.Err(); err != nil {
+			w.granted <- err
+			continue
+		}
 		s.grant()
 		w.granted <- nil
 	}

@@ -6,41 +6,44 @@ import (
 	"time"
 )
 
-// patience is how long a call waits before it asks its context for the channel of Done, which may have to be made, with its timer, for that
-// question alone. Within it a deadline is kept by the call's own timer; a cancellation is noticed when it is over.
+// patience is how often the contexts of those who wait are looked at, for cancellations. Deadlines are kept to the moment.
 const patience = 10 * time.Millisecond
 
-// await receives from c, unless ctx ends first: then ok is false.
-func await[T any](ctx context.Context, c <-chan T, timer *time.Timer) (v T, ok bool) {
-	short := patience
-	if at, has := ctx.Deadline(); has {
-		short = min(short, time.Until(at))
+// watch is one timer for all who wait in a queue, so that none needs a timer, or its context's channel, of its own. It is guarded by the
+// queue's mutex.
+type watch struct {
+	timer *time.Timer
+	at    time.Time // when it goes off; zero: not set
+}
+
+// newWatch returns a watch that calls look, on a goroutine of its own, when it goes off.
+func newWatch(look func()) watch {
+	t := time.AfterFunc(time.Hour, look)
+	t.Stop()
+	return watch{timer: t}
+}
+
+// keep sees to it that somebody who waits from now on, with that deadline (zero: none), is looked at in time.
+func (w *watch) keep(now, deadline time.Time) {
+	next := now.Add(patience)
+	if !deadline.IsZero() {
+		next = earlier(next, deadline)
 	}
-	if short > 0 {
-		timer.Reset(short)
-		select {
-		case v = <-c:
-			timer.Stop()
-			return v, true
-		case <-timer.C:
-		}
-	}
-	if ctx.Err() != nil {
-		return v, false
-	}
-	select {
-	case v = <-c:
-		return v, true
-	case <-ctx.Done():
-		return v, false
+	if w.at.IsZero() || next.Before(w.at) {
+		w.at = next
+		w.timer.Reset(next.Sub(now))
 	}
 }
 
-// stoppedTimer returns a timer to Reset.
-func stoppedTimer() *time.Timer {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
+// ended says whether the context has ended at now, and why. A deadline that has come counts even if the context's own timer is late.
+func ended(ctx context.Context, deadline, now time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !deadline.IsZero() && !now.Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // runContext is the context of joined runs: it ends when the last of the callers' deadlines does, since a joined run is useful until then. It is
