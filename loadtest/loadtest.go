@@ -31,7 +31,7 @@ type Request struct {
 
 // Options of a run.
 type Options struct {
-	// Connections is the number of keep-alive connections; default 64.
+	// Connections is the number of keep-alive connections; default 64. One that the server closes is made again.
 	Connections int
 	// Duration is how long requests are sent; required. Answers may come in later, up to Drain.
 	Duration time.Duration
@@ -96,7 +96,7 @@ func RunMany(ctx context.Context, requests []Request, o Options) (*Result, error
 	conns := make([]*conn, o.Connections)
 	for i := range conns {
 		var err error
-		if conns[i], err = dial(ctx, to, o.TLS); err != nil {
+		if conns[i], err = newConn(ctx, to, o.TLS); err != nil {
 			for _, c := range conns[:i] {
 				c.Close()
 			}
@@ -145,35 +145,51 @@ func (r *Request) encode() ([]byte, target, error) {
 	return buf.Bytes(), to, nil
 }
 
-// conn is one keep-alive connection and what its worker sleeps on.
+// conn is one keep-alive connection, made anew when it breaks, and what its worker sleeps on.
 type conn struct {
-	net.Conn
-	in    *bufio.Reader
-	alarm *alarm
+	net.Conn  // nil after it was closed, until the next request
+	in        *bufio.Reader
+	alarm     *alarm
+	to        target
+	config    *tls.Config // for TLS
+	until     time.Time   // when answers must have come
+	deadlined bool        // the connection knows until
 }
 
-func dial(ctx context.Context, to target, config *tls.Config) (*conn, error) {
-	var c net.Conn
-	var err error
-	if to.tls {
-		if config == nil {
-			config = &tls.Config{}
-		}
-		config = config.Clone()
-		config.NextProtos = []string{"http/1.1"}
-		c, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", to.host)
-	} else {
-		c, err = (&net.Dialer{}).DialContext(ctx, "tcp", to.host)
-	}
+func newConn(ctx context.Context, to target, config *tls.Config) (*conn, error) {
+	a, err := newAlarm()
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAlarm()
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
+	if config == nil {
+		config = &tls.Config{}
 	}
-	return &conn{Conn: c, in: bufio.NewReaderSize(c, 16<<10), alarm: a}, nil
+	c := &conn{alarm: a, to: to, config: config.Clone()}
+	c.config.NextProtos = []string{"http/1.1"}
+	if err := c.dial(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return c, nil
 }
 
-// Close closes the connection.
-func (c *conn) Close() error { return errors.Join(c.Conn.Close(), c.alarm.close()) }
+func (c *conn) dial(ctx context.Context) (err error) {
+	if c.to.tls {
+		c.Conn, err = (&tls.Dialer{Config: c.config}).DialContext(ctx, "tcp", c.to.host)
+	} else {
+		c.Conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", c.to.host)
+	}
+	if err != nil {
+		c.Conn = nil
+		return err
+	}
+	c.in, c.deadlined = bufio.NewReaderSize(c.Conn, 16<<10), false
+	return nil
+}
+
+// Close closes the connection for good.
+func (c *conn) Close() error {
+	if c.Conn == nil {
+		return c.alarm.close()
+	}
+	return errors.Join(c.Conn.Close(), c.alarm.close())
+}

@@ -127,3 +127,20 @@ func TestHTTPS(t *testing.T) {
 		t.Error("a certificate of nobody's was trusted")
 	}
 }
+
+func TestConnectionsAreMadeAgain(t *testing.T) {
+	var served atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch served.Add(1) % 3 {
+		case 0:
+			w.Header().Set("Connection", "close") // politely
+		case 1:
+			panic(http.ErrAbortHandler) // without an answer
+		}
+	}))
+	defer server.Close()
+	got, err := Run(t.Context(), Request{URL: server.URL}, Options{Connections: 1, Duration: time.Second, Rate: 30})
+	if err != nil || got.Answered < 6 || got.Failed < 3 || got.Failed+got.Answered != got.Sent || served.Load() != got.Sent {
+		t.Errorf("%d sent, %d answered, %d failed (%s), %d served, %v", got.Sent, got.Answered, got.Failed, got.FirstFailure, served.Load(), err)
+	}
+}

@@ -48,7 +48,7 @@ func (r *run) drive(ctx context.Context, conns []*conn) *Result {
 		workers[i].latency = newLatency()
 		workers[i].byStatus = map[int]int64{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.options.Duration)
+	sending, cancel := context.WithTimeout(ctx, r.options.Duration)
 	defer cancel()
 	r.start = time.Now()
 	stopProgress := r.report()
@@ -57,7 +57,7 @@ func (r *run) drive(ctx context.Context, conns []*conn) *Result {
 		w := &workers[i]
 		wg.Go(func() {
 			defer c.Close()
-			r.work(ctx, c, w)
+			r.work(ctx, sending, c, w)
 		})
 	}
 	wg.Wait()
@@ -91,38 +91,48 @@ func (r *run) report() (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-func (r *run) work(ctx context.Context, c *conn, w *worker) {
-	_ = c.SetDeadline(r.start.Add(r.options.Duration + r.options.Drain))
+// afterFailure is how long a connection rests after it broke or could not be made, so that a server that is gone is not asked in a tight loop.
+const afterFailure = 10 * time.Millisecond
+
+// work asks until sending is over; ctx ends when nobody wants the result any more.
+func (r *run) work(ctx, sending context.Context, c *conn, w *worker) {
+	c.until = r.start.Add(r.options.Duration + r.options.Drain)
 	var res fasthttp.Response
 	for {
-		due, ok := r.wait(ctx, c.alarm)
+		due, ok := r.wait(sending, c.alarm)
 		if !ok {
 			return
 		}
 		w.sent++
 		r.sent.Add(1)
-		status, err := c.ask(r.next(), &res)
+		status, err := c.ask(ctx, r.next(), &res)
 		at := time.Now()
 		if err != nil {
 			r.fail(w, at, err.Error())
-			return
+			c.alarm.sleep(afterFailure)
+			continue
 		}
-		w.byStatus[status]++
-		r.answered.Add(1)
-		latency := int64(min(max(at.Sub(due), 1), maxLatency))
-		_ = w.latency.RecordValue(latency)
-		s := w.second(at.Sub(r.start))
-		if s.latency == nil {
-			s.latency = hdrhistogram.New(1, int64(maxLatency), coarseDigits)
+		r.record(w, status, due, at, &res)
+	}
+}
+
+// record counts an answer.
+func (r *run) record(w *worker, status int, due, at time.Time, res *fasthttp.Response) {
+	w.byStatus[status]++
+	r.answered.Add(1)
+	latency := int64(min(max(at.Sub(due), 1), maxLatency))
+	_ = w.latency.RecordValue(latency)
+	s := w.second(at.Sub(r.start))
+	if s.latency == nil {
+		s.latency = hdrhistogram.New(1, int64(maxLatency), coarseDigits)
+	}
+	_ = s.latency.RecordValue(latency)
+	if status < 200 || status > 299 {
+		if w.failures == nil {
+			w.failures = newLatency()
 		}
-		_ = s.latency.RecordValue(latency)
-		if status < 200 || status > 299 {
-			if w.failures == nil {
-				w.failures = newLatency()
-			}
-			_ = w.failures.RecordValue(latency)
-			r.fail(w, at, fmt.Sprintf("status %d: %.300s", status, res.Body()))
-		}
+		_ = w.failures.RecordValue(latency)
+		r.fail(w, at, fmt.Sprintf("status %d: %.300s", status, res.Body()))
 	}
 }
 
@@ -152,15 +162,39 @@ func (r *run) wait(ctx context.Context, a *alarm) (due time.Time, ok bool) {
 	return due, ctx.Err() == nil
 }
 
-func (c *conn) ask(wire []byte, res *fasthttp.Response) (int, error) {
+// ask sends a request and reads its answer, on a new connection if the one before was closed.
+func (c *conn) ask(ctx context.Context, wire []byte, res *fasthttp.Response) (int, error) {
+	if c.Conn == nil {
+		ctx, cancel := context.WithDeadline(ctx, c.until)
+		defer cancel()
+		if err := c.dial(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if !c.deadlined {
+		if err := c.SetDeadline(c.until); err != nil {
+			return 0, c.drop(err)
+		}
+		c.deadlined = true
+	}
 	if _, err := c.Write(wire); err != nil {
-		return 0, err
+		return 0, c.drop(err)
 	}
 	res.Reset()
 	if err := res.Read(c.in); err != nil {
-		return 0, err
+		return 0, c.drop(err)
+	}
+	if res.ConnectionClose() {
+		_ = c.drop(nil)
 	}
 	return res.StatusCode(), nil
+}
+
+// drop closes the connection; the next request makes another. It returns why.
+func (c *conn) drop(why error) error {
+	_ = c.Conn.Close()
+	c.Conn = nil
+	return why
 }
 
 // second returns the worker's account of the second in which the run is.
