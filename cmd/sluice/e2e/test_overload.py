@@ -61,11 +61,10 @@ def overload(server, tmp_path, name, rate, seconds, *args):
     )
 
 
-@pytest.fixture(scope="module")
-def capacity(busy, tmp_path_factory):
-    """What the server answers to 64 clients that each wait for their answer: none of them is ever turned away."""
-    path = tmp_path_factory.mktemp("capacity")
-    got = Loaded(busy, path, "closed", "--duration", "4s", "--connections", "64").report()
+@pytest.fixture
+def capacity(busy, tmp_path):
+    """What the server answers just now to 64 clients that each wait for their answer: none of them is ever turned away."""
+    got = Loaded(busy, tmp_path, "closed", "--duration", "3s", "--connections", "64").report()
     assert got["by_status"] == {"200": got["answered"]}, got
     return got
 
@@ -81,6 +80,22 @@ def refused(server):
     return out
 
 
+def during(seconds, ask):
+    """What ask returned, again and again and several times at once: a load in the background must go on for longer."""
+    end, out = time.monotonic() + seconds, []
+
+    def loop():
+        while time.monotonic() < end:
+            out.append(ask())
+
+    threads = [threading.Thread(target=loop) for _ in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return out
+
+
 def timed(server, headers=None):
     began = time.monotonic()
     answer = server.post(PATH, json=split_body(), headers=headers)
@@ -90,20 +105,17 @@ def timed(server, headers=None):
 def test_three_times_the_capacity(busy, capacity, tmp_path):
     rate = capacity["good"] / capacity["seconds"]
     calm = statistics.median(timed(busy)[1] for _ in range(20))
-    load = overload(busy, tmp_path, "open", 3 * rate, 6)
+    load = overload(busy, tmp_path, "open", 3 * rate, 8)
     wait_until(lambda: refused(busy).get(("queue_delay", "interactive"), 0) > 100, what="refusals")
-    probes = []
-    while load.tool.poll() is None:
-        probes.append(timed(busy))
-    stopped = time.monotonic()
+    probes = during(3, lambda: timed(busy))
     got = load.report()
-    probes.pop()  # it may have outlasted the load
+    stopped = time.monotonic()
 
     # Answers per second of processor time, refusals included: 0.85 of what it is without them, which the benchmark shows, less a margin.
     worth = (got["good"] / got["processor"]) / (capacity["good"] / capacity["processor"])
     assert worth > 0.75, (got, capacity)
-    assert got["good"] / 6 > 0.5 * rate, (got, capacity)
-    assert set(got["by_status"]) == {"200", "429"} and got["by_status"]["429"] > 0.3 * got["sent"], got
+    assert got["good"] / 8 > 0.5 * rate, (got, capacity)
+    assert set(got["by_status"]) == {"200", "429"} and got["by_status"]["429"] > 0.2 * got["sent"], got
 
     turned = [(a, t) for a, t in probes if a.status_code == 429]
     answered = [t for a, t in probes if a.status_code == 200]
@@ -125,19 +137,17 @@ def test_three_times_the_capacity(busy, capacity, tmp_path):
 def test_lower_classes_go_first(busy, capacity, tmp_path):
     rate = capacity["good"] / capacity["seconds"]
     before = refused(busy)
-    batch = overload(busy, tmp_path, "batch", 2.5 * rate, 6, "--header", "X-Sluice-Priority: batch")
+    batch = overload(busy, tmp_path, "batch", 5 * rate, 10, "--header", "X-Sluice-Priority: batch")
     wait_until(lambda: refused(busy).get(("queue_delay", "batch"), 0) > before.get(("queue_delay", "batch"), 0) + 50, what="refusals")
-    interactive = Loaded(busy, tmp_path, "interactive", "--rate", str(0.3 * rate), "--duration", "3s", "--connections", "64").report()
-    shadows = []
-    while batch.tool.poll() is None:
-        shadows.append(timed(busy, {"X-Sluice-Priority": "shadow"})[0].status_code)
+    interactive = Loaded(busy, tmp_path, "interactive", "--rate", str(0.2 * rate), "--duration", "3s", "--connections", "64").report()
+    shadows = during(1, lambda: timed(busy, {"X-Sluice-Priority": "shadow"})[0].status_code)
     got = batch.report()
     assert interactive["good"] > 0.95 * interactive["sent"], interactive
-    assert got["by_status"]["429"] > 0.4 * got["sent"], got
+    assert got["by_status"]["429"] > 0.2 * got["sent"], got
     assert shadows.count(429) > 0.7 * len(shadows), shadows
 
 
-def test_a_burst_is_let_in(busy, capacity):
+def test_a_burst_is_let_in(busy):
     answers = []
     sessions = [requests.Session() for _ in range(200)]
     threads = [threading.Thread(target=lambda s=s: answers.append(s.post(busy.url + PATH, json=split_body(), timeout=60).status_code)) for s in sessions]
@@ -150,7 +160,7 @@ def test_a_burst_is_let_in(busy, capacity):
     assert answers.count(200) >= 195, answers
 
 
-def test_a_deadline_that_cannot_be_met(busy, capacity, tmp_path):
+def test_a_deadline_that_cannot_be_met(busy, tmp_path):
     """Behind sixty others a request waits longer than 20 ms: it learns so at once, or in its time, and the model is not asked."""
     load = Loaded(busy, tmp_path, "closed", "--duration", "3s", "--connections", "64")
     before = refused(busy)
