@@ -60,16 +60,20 @@ func (p *Plan) DecodeInfer(jsonLength int, body []byte, in *Input, req *InferReq
 	if jsonLength < 0 || jsonLength > len(body) {
 		return badf("The header Inference-Header-Content-Length says %d in a body of %d bytes.", jsonLength, len(body))
 	}
+	d := inferDecoder{p: p, in: in, req: req, rest: body[jsonLength:], cells: p.maxCells}
+	if len(d.rest) == 0 && d.quick(body) {
+		return d.finish()
+	}
+	d.cells, *req = p.maxCells, InferRequest{outputs: req.outputs[:0]}
 	tape, err := scan(in.tape[:0], body[:jsonLength], p.maxDepth)
 	in.tape = tape
 	if err != nil {
 		return err
 	}
-	t := &text{b: body[:jsonLength], tape: tape}
-	if t.first(0) != '{' {
-		return badf("An inference request must be an object. Received %s.", t.describe(0))
+	d.t = &text{b: body[:jsonLength], tape: tape}
+	if d.t.first(0) != '{' {
+		return badf("An inference request must be an object. Received %s.", d.t.describe(0))
 	}
-	d := inferDecoder{p: p, t: t, in: in, req: req, rest: body[jsonLength:], cells: p.maxCells}
 	return d.decode()
 }
 
@@ -120,6 +124,11 @@ func (d *inferDecoder) decode() (err error) {
 	if len(d.rest) > 0 {
 		return badf("%d bytes are left after the last tensor.", len(d.rest))
 	}
+	return d.finish()
+}
+
+// finish checks the batch that was read.
+func (d *inferDecoder) finish() error {
 	if err := d.checkTwice(); err != nil {
 		return err
 	}
@@ -308,20 +317,24 @@ func (d *inferDecoder) input(n uint32) error {
 	return d.fromJSON(out, name, dtype, elements, data)
 }
 
-// name reads an input's name: the schema's own text where it has it.
-func (d *inferDecoder) name(n uint32) string {
-	view := d.t.view(n)
+// name reads an input's name.
+func (d *inferDecoder) name(n uint32) string { return d.ownName(d.t.view(n)) }
+
+// ownName is a text that outlives the body: the schema's own where it has it.
+func (d *inferDecoder) ownName(view string) string {
 	if i := d.p.index(view); i >= 0 {
 		return d.p.nameOf(i)
 	}
 	return strings.Clone(view)
 }
 
+// maxInferDims is how many dimensions a tensor may have, as in NumPy.
+const maxInferDims = 32
+
 // shape reads a tensor's shape into in.shape and returns the number of its elements.
 func (d *inferDecoder) shape(name string, n uint32) (elements int, err error) {
-	const maxDims = 32
-	if n == 0 || d.t.first(n) != '[' || d.t.count(n) > maxDims {
-		return 0, badf("Input %s must have a shape, a list of at most %d numbers.", quoteName(name), maxDims)
+	if n == 0 || d.t.first(n) != '[' || d.t.count(n) > maxInferDims {
+		return 0, badf("Input %s must have a shape, a list of at most %d numbers.", quoteName(name), maxInferDims)
 	}
 	d.in.shape = d.in.shape[:0]
 	total := 1.0

@@ -168,6 +168,7 @@ func TestInferMapsAreLabelledMatrices(t *testing.T) {
 
 func FuzzInfer(f *testing.F) {
 	f.Add(0, []byte(`{"inputs":[{"name":"a","shape":[2,1],"datatype":"FP64","data":[1,2]},{"name":"b","shape":[2],"datatype":"INT64","data":[[1],[2]]}],"outputs":[{"name":"a","parameters":{"binary_data":true}}]}`))
+	f.Add(0, []byte(`{"id":"a","inputs":[{"name":"a","shape":[2],"datatype":"FP64","data":[1,2.5]},{"name":"b","shape":[2,1],"datatype":"INT64","data":[[1],[2]]}],"outputs":[{"name":"a"}]}`))
 	for datatype, raw := range map[string][]byte{"FP32": {0, 0, 0, 0}, "BYTES": {1, 0, 0, 0, 'x'}, "BOOL": {1}} {
 		head, body := binaryRequest(datatype, "[1]", raw)
 		f.Add(len(body)-head, body)
@@ -193,6 +194,71 @@ func FuzzInfer(f *testing.F) {
 			if err == nil && !json.Valid(out[:n]) {
 				t.Fatalf("%q: the answer %q is not JSON", body, out[:n])
 			}
+			if tail != 0 {
+				continue
+			}
+			// A byte order mark is not plain: it leads the same request the thorough way.
+			var slow Input
+			if err := p.DecodeInfer(len(body)+3, append([]byte("\xef\xbb\xbf"), body...), &slow, &req); err != nil {
+				if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) {
+					continue
+				}
+				t.Fatalf("%q: taken quickly, but %v", body, err)
+			}
+			again, _, _ := EncodeInfer(nil, &slow.Batch, &req, "m", "1")
+			if !bytes.Equal(out, again) {
+				t.Fatalf("%q: quickly %q, thoroughly %q", body, out, again)
+			}
 		}
 	})
+}
+
+// Plain requests are read the quick way, and both ways agree on them and on all that only look plain.
+func TestInferQuickly(t *testing.T) {
+	tensors := func(inputs string) string { return `{"inputs":[` + inputs + `]}` }
+	x := func(shape, datatype, data string) string {
+		return fmt.Sprintf(`{"name":"x","shape":%s,"datatype":%q,"data":%s}`, shape, datatype, data)
+	}
+	for name, c := range map[string]struct {
+		body  string
+		quick bool
+	}{
+		"flat":                     {tensors(x("[2,2]", "FP32", "[1.5,2,-3e2,null]")), true},
+		"nested":                   {tensors(x("[2, 2]", "FP64", "[[1, 2.25], [3, 4]]")), true},
+		"integers":                 {tensors(x("[3]", "INT64", "[1,-2,9007199254740993]")), true},
+		"small integers":           {tensors(x("[2]", "UINT8", "[0,255]")), true},
+		"booleans":                 {tensors(x("[2]", "BOOL", "[true,false]")), false},
+		"half floats":              {tensors(x("[2]", "FP16", "[0.1,65504]")), true},
+		"several":                  {tensors(x("[1]", "FP32", "[1]") + `, {"datatype":"INT32","name":"y","shape":[1],"data":[7]}`), true},
+		"an id and outputs":        {`{"id":"7","parameters":{"binary_data_output":true},"outputs":[{"name":"x","parameters":{"binary_data":false}}],"inputs":[` + x("[1]", "FP32", "[1]") + `]}`, true},
+		"numbers out of range":     {tensors(x("[1]", "UINT8", "[256]")), false},
+		"too few":                  {tensors(x("[3]", "FP32", "[1,2]")), false},
+		"too many":                 {tensors(x("[1]", "FP32", "[1,2]")), false},
+		"nested otherwise":         {tensors(x("[4]", "FP32", "[[1,2],[3,4]]")), false},
+		"nested by halves":         {tensors(x("[2,2]", "FP32", "[[1,2],3,4]")), false},
+		"no rows":                  {tensors(x("[0]", "FP32", "[]")), false},
+		"text":                     {tensors(x("[1]", "BYTES", `["a"]`)), false},
+		"escapes":                  {tensors(strings.Replace(x("[1]", "FP32", "[1]"), `"x"`, `"\u0078"`, 1)), false},
+		"a name twice":             {tensors(x("[1]", "FP32", "[1]") + "," + x("[1]", "FP32", "[2]")), true},
+		"data first":               {tensors(`{"data":[1],"name":"x","shape":[1],"datatype":"FP32"}`), false},
+		"members nobody knows":     {`{"inputs":[` + x("[1]", "FP32", "[1]") + `],"more":{}}`, false},
+		"parameters after outputs": {`{"outputs":[{"name":"x"}],"parameters":{"binary_data_output":true},"inputs":[` + x("[1]", "FP32", "[1]") + `]}`, false},
+		"something behind":         {tensors(x("[1]", "FP32", "[1]")) + "x", false},
+		"more cells than memory":   {tensors(x("[4000000000,4000000000]", "FP32", "[1]")), false},
+		"negative":                 {tensors(x("[-1]", "FP32", "[1]")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var in Input
+			var req InferRequest
+			d := inferDecoder{p: Compile(nil, nil), in: &in, req: &req, cells: 1 << 30}
+			if got := d.quick([]byte(c.body)); got != c.quick {
+				t.Fatalf("quick: %v", got)
+			}
+			fast, tail, err := infer(t, nil, len(c.body), []byte(c.body))
+			slow, slowTail, slowErr := infer(t, nil, len(c.body)+3, []byte("\xef\xbb\xbf"+c.body))
+			if fast != slow || !bytes.Equal(tail, slowTail) || (err == nil) != (slowErr == nil) {
+				t.Errorf("quickly %s %v\nthoroughly %s %v", fast, err, slow, slowErr)
+			}
+		})
+	}
 }

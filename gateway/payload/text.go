@@ -58,12 +58,15 @@ func (t *text) view(n uint32) string {
 	for i := from; ; i++ {
 		switch t.b[i] {
 		case '"':
-			return unsafe.String(&t.b[from], i-from)
+			return viewOf(t.b[from:i])
 		case '\\':
 			return unescape(t.b[from:i], t.b[i:])
 		}
 	}
 }
+
+// viewOf is b as a text without a copy.
+func viewOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // count is the number of elements of the array at n.
 func (t *text) count(n uint32) int {
