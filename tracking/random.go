@@ -11,6 +11,15 @@ import (
 // newID returns 32 random hexadecimal digits.
 func newID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
 
+// newSortedID returns 32 hexadecimal digits, greater than those returned before.
+func newSortedID() string {
+	id, err := uuid.NewV7()
+	if err != nil { // no random numbers: one that does not sort will do
+		return newID()
+	}
+	return strings.ReplaceAll(id.String(), "-", "")
+}
+
 // newName returns a name such as "bold-crane-317": at most maxName characters, easy to say and to tell apart.
 func newName() string {
 	return fmt.Sprintf("%s-%s-%d", adjectives[rand.IntN(len(adjectives))], nouns[rand.IntN(len(nouns))], rand.IntN(1000))

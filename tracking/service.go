@@ -25,6 +25,9 @@ type Options struct {
 	Now func() time.Time
 	// NewID makes 32 random hexadecimal digits; default a version 4 UUID.
 	NewID func() string
+	// NewSortedID makes 32 hexadecimal digits that sort as they are made, for what is listed as it came; default NewID if that is
+	// given, else a version 7 UUID.
+	NewSortedID func() string
 	// NewName makes a name for a run or logged model that came without one; default adjective-noun-number.
 	NewName func() string
 }
@@ -53,6 +56,12 @@ func New(store Store, opts *Options) (*Service, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.NewSortedID == nil {
+		o.NewSortedID = o.NewID
+	}
+	if o.NewSortedID == nil {
+		o.NewSortedID = newSortedID
 	}
 	if o.NewID == nil {
 		o.NewID = newID

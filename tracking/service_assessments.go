@@ -29,7 +29,7 @@ func (s *Service) newAssessment(a Assessment, traceID string) (Assessment, error
 	now := s.nowMS()
 	a.TraceID, a.Valid = traceID, true
 	if a.ID == "" {
-		a.ID = "a-" + s.opts.NewID()
+		a.ID = "a-" + s.opts.NewSortedID()
 	}
 	if a.CreatedMS == 0 {
 		a.CreatedMS = now

@@ -13,6 +13,7 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/pyjson"
+	"sluice/tracking/semconv"
 )
 
 // Lengths of ids in bytes (https://opentelemetry.io/docs/specs/otel/trace/api/#spancontext).
@@ -44,7 +45,7 @@ func convert(in *tracepb.Span) (tracking.Span, error) {
 	for i, a := range s.Attributes {
 		s.Attributes[i].Value = unwrapped(a.Value)
 	}
-	s.Attributes = setAttribute(s.Attributes, tracking.SpanRequestIDKey, pyjson.Text(s.TraceID))
+	s.Attributes = semconv.Translate(setAttribute(s.Attributes, tracking.SpanRequestIDKey, pyjson.Text(s.TraceID)))
 	for _, e := range in.Events {
 		event := tracking.SpanEvent{Name: e.Name, TimeNS: int64(min(e.TimeUnixNano, math.MaxInt64))}
 		if event.Attributes, err = attributes(e.Attributes); err != nil {

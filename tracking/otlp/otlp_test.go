@@ -84,6 +84,25 @@ func TestProto(t *testing.T) {
 	}
 }
 
+func TestOtherConventionsAreTranslated(t *testing.T) {
+	t.Parallel()
+	in := request()
+	in.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = []*commonpb.KeyValue{
+		kv("openinference.span.kind", text("TOOL")), kv("input.value", text(`{"a":1}`)), kv("gen_ai.usage.input_tokens", text("2")),
+	}
+	got, err := otlp.DecodeProto(encoded(t, in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		tracking.SpanTypeKey: `"TOOL"`, tracking.SpanInputsKey: `{"a":1}`, tracking.SpanTokensKey: `{"input_tokens": 2}`,
+	} {
+		if value := got[0].Spans[0].Attribute(key); value != want {
+			t.Errorf("%s is %q, want %q", key, value, want)
+		}
+	}
+}
+
 const jsonRequest = `{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "00f067aa0ba902b7",
 	"name": "n", "startTimeUnixNano": "5", "endTimeUnixNano": 7, "status": {"code": 1}, "unknown": 1, "attributes": [{"key": "k", "value": {"intValue": "9007199254740993"}}],
 	"links": [{"traceId": "0af7651916cd43dd8448eb211c80319d", "spanId": "00f067aa0ba902b8"}]}]}]}]}`

@@ -99,6 +99,22 @@ var traceSearchCases = []testCase{
 const ilikeUnicode = "?"
 
 var assessmentCases = []testCase{
+	{"of one millisecond they come as they were made", func(f *fixture) {
+		f.startTrace("tr-1", nil)
+		var want, got []string
+		for i := range 8 {
+			name := string(rune('h' - i))
+			_, err := f.svc.CreateAssessment(f.ctx, "tr-1", tracking.Assessment{
+				Name: name, Kind: tracking.Feedback, Value: json.RawMessage("1"), SourceType: "HUMAN", SourceID: "ada", CreatedMS: 1000,
+			})
+			f.must(err)
+			want = append(want, name)
+		}
+		for _, a := range f.trace("tr-1").Assessments {
+			got = append(got, a.Name)
+		}
+		equal(f, got, want, "names")
+	}},
 	{"create, get, update, delete", func(f *fixture) {
 		f.startTrace("tr-1", nil)
 		made, err := f.svc.CreateAssessment(f.ctx, "tr-1", tracking.Assessment{
