@@ -234,15 +234,10 @@ type traceV2JSON struct {
 	Tags         []tagJSON `json:"tags,omitempty"`
 }
 
-// maxV2Value is what clients before MLflow 3 expect of values, in characters.
-const maxV2Value = 250
-
 func fromTraceV2(t tracking.TraceInfo) traceV2JSON {
 	j := traceV2JSON{
-		ID: t.ID, ExperimentID: t.ExperimentID, TimeMS: t.RequestTimeMS, Status: string(t.State), Metadata: sortedPairs(t.Metadata), Tags: sortedPairs(t.Tags),
-	}
-	for i := range j.Metadata {
-		j.Metadata[i].Value = mlflow.Truncate(j.Metadata[i].Value, maxV2Value)
+		ID: t.ID, ExperimentID: t.ExperimentID, TimeMS: t.RequestTimeMS, Status: string(t.State),
+		Metadata: sortedPairs(shown(t.Metadata, maxShownMetadata)), Tags: sortedPairs(shown(t.Tags, maxShownTag)),
 	}
 	if t.DurationMS != nil {
 		j.DurationMS = *t.DurationMS

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/tracking"
+	"sluice/tracking/mlflow"
 )
 
 // traceInfoJSON is the message TraceInfoV3.
@@ -48,7 +49,8 @@ func (l traceLocation) experimentID() string {
 func fromTrace(t tracking.TraceInfo) traceInfoJSON {
 	j := traceInfoJSON{
 		ID: t.ID, ClientRequestID: t.ClientRequestID, Location: inExperiment(t.ExperimentID), RequestPreview: t.RequestPreview,
-		ResponsePreview: t.ResponsePreview, RequestTime: timestamp(t.RequestTimeMS), State: traceState(t.State), Metadata: t.Metadata, Tags: t.Tags,
+		ResponsePreview: t.ResponsePreview, RequestTime: timestamp(t.RequestTimeMS), State: traceState(t.State), Metadata: shown(t.Metadata, maxShownMetadata),
+		Tags: shown(t.Tags, maxShownTag),
 	}
 	if t.DurationMS != nil {
 		d := duration(*t.DurationMS)
@@ -58,6 +60,27 @@ func fromTrace(t tracking.TraceInfo) traceInfoJSON {
 		j.Assessments = append(j.Assessments, fromAssessment(a))
 	}
 	return j
+}
+
+// How much of a trace's tags and metadata answers show, in characters; more is stored (source: mlflow/tracing/constant.py,
+// MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE and MAX_CHARS_IN_TRACE_INFO_METADATA).
+const (
+	maxShownTag      = 4096
+	maxShownMetadata = 250
+)
+
+// shown returns values as answers show them, cut to most characters.
+func shown(values map[string]string, most int) map[string]string {
+	for _, value := range values {
+		if len(value) > most {
+			cut := make(map[string]string, len(values))
+			for key, value := range values {
+				cut[key] = mlflow.Truncate(value, most)
+			}
+			return cut
+		}
+	}
+	return values
 }
 
 func fromTraces(list []tracking.TraceInfo) []traceInfoJSON {
