@@ -58,7 +58,7 @@ type chosenOutput struct {
 
 // order finds the outputs that were asked for.
 func (req *InferRequest) order(out *tensor.Batch) ([]chosenOutput, error) {
-	var chosen []chosenOutput
+	chosen := make([]chosenOutput, 0, max(len(out.Columns), len(req.outputs)))
 	for i := range out.Columns {
 		if c := &out.Columns[i]; req.all {
 			chosen = append(chosen, chosenOutput{c, req.binary})
