@@ -1,9 +1,13 @@
 // Package loadtest drives an HTTP server with a known load and says what came back.
 //
 // It owns the pacing (closed loop: each connection asks again when it was answered; open loop: requests leave at a rate whatever the
-// answers do), the connections and the histogram. It is called by cmd/bench and tests; it is a black box's user and must not know what runs
-// behind the URL. Latencies of an open loop count from the moment a request was due, so a stalled server cannot hide behind requests that
-// were never sent (no coordinated omission).
+// answers do), the connections, the histogram, the payloads (from a signature, from a server's metadata, from a prediction log) and the
+// reports. It is called by `sluice loadtest`, cmd/bench and tests; it is a black box's user and must not know what runs behind the URL.
+//
+// Latencies of an open loop count from the moment a request was due, so a stalled server cannot hide behind requests that were never sent
+// (no coordinated omission). Those of a closed loop count from the moment of sending: its clients wait, as clients of that kind do.
+//
+// Run and RunMany are one run, Compare alternates windows of two servers, FindCapacity searches the highest rate that keeps a limit.
 package loadtest
 
 import (
