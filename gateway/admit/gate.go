@@ -89,11 +89,11 @@ func limit(o *Options, cost int64) int64 {
 	return max(o.Free, int64(o.MaxDelay)/cost)
 }
 
-// Leave is called once by each request that was let in, with the time that it spent inside. answered says that it was executed: one that
-// ended early says little about what the others cost.
+// Leave is called once by each request that was let in, with the time that it spent inside (0: nobody knows). answered says that it was executed:
+// one that ended early says little about what the others cost.
 func (g *Gate) Leave(t Ticket, spent time.Duration, answered bool) {
 	g.inside.Add(-1)
-	if t.found < fewest {
+	if t.found < fewest || spent <= 0 {
 		return
 	}
 	sample, cost := int64(spent)/t.found, g.cost.Load()

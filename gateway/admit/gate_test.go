@@ -261,6 +261,25 @@ func TestADeadlineThatCannotBeMet(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotKnownTeachesNothing(t *testing.T) {
+	g := New(&Options{Latencies: func(*Latencies) {}}).Gate()
+	var last Ticket
+	for range 100 {
+		last, _ = g.Enter(time.Now(), noDeadline, Interactive, 0)
+	}
+	for _, spent := range []time.Duration{0, -time.Hour} {
+		g.Leave(last, spent, true)
+	}
+	if g.Inside() != 98 || g.Wait() != 0 {
+		t.Errorf("%d inside, a wait of %v", g.Inside(), g.Wait())
+	}
+	g.Leave(last, 100*time.Millisecond, true)
+	g.Leave(last, time.Millisecond, false) // who was cut off after less than that says nothing
+	if g.Wait() != 96*time.Millisecond {
+		t.Errorf("a wait of %v behind 96 that cost 1 ms each", g.Wait())
+	}
+}
+
 func TestSwitchedOffTheWaitRefusesNobody(t *testing.T) {
 	l := newLine(t, 2, 4*time.Millisecond, &Options{MaxDelay: -1})
 	l.poisson(rand.New(rand.NewPCG(9, 10)), 2000, interactive, 2*time.Second)

@@ -42,7 +42,7 @@ func (h *Handler) arrive(c *fiber.Ctx, k *call) (err error) {
 func (c *call) leave() {
 	spent := c.timing.Queue + c.timing.Execute
 	if !c.entered.IsZero() {
-		spent = c.end.Sub(c.entered)
+		spent = c.end.Sub(c.entered) // below 0 if a panic came before the end
 	}
 	c.arm.plans.gate.Leave(c.ticket, spent, c.timing.Execute > 0)
 }
