@@ -115,6 +115,7 @@ class StartedServer(subprocess.Popen):
         if options is not None:
             Traffic.count += 1
             if servers.MODE == "sluice":
+                servers.Schema.renew(options.get("backend-store-uri") or "")
                 args, kwargs["env"] = servers.sluice_command(options), servers.sluice_environment(environment)
         super().__init__(args, *rest, **kwargs)
         if options is not None:  # tests give a server seconds, which stock on a busy machine doesn't keep

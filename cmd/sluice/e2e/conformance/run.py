@@ -61,7 +61,7 @@ def run_suite(suite, server, options, left_out):
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     command = [options.python, "-W", "ignore", "-m", "pytest", "-p", "plugin", "-p", "no:cacheprovider", "-q", "--no-header", "--tb=short", "-o", "addopts=-p no:legacypath --strict-markers"]
-    command += ["-o", "console_output_style=classic", "-o", "asyncio_mode=auto", "--timeout", "120", *(("-k", suite.only) if suite.only else ()), *paths]
+    command += ["-o", "console_output_style=classic", "-o", "asyncio_mode=auto", "--timeout", "600", *(("-k", suite.only) if suite.only else ()), *paths]
     with open(options.out / f"{server}.{suite.name}.txt", "wb") as output, tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         environment["TMPDIR"] = scratch
         session = subprocess.Popen(command, cwd=options.tree, env=environment, stdout=output, stderr=output, start_new_session=True)

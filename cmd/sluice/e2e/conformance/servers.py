@@ -5,10 +5,12 @@ Both run in a process of their own, so a test that reaches into the Python of an
 """
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -52,7 +54,7 @@ def sluice_environment(environment):
     return kept
 
 
-def wait_for(url, process, seconds=60):
+def wait_for(url, process, seconds=300):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -65,10 +67,44 @@ def wait_for(url, process, seconds=60):
     raise RuntimeError(f"the server at {url} was not ready after {seconds} s; its output is in {LOG}")
 
 
+class Schema:
+    """The newest schema of MLflow's, which an older MLflow's test process can't make; ours needs it for traces."""
+
+    _newest = None  # path of an empty database
+
+    @classmethod
+    def renew(cls, backend):
+        """Gives a SQLite database that holds nothing yet the newest schema, in place."""
+        path = backend.removeprefix("sqlite:///")
+        if path == backend or not os.path.exists(path):
+            return
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            tables = {name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "alembic_version" not in tables or any(old.execute(f"SELECT 1 FROM {t} LIMIT 1").fetchone() for t in ("runs", "registered_models", "trace_info")):
+                return
+            kept = old.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
+            with contextlib.closing(sqlite3.connect(cls._template())) as new:
+                revision = "SELECT version_num FROM alembic_version"
+                if len(kept) > 1 or old.execute(revision).fetchone() == new.execute(revision).fetchone():
+                    return
+                new.backup(old)
+            old.executemany("UPDATE experiments SET artifact_location = ?2 WHERE experiment_id = ?1", kept)
+            old.commit()
+
+    @classmethod
+    def _template(cls):
+        if cls._newest is None:
+            path = os.path.join(tempfile.mkdtemp(prefix="conformance-"), "newest.db")
+            Sluice("sqlite:///" + path, None).close()
+            cls._newest = path
+        return cls._newest
+
+
 class Sluice:
     """Our server in a process of its own."""
 
     def __init__(self, backend, root, port=None):
+        Schema.renew(backend)
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         options = {"port": str(port), "backend-store-uri": backend}
