@@ -40,7 +40,7 @@ func (b *bench) startMLflow(ctx context.Context, model string, workers int) (*pr
 		return nil, err
 	}
 	// The scoring server is started by name through PATH, so the environment's own bin comes first.
-	env := []string{"PATH=" + filepath.Dir(python) + ":" + os.Getenv("PATH")}
+	env := []string{"PATH=" + filepath.Dir(python) + ":" + os.Getenv("PATH"), keepBytecode}
 	p, err := start(ctx, "mlflow models serve", env, python, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-w", strconv.Itoa(workers))
 	if err != nil {
 		return nil, err

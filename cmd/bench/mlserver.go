@@ -56,7 +56,7 @@ func (b *bench) startMLServer(ctx context.Context, m *model, workers int) (*proc
 			return nil, err
 		}
 	}
-	p, err := start(ctx, "MLServer", nil, filepath.Join(env, "bin", "mlserver"), "start", dir)
+	p, err := start(ctx, "MLServer", []string{keepBytecode}, filepath.Join(env, "bin", "mlserver"), "start", dir)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,9 @@ import (
 // peerStart bounds how long a peer takes to start; on a machine at rest that is some seconds.
 const peerStart = 4 * time.Minute
 
+// keepBytecode lets Python keep what it compiled, so that it is not compiled again at every start.
+const keepBytecode = "PYTHONDONTWRITEBYTECODE="
+
 // contender is a running server of others, in the configuration that answered most.
 type contender struct {
 	side
