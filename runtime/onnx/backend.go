@@ -41,8 +41,10 @@ type Backend struct {
 	notes   []string
 	bytes   int64
 	threads int
+	loops   bool // the graph has control flow
 
 	bindable bool // inputs are tensors fixed but for the rows, outputs are tensors
+	unsteady bool // a run's cost may depend on more than its rows: control flow, or free inner dimensions
 	// shapes are the outputs' shapes, −1 for the rows: declared, or learned from the first run. nil until then.
 	shapes  atomic.Pointer[[][]int64]
 	unbound atomic.Bool // a bound run failed where the general way did not: stay general
@@ -73,6 +75,7 @@ func (b *Backend) prepare() {
 	if known {
 		b.shapes.Store(&declared)
 	}
+	b.unsteady = b.loops || !b.bindable
 }
 
 // Notes are things about the model that its owner should know: execution providers that are missing, a slow way taken.
@@ -166,7 +169,8 @@ func (b *Backend) Sample(batch *tensor.Batch, rows int) (guessed bool, err error
 }
 
 // Predict runs one batch. params are not known to MLflow's onnx flavor and are ignored. If ctx can end and the run is expected to last
-// over 5 ms, it is interrupted when ctx ends; shorter runs are only refused when ctx has ended already.
+// over 5 ms, or may last for ever (control flow, free inner dimensions), it is interrupted when ctx ends; shorter runs are only refused when
+// ctx has ended already.
 // Errors: servable.ErrBadInput, ErrClosed, ctx's error; others are the model's.
 func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, _ map[string]any, out *tensor.Batch) error {
 	if err := ctx.Err(); err != nil {
@@ -210,10 +214,10 @@ func (b *Backend) Close() error {
 }
 
 // interruptible reports whether a run of so many rows should be able to end with ctx. The cost is looked at first: ctx may make its
-// channel and its timer when it is asked for Done.
+// channel and its timer when it is asked for Done. Recent runs say nothing where cost depends on more than rows.
 func (b *Backend) interruptible(ctx context.Context, rows int) bool {
 	cost := b.rowCost.Load()
-	return (cost == 0 || cost*int64(max(rows, 1)) > int64(longRun)) && ctx.Done() != nil
+	return (b.unsteady || cost == 0 || cost*int64(max(rows, 1)) > int64(longRun)) && ctx.Done() != nil
 }
 
 // measured reports whether this run's duration should be noted: the clock costs as much as a small model does, so that is done for the

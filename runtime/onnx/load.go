@@ -80,7 +80,7 @@ func (r *Runtime) Load(ctx context.Context, dir string, m *mlmodel.Model) (*Back
 	if len(file.locations) > 0 {
 		folder = filepath.Join(dir, filepath.Dir(flavor.Data))
 	}
-	b := &Backend{rt: r, inputs: file.inputs, threads: busy(&flavor.Options), bytes: sessionBytes + 2*int64(len(raw)) + weights}
+	b := &Backend{rt: r, inputs: file.inputs, loops: file.loops(), threads: busy(&flavor.Options), bytes: sessionBytes + 2*int64(len(raw)) + weights}
 	if err := b.open(file, flavor, folder); err != nil {
 		return nil, fmt.Errorf("%s: %w", flavor.Data, err)
 	}

@@ -250,6 +250,23 @@ func TestDeadlineInterruptsALongRun(t *testing.T) {
 	}
 }
 
+// Short runs before do not make a long one go on for ever, where the values decide how long it is.
+func TestDeadlineInterruptsAnUnexpectedlyLongRun(t *testing.T) {
+	b := load(t, "slow_rows")
+	var out tensor.Batch
+	for range 200 {
+		if err := b.Predict(t.Context(), batchOf(tensor.Table, "rounds", []int64{1, 2}, "x", []float32{1, 2}), nil, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	err := b.Predict(ctx, batchOf(tensor.Table, "rounds", []int64{1, 1 << 40}, "x", []float32{1, 2}), nil, &out)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
 	for model, want := range map[string]string{"sequence_flat": "a sequence of scalars", "not_onnx": "not an ONNX model", "truncated": "not an ONNX model", "external_escape": "outside"} {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/runtime/batch"
 	"sluice/runtime/onnx/onnxtest"
@@ -40,7 +42,7 @@ func ids(names ...string) []servable.ID {
 // Every model that can be loaded warms up with its example or with zeros; those that cannot say why and hurt nobody.
 func TestEveryModelIsServed(t *testing.T) {
 	good := ids("wine", "zipmap", "zipmap_text", "regression", "text", "multi", "half", "half_dynamic", "int64", "fixed", "dynamic", "nonzero",
-		"lookup", "centred", "types", "slow", "external", "batch4", "batch4_centred", "sequence", "zipmap_columns", "zipmap_kept", "zipmap_unsorted")
+		"lookup", "centred", "types", "slow", "external", "batch4", "batch4_centred", "sequence", "zipmap_columns", "zipmap_kept", "zipmap_unsorted", "slow_rows")
 	bad := ids("not_onnx", "truncated", "external_escape")
 	m := manager(t, nil)
 	m.Aspire(append(append([]servable.ID{}, good...), bad...))
@@ -158,6 +160,55 @@ func TestModelsOfAFixedRowCount(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// ONNX Runtime is stopped in the middle of a joined run when the last of its callers' deadlines has passed, and not before.
+func TestJoinedRunIsInterrupted(t *testing.T) {
+	tokens := batch.NewTokens(1)
+	m := manager(t, &servable.Options{Joining: servable.JoinAlways, Batch: batch.Options{Slots: 1, Tokens: tokens}})
+	id := ids("slow_rows")[0]
+	m.Aspire([]servable.ID{id})
+	if err := m.WaitReady(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	h, err := m.Acquire(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	endless := batchOf(tensor.Table, "rounds", []int64{1 << 40}, "x", []float32{1})
+	var wg sync.WaitGroup
+	ask := func(ctx context.Context, timing *batch.Timing) {
+		wg.Go(func() {
+			if err := h.Predict(ctx, endless, nil, new(tensor.Batch), timing); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	first, stop := context.WithCancel(t.Context())
+	ask(first, nil)
+	for tokens.Out() == 0 { // until it runs
+		runtime.Gosched()
+	}
+	start := time.Now()
+	var timings [2]batch.Timing
+	for i, d := range []time.Duration{time.Second, 1500 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		ask(ctx, &timings[i])
+	}
+	for h.Waiting() < 2 && time.Since(start) < time.Second {
+		runtime.Gosched()
+	}
+	stop()
+	wg.Wait()
+	if took := time.Since(start); took < 1500*time.Millisecond || timings[0].BatchRows != 2 || timings[1].BatchRows != 2 {
+		t.Errorf("ended after %v: %+v", took, timings)
+	}
+	var out tensor.Batch
+	if err := h.Predict(t.Context(), batchOf(tensor.Table, "rounds", []int64{1}, "x", []float32{0}), nil, &out, nil); err != nil || out.Columns[0].Tensor.At(0) != 0 {
+		t.Errorf("after an interruption: %v", err)
+	}
 }
 
 // A joined row answers what scikit-learn answers for it.

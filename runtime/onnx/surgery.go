@@ -57,6 +57,13 @@ func (m *modelFile) operate() ([]byte, []output) {
 	return m.rewrite(edits, appended), outs
 }
 
+// loops reports whether the graph has control flow: what a run costs then depends on the values.
+func (m *modelFile) loops() bool {
+	return slices.ContainsFunc(m.nodes, func(n node) bool {
+		return n.op == "Loop" || n.op == "Scan" || n.op == "If" || n.op == "SequenceMap"
+	})
+}
+
 // fixedInner reports whether all dimensions after the first are declared and fixed.
 func fixedInner(v *value) bool {
 	return v.rank && len(v.shape) > 0 && !slices.Contains(v.shape[1:], -1)

@@ -225,6 +225,19 @@ def slow_model():
          tensors([("times", "int64", (1,)), ("x", "float32", (1,))], [("y", "float32", (1,))]))
 
 
+def slow_rows_model():
+    """y = x after as many rounds of sin as the largest of `rounds` says: rows that can be joined, and take as long as one wishes."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Sin", ["v"], ["v_next"])], "body",
+        [value("round", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.FLOAT, ["N"])],
+        [value("go_on", TensorProto.BOOL, []), value("v_next", TensorProto.FLOAT, ["N"])])
+    true = numpy_helper.from_array(np.array(True), "true")
+    nodes = [helper.make_node("ReduceMax", ["rounds"], ["n"], keepdims=0), helper.make_node("Loop", ["n", "true", "x"], ["y"], body=body)]
+    save("slow_rows", graph("slow_rows", nodes, [value("rounds", TensorProto.INT64, ["N"]), value("x", TensorProto.FLOAT, ["N"])],
+                            [value("y", TensorProto.FLOAT, ["N"])], [true]),
+         ModelSignature(inputs=Schema([ColSpec("long", "rounds"), ColSpec("float", "x")])))
+
+
 def external_models():
     """weights beside the model: one honest, one that points out of its folder."""
     for name, location in (("external", "weights.bin"), ("external_escape", "../wine/model.onnx")):
@@ -300,6 +313,7 @@ if __name__ == "__main__":
     types_model()
     mlp_model()
     slow_model()
+    slow_rows_model()
     external_models()
     sklearn_models()
     huge_models()
