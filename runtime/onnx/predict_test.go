@@ -314,6 +314,30 @@ func TestExternalDataInsideTheFolder(t *testing.T) {
 	}
 }
 
+// A link that leads out of the package is not followed, be it to weights or to the model itself.
+func TestLinksOutOfTheFolderAreRefused(t *testing.T) {
+	rt, from := onnxtest.Open(t, os.Getenv("ORT_LIB")), onnxtest.Model(t, "external")
+	for _, linked := range []string{"weights.bin", "model.onnx"} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, linked)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(from, linked), filepath.Join(dir, linked)); err != nil {
+			t.Fatal(err)
+		}
+		m, err := mlmodel.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rt.Load(t.Context(), dir, m); !errors.Is(err, onnx.ErrNotONNX) {
+			t.Errorf("%s: got %v", linked, err)
+		}
+	}
+}
+
 // A list of providers is what the owner would put up with, in order: what is missing is passed over, but not all of it.
 func TestProviders(t *testing.T) {
 	rt, dir := onnxtest.Open(t, os.Getenv("ORT_LIB")), onnxtest.Model(t, "wine")
