@@ -25,7 +25,11 @@ func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page
 		most = int64(limit) + 1
 		found.Rows = make([]tracking.Metric, 0, min(limit, historyHint))
 	}
-	query := "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND " + s.q("key") + " = ?" + behind + " ORDER BY " + order.OrderBy() + " LIMIT ?"
+	column, err := s.keyColumn(ctx, []string{runID})
+	if err != nil {
+		return found, err
+	}
+	query := "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND " + column + " = ?" + behind + " ORDER BY " + order.OrderBy() + " LIMIT ?"
 	var last float64 // as stored
 	err = sqldb.Each(ctx, s.db.Read(), query, append(append([]any{runID, key}, args...), most), func(row *sqldb.Values) error {
 		if limit > 0 && len(found.Rows) == limit {
@@ -51,6 +55,26 @@ func (s *Store) MetricHistory(ctx context.Context, runID, key string, after page
 	return found, sqldb.Classify(err)
 }
 
+// fewMetrics is up to how many stored points runs are read by their ids, and not by the key.
+const fewMetrics = 50_000
+
+// keyColumn returns the column to compare keys with where histories of runs are read. SQLite would walk the points that all runs ever
+// logged under the key, which come in the order of time: right for a run that logged most of them, but a run of a few thousand points is
+// found by its id and sorted. The + takes the key's index out of the choice.
+func (s *Store) keyColumn(ctx context.Context, runIDs []string) (string, error) {
+	column := s.q("key")
+	if s.db.Dialect() != sqldb.SQLite {
+		return column, nil
+	}
+	var points int
+	query := inList("SELECT COUNT(*) FROM (SELECT 1 FROM metrics WHERE run_uuid IN (%s) LIMIT ?)", len(runIDs))
+	err := s.db.Read().QueryRowContext(ctx, query, append(anys(runIDs), fewMetrics+1)...).Scan(&points)
+	if points <= fewMetrics {
+		column = "+" + column
+	}
+	return column, sqldb.Classify(err)
+}
+
 // historyHint is how many rows of a history are made room for in advance.
 const historyHint = 4096
 
@@ -62,10 +86,14 @@ var historyKeys = []sqldb.SortKey{
 
 // MetricHistories implements tracking.MetricStore.
 func (s *Store) MetricHistories(ctx context.Context, runIDs []string, key string, limit int) ([]tracking.RunMetric, error) {
-	k := s.q("key")
-	query := "SELECT run_uuid, " + k + ", value, timestamp, step, is_nan FROM metrics WHERE " + k + " = ? AND run_uuid IN (%s) " +
-		"ORDER BY run_uuid, timestamp, step, value"
 	ids := distinct(runIDs)
+	k := s.q("key")
+	column, err := s.keyColumn(ctx, ids[:min(len(ids), chunk)])
+	if err != nil {
+		return nil, err
+	}
+	query := "SELECT run_uuid, " + k + ", value, timestamp, step, is_nan FROM metrics WHERE " + column + " = ? AND run_uuid IN (%s) " +
+		"ORDER BY run_uuid, timestamp, step, value"
 	slices.Sort(ids) // chunks of sorted ids come out sorted
 	var out []tracking.RunMetric
 	for len(ids) > 0 && len(out) < limit {
@@ -94,7 +122,11 @@ func (s *Store) runMetrics(ctx context.Context, query string, args []any, ids []
 // keeps the first row of each; the very last row is added, and replaces the one before it if the answer would get too long.
 func (s *Store) SampleMetricHistory(ctx context.Context, q tracking.IntervalQuery) ([]tracking.RunMetric, error) {
 	ids := distinct(q.RunIDs)
-	query, args := s.sampleQuery(q)
+	column, err := s.keyColumn(ctx, ids[:min(len(ids), chunk)])
+	if err != nil {
+		return nil, err
+	}
+	query, args := s.sampleQuery(q, column)
 	byRun := make(map[string][]tracking.RunMetric, len(ids))
 	for rest := ids; len(rest) > 0; {
 		n := min(chunk, len(rest))
@@ -118,8 +150,8 @@ func (s *Store) SampleMetricHistory(ctx context.Context, q tracking.IntervalQuer
 	return out, nil
 }
 
-// sampleQuery returns the statement with "%s" for the run ids, which come last among its parameters.
-func (s *Store) sampleQuery(q tracking.IntervalQuery) (string, []any) {
+// sampleQuery returns the statement with "%s" for the run ids, which come last among its parameters; keyColumn is what keys are compared with.
+func (s *Store) sampleQuery(q tracking.IntervalQuery, keyColumn string) (string, []any) {
 	const order = "step, timestamp, value, is_nan"
 	const backwards = "step DESC, timestamp DESC, value DESC, is_nan DESC"
 	k := s.q("key")
@@ -131,7 +163,7 @@ func (s *Store) sampleQuery(q tracking.IntervalQuery) (string, []any) {
 	buckets := "SELECT run_uuid, " + k + ", value, timestamp, step, is_nan, " +
 		"NTILE(?) OVER (PARTITION BY run_uuid ORDER BY " + order + ") AS bucket, " +
 		"ROW_NUMBER() OVER (PARTITION BY run_uuid ORDER BY " + backwards + ") AS from_end " +
-		"FROM metrics WHERE " + k + " = ?" + bounds + " AND run_uuid IN (%s)"
+		"FROM metrics WHERE " + keyColumn + " = ?" + bounds + " AND run_uuid IN (%s)"
 	ranked := "SELECT b.*, ROW_NUMBER() OVER (PARTITION BY run_uuid, bucket ORDER BY " + order + ") AS in_bucket FROM (" + buckets + ") b"
 	return "SELECT run_uuid, " + k + ", value, timestamp, step, is_nan FROM (" + ranked + ") s WHERE in_bucket = 1 OR from_end = 1 " +
 		"ORDER BY run_uuid, " + order, args

@@ -2,13 +2,15 @@ package storetest
 
 import (
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"sluice/tracking"
 )
 
-// RunBenchmarks measures what clients do most, through the Service: a run with one metric, a batch of 1000 metrics, and a search
-// over 1000 runs. newStore returns an empty store.
+// RunBenchmarks measures what clients do most, through the Service: a run with one metric, a batch of 1000 metrics by one writer and by
+// eight, searches over 1000 runs and over runs of 200 metrics, and a page of a history. newStore returns an empty store.
 func RunBenchmarks(b *testing.B, newStore func(b *testing.B) tracking.Store) {
 	open := func(b *testing.B) *tracking.Service {
 		svc, err := tracking.New(newStore(b), nil)
@@ -22,8 +24,11 @@ func RunBenchmarks(b *testing.B, newStore func(b *testing.B) tracking.Store) {
 	}
 	b.Run("create run and log metric", func(b *testing.B) { benchRun(b, open(b)) })
 	b.Run("log batch of 1000", func(b *testing.B) { benchBatch(b, open(b)) })
+	b.Run("log batch of 1000 by 8 writers", func(b *testing.B) { benchWriters(b, open(b)) })
 	b.Run("get run", func(b *testing.B) { benchGet(b, open(b)) })
 	b.Run("search 100 of 1000", func(b *testing.B) { benchSearch(b, open(b)) })
+	b.Run("search 100 of 200 metrics", func(b *testing.B) { benchWide(b, open(b)) })
+	b.Run("history page of 25000", func(b *testing.B) { benchHistory(b, open(b)) })
 }
 
 func benchRun(b *testing.B, svc *tracking.Service) {
@@ -100,6 +105,78 @@ func benchSearch(b *testing.B, svc *tracking.Service) {
 		page, err := svc.SearchRuns(b.Context(), q)
 		if err != nil || len(page.Runs) != 100 {
 			b.Fatal(len(page.Runs), err)
+		}
+	}
+}
+
+// benchWriters has eight writers at once, each batch a run of its own with the times of one second, as training loops do.
+func benchWriters(b *testing.B, svc *tracking.Service) {
+	var n atomic.Int64
+	b.SetParallelism(max(1, 8/runtime.GOMAXPROCS(0)))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		metrics := make([]tracking.Metric, 1000)
+		for pb.Next() {
+			at := n.Add(1) * 10
+			for i := range metrics {
+				metrics[i] = tracking.Metric{Key: "loss", Value: float64(i), TimestampMS: at + int64(i), Step: int64(i)}
+			}
+			r, err := svc.CreateRun(b.Context(), tracking.RunSpec{ExperimentID: "0"})
+			if err == nil {
+				err = svc.LogBatch(b.Context(), r.Info.ID, tracking.Batch{Metrics: metrics})
+			}
+			if err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// benchWide reads a page of 100 runs with 200 metrics each.
+func benchWide(b *testing.B, svc *tracking.Service) {
+	metrics := make([]tracking.Metric, 200)
+	for i := range 100 {
+		r, err := svc.CreateRun(b.Context(), tracking.RunSpec{ExperimentID: "0"})
+		for k := range metrics {
+			metrics[k] = tracking.Metric{Key: fmt.Sprintf("metric_%03d", k), Value: float64(i*k) / 7, TimestampMS: int64(1_700_000_000_000 + i), Step: int64(i)}
+		}
+		if err == nil {
+			err = svc.LogBatch(b.Context(), r.Info.ID, tracking.Batch{Metrics: metrics})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		page, err := svc.SearchRuns(b.Context(), tracking.RunQuery{ExperimentIDs: []string{"0"}, OrderBy: []string{"metrics.metric_150 DESC"}, MaxResults: 100})
+		if err != nil || len(page.Runs) != 100 {
+			b.Fatal(len(page.Runs), err)
+		}
+	}
+}
+
+func benchHistory(b *testing.B, svc *tracking.Service) {
+	r, err := svc.CreateRun(b.Context(), tracking.RunSpec{ExperimentID: "0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	metrics := make([]tracking.Metric, 1000)
+	for batch := range 25 {
+		for i := range metrics {
+			step := int64(batch*len(metrics) + i)
+			metrics[i] = tracking.Metric{Key: "loss", Value: float64(step) / 1000, TimestampMS: 1_700_000_000_000 + step, Step: step}
+		}
+		if err := svc.LogBatch(b.Context(), r.Info.ID, tracking.Batch{Metrics: metrics}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		page, err := svc.MetricHistory(b.Context(), tracking.HistoryQuery{RunID: r.Info.ID, Key: "loss", MaxResults: 25_000})
+		if err != nil || len(page.Metrics) != 25_000 {
+			b.Fatal(len(page.Metrics), err)
 		}
 	}
 }
