@@ -33,6 +33,7 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		writing.Close()
 		return fmt.Errorf("open %s: %w", db.address.Path, Classify(err))
 	}
+	// What undoes a part of a transaction is kept in memory: in a temporary file it would be most of what is written (see WithLargeTx).
 	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d; PRAGMA wal_autocheckpoint = %d; PRAGMA temp_store = MEMORY", busyStep.Milliseconds(), checkpointPages)); err != nil {
 		return errors.Join(fmt.Errorf("open %s: %w", db.address.Path, Classify(err)), conn.Close(), writing.Close())
 	}

@@ -85,7 +85,16 @@ func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.writers != nil {
 		return db.serverTx(ctx, fn)
 	}
-	return Classify(db.writer.run(ctx, db.beginSQLite, fn))
+	return Classify(db.writer.run(ctx, false, db.beginSQLite, fn))
+}
+
+// WithLargeTx is WithTx for a change of very many rows. On SQLite it shares its transaction with nobody: what shares one keeps the pages
+// that it changes, as they were, in memory until it is done, in case that it alone is undone.
+func (db *DB) WithLargeTx(ctx context.Context, fn func(tx *Tx) error) error {
+	if db.writers != nil {
+		return db.serverTx(ctx, fn)
+	}
+	return Classify(db.writer.run(ctx, true, db.beginSQLite, fn))
 }
 
 // ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.

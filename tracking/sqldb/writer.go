@@ -74,17 +74,20 @@ func (w *writer) lock(ctx context.Context) error {
 
 func (w *writer) unlock() { w.turn <- struct{}{} }
 
-// run is WithTx on SQLite.
-func (w *writer) run(ctx context.Context, begin func(context.Context, *sql.Conn) error, fn func(tx *Tx) error) error {
+// run is WithTx on SQLite, or WithLargeTx, which is alone in its transaction.
+func (w *writer) run(ctx context.Context, alone bool, begin func(context.Context, *sql.Conn) error, fn func(tx *Tx) error) error {
 	if err := w.lock(ctx); err != nil {
 		return err
+	}
+	if alone && w.open != nil {
+		w.commit()
 	}
 	g, err := w.join(ctx, begin, fn)
 	if err != nil {
 		w.leave(g)
 		return err
 	}
-	if g.members >= groupMembers || time.Since(g.began) >= groupTime {
+	if alone || g.members >= groupMembers || time.Since(g.began) >= groupTime {
 		w.commit()
 		w.unlock()
 		return g.err

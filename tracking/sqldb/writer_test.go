@@ -63,7 +63,11 @@ func write(ctx context.Context, db *sqldb.DB, id, kind int, broken error) (err e
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	return db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	run := db.WithTx
+	if id%7 == 0 {
+		run = db.WithLargeTx
+	}
+	return run(ctx, func(tx *sqldb.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO sluice_test (id, rest) VALUES (?, ?)", id, kind); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ const newExperiment = -1
 // ImportBundle writes the rows of c that are tracking's in one transaction and calls finish last, inside it; finish may run more than once.
 func (s *Store) ImportBundle(ctx context.Context, c *bundle.Contents, finish func(ctx context.Context, tx *sqldb.Tx, p *bundle.Plan) error) (*bundle.Plan, error) {
 	var p *bundle.Plan
-	err := s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	err := s.db.WithLargeTx(ctx, func(tx *sqldb.Tx) error {
 		p = bundle.NewPlan(c)
 		if err := tx.Lock(ctx, "bundle"); err != nil {
 			return err

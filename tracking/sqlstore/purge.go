@@ -78,7 +78,7 @@ func deletedOf(ctx context.Context, q sqldb.Querier, kind tracking.RemainsKind, 
 
 // Purge implements tracking.Purger.
 func (s *Store) Purge(ctx context.Context, d tracking.Remains) error {
-	return s.db.WithTx(ctx, func(tx *sqldb.Tx) error {
+	return s.db.WithLargeTx(ctx, func(tx *sqldb.Tx) error {
 		if err := stillDeleted(ctx, tx, d); err != nil {
 			return err
 		}
