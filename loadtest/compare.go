@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,11 +125,19 @@ func (c *Comparison) WriteText(w io.Writer) error {
 	for _, l := range c.Lines() {
 		rows = append(rows, []string{
 			strings.TrimSpace(l.Name + " " + l.Unit),
-			fmt.Sprintf("%.4g ± %s", l.A.Center, l.A.PctRangeString()), fmt.Sprintf("%.4g ± %s", l.B.Center, l.B.PctRangeString()),
+			digits(l.A.Center) + " ± " + l.A.PctRangeString(), digits(l.B.Center) + " ± " + l.B.PctRangeString(),
 			fmt.Sprintf("%s (p=%.3f n=%d+%d)", l.Delta, l.P, len(c.A), len(c.B)),
 		})
 	}
 	return writeTable(w, rows)
+}
+
+// digits writes a number with four digits that count, and no power of ten.
+func digits(v float64) string {
+	if v >= 1000 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
 // writeTable writes rows in columns of equal width.

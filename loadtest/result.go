@@ -49,10 +49,10 @@ func (r *Result) SucceededLatency() *hdrhistogram.Histogram {
 
 const (
 	maxLatency = 60 * time.Second
-	digits     = 3
+	precision  = 3
 )
 
-func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLatency), digits) }
+func newLatency() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(maxLatency), precision) }
 
 func (r *run) merge(workers []worker) *Result {
 	out := &Result{Elapsed: time.Since(r.start), ByStatus: map[int]int64{}, Latency: newLatency(), FailedLatency: newLatency()}
