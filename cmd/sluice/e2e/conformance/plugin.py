@@ -117,6 +117,8 @@ class StartedServer(subprocess.Popen):
             if servers.MODE == "sluice":
                 servers.Schema.renew(options.get("backend-store-uri") or "")
                 args, kwargs["env"] = servers.sluice_command(options), servers.sluice_environment(environment)
+            elif "server" in args and "workers" not in options:  # its supervisor kills workers that a busy machine keeps from answering
+                args = [*args, "--workers", "1"]
         super().__init__(args, *rest, **kwargs)
         if options is not None:  # tests give a server seconds, which stock on a busy machine doesn't keep
             servers.wait_for(f"http://127.0.0.1:{options.get('port', 5000)}", self)

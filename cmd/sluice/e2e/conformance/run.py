@@ -1,6 +1,7 @@
 """Runs MLflow's own tests against a stock server and against ours, and compares.
 
-    python run.py --source CHECKOUT --binary bin/sluice --python VENV/bin/python [--out FOLDER] [--only SUITE,…] [--server stock|sluice]
+    python run.py --source CHECKOUT --binary bin/sluice --python VENV/bin/python [--stock-python OTHER/bin/python]
+        [--out FOLDER] [--only SUITE,…] [--server stock|sluice]
 
 CHECKOUT is a checkout of MLflow (only its tests are read; MLflow itself is what VENV has installed). Results stay in
 FOLDER, one file a suite and server: with --server only that one is run and the other's earlier results are compared.
@@ -55,6 +56,7 @@ def run_suite(suite, server, options, left_out):
         "CONFORMANCE_SWAP": suite.swap,
         "CONFORMANCE_KEEP": ",".join(suite.keep),
         "CONFORMANCE_BINARY": str(options.binary),
+        "CONFORMANCE_STOCK_PYTHON": str(options.stock_python or options.python),
         "CONFORMANCE_RESULT": str(result),
         "CONFORMANCE_LEAVE_OUT": "|".join(f"(?:{r.pattern.pattern})" for r in left_out),
         "CONFORMANCE_LOG": str(options.out / f"{server}.{suite.name}.log"),
@@ -121,6 +123,7 @@ def main():
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--binary", type=pathlib.Path, required=True)
     parser.add_argument("--python", type=pathlib.Path, required=True)
+    parser.add_argument("--stock-python", type=pathlib.Path, help="a Python with another MLflow, the stock server's; default --python")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("conformance-results"))
     parser.add_argument("--only", default="")
     parser.add_argument("--server", choices=("stock", "sluice"))
@@ -129,6 +132,7 @@ def main():
     if not (options.source / "tests" / "tracking").is_dir():
         sys.exit(f"{options.source} is no checkout of MLflow: it has no tests/tracking")
     options.binary, options.out, options.python = options.binary.resolve(), options.out.resolve(), options.python.absolute()
+    options.stock_python = options.stock_python and options.stock_python.absolute()
     options.out.mkdir(parents=True, exist_ok=True)
     warn_of_names()
     rules = read_rules(HERE / "expected.txt")

@@ -20,6 +20,7 @@ import urllib.request
 
 MODE = os.environ.get("CONFORMANCE_SERVER", "stock")  # "stock" or "sluice"
 BINARY = os.environ.get("CONFORMANCE_BINARY", "sluice")
+STOCK_PYTHON = os.environ.get("CONFORMANCE_STOCK_PYTHON") or sys.executable  # whose MLflow the stock server is
 LOG = os.environ.get("CONFORMANCE_LOG", os.devnull)
 HERE = pathlib.Path(__file__).resolve().parent
 Popen = subprocess.Popen  # as it was before the plugin translates commands
@@ -132,6 +133,8 @@ class Stock:
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         settings = {k: v for k, v in os.environ.items() if k.startswith(("MLFLOW_", "_MLFLOW_")) and k not in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+        if STOCK_PYTHON != sys.executable:
+            Schema.renew(backend)
         self._ask({"serve": port, "backend": backend, "root": root, "settings": settings})
 
     def close(self):
@@ -141,7 +144,7 @@ class Stock:
     def _ask(cls, order):
         if cls._process is None:
             log = open(LOG, "ab")
-            cls._process = Popen([sys.executable, str(HERE / "stock.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+            cls._process = Popen([STOCK_PYTHON, str(HERE / "stock.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
             atexit.register(cls._process.kill)
         cls._process.stdin.write(json.dumps(order) + "\n")
         cls._process.stdin.flush()
