@@ -32,9 +32,20 @@ func (b *bench) compareByTool(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("sluice %s: %w: %s", strings.Join(args, " "), err, progressOf(err))
 		}
-		b.say("  sluice %s\n%s", strings.Join(args, " "), out)
+		b.say("  sluice %s\n%s", quoted(args), out)
 	}
 	return nil
+}
+
+// quoted is a command line as a shell takes it.
+func quoted(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if out[i] = a; strings.Contains(a, " ") {
+			out[i] = "'" + a + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // progressOf is what a command that failed wrote beside its output.
