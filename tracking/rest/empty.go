@@ -9,7 +9,8 @@ import (
 	"sluice/tracking/wire"
 )
 
-// emptyRoutes are reads that the web UI makes on every page for things that this server does not keep. They answer what MLflow
+// emptyRoutes are reads that the web UI makes on its ordinary pages for things that this server does not keep; writes of the same are
+// refused. They answer what MLflow
 // answers when there is nothing, and only then: with a Presence that finds records they are refused like the rest.
 func (a *API) emptyRoutes() []wire.Route {
 	none := func(audit string, there func(Presence, context.Context) (bool, error)) fiber.Handler {
@@ -17,7 +18,16 @@ func (a *API) emptyRoutes() []wire.Route {
 	}
 	datasets := none("evaluation datasets", Presence.HasDatasets)
 	scorers := none("scorers", Presence.HasScorers)
+	mcp := call(a, func(ctx context.Context, _ *struct{}) (any, error) {
+		return noMCPServers{Servers: []string{}}, a.nothing(ctx, "MCP servers", Presence.HasMCPServers)
+	})
+	gateway := none("the records of MLflow's AI gateway", Presence.HasGateway)
 	return rows(
+		wire.API("3.0", fiber.MethodGet, "/mcp-servers", wire.Read, "tracking.mcp.list", mcp),
+		wire.API("3.0", fiber.MethodGet, "/gateway/secrets/list", wire.Read, "tracking.gateway.list", gateway),
+		wire.API("3.0", fiber.MethodGet, "/gateway/model-definitions/list", wire.Read, "tracking.gateway.list", gateway),
+		wire.API("3.0", fiber.MethodGet, "/gateway/endpoints/list", wire.Read, "tracking.gateway.list", gateway),
+		wire.API("3.0", fiber.MethodGet, "/gateway/endpoints/bindings/list", wire.Read, "tracking.gateway.list", gateway),
 		wire.API("3.0", fiber.MethodGet, "/scorers/list", wire.Read, "tracking.scorer.list", scorers),
 		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
@@ -29,6 +39,12 @@ func (a *API) emptyRoutes() []wire.Route {
 			{Method: fiber.MethodGet, Path: "/ajax-api/3.0/mlflow/assistant/providers", Permission: wire.Read, Audit: "tracking.server.assistant", Handler: noAssistants},
 		},
 	)
+}
+
+// noMCPServers is a page of MLflow's registry of MCP servers without any.
+type noMCPServers struct {
+	Servers       []string `json:"mcp_servers"`
+	NextPageToken *string  `json:"next_page_token"`
 }
 
 func (a *API) nothing(ctx context.Context, what string, there func(Presence, context.Context) (bool, error)) error {

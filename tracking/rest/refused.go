@@ -32,7 +32,7 @@ var refusals = []refusal{
 	{"3.0/mlflow/genai/*", "Evaluation of generative models needs MLflow's job runner."},
 	{"3.0/mlflow/jobs/*", "MLflow's job runner is not part of this server."},
 	{"3.0/jobs/*", "MLflow's job runner is not part of this server."},
-	{"3.0/mlflow/gateway/*", "MLflow's AI gateway is not part of this server."},
+	{"3.0/mlflow/gateway/*", "MLflow's AI gateway is not part of this server."}, // its lists are empty: emptyRoutes
 	{"/build/*", "The files of the web UI are below /static-files."},
 	{"/gateway/*", "MLflow's AI gateway is not part of this server."},
 	{"3.0/mlflow/mcp-servers", "The registry of MCP servers is not part of this server."},

@@ -20,6 +20,10 @@ type Presence interface {
 	HasDatasets(ctx context.Context) (bool, error)
 	// HasScorers reports whether any scorer is stored.
 	HasScorers(ctx context.Context) (bool, error)
+	// HasGateway reports whether anything of MLflow's AI gateway is stored: a secret, a model definition, an endpoint or a binding.
+	HasGateway(ctx context.Context) (bool, error)
+	// HasMCPServers reports whether any MCP server is stored.
+	HasMCPServers(ctx context.Context) (bool, error)
 }
 
 // Options are the settings of an API; nil and the zero value work.
@@ -34,7 +38,7 @@ type Options struct {
 	Versions VersionSource
 	// RunVersions finds the model versions that the web UI shows on a run's page; without it there are none.
 	RunVersions RunVersions
-	// Presence guards the empty answers for evaluation datasets and scorers; without it these reads are refused.
+	// Presence guards the empty answers for evaluation datasets, scorers, the AI gateway and MCP servers; without it these reads are refused.
 	Presence Presence
 	// UIDir is the folder of MLflow's built web UI (mlflow/server/js/build of the wheel); if it is "" or does not exist, / is a
 	// page that says how to get it.

@@ -26,16 +26,22 @@ func versionSource(uris map[string]string) rest.VersionSource {
 
 // presence is a store that has evaluation datasets and scorers or not.
 type presence struct {
-	datasets, scorers bool
-	err               error
+	datasets, scorers, gateway, servers bool
+	err                                 error
 }
 
 func (p presence) HasDatasets(context.Context) (bool, error) { return p.datasets, p.err }
 func (p presence) HasScorers(context.Context) (bool, error)  { return p.scorers, p.err }
+func (p presence) HasGateway(context.Context) (bool, error)  { return p.gateway, p.err }
+
+func (p presence) HasMCPServers(context.Context) (bool, error) { return p.servers, p.err }
 
 func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	t.Parallel()
 	search := request("POST", "/ajax-api/3.0/mlflow/datasets/search", "Content-Type: application/json\r\n", `{"max_results":5}`)
+	secrets := request("GET", "/ajax-api/3.0/mlflow/gateway/secrets/list?", "", "")
+	secret := request("POST", "/ajax-api/3.0/mlflow/gateway/secrets/create", "Content-Type: application/json\r\n", `{"secret_name":"s"}`)
+	servers := request("GET", "/ajax-api/3.0/mlflow/mcp-servers?max_results=25", "", "")
 	scorers := request("GET", "/ajax-api/3.0/mlflow/scorers/list?experiment_id=1", "", "")
 	for _, c := range []struct {
 		name   string
@@ -49,6 +55,11 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 		{"there are some", search, &rest.Options{Presence: presence{datasets: true}}, 501, "does not serve evaluation datasets yet"},
 		{"the store is broken", search, &rest.Options{Presence: presence{err: errors.New("disk")}}, 500, "INTERNAL_ERROR"},
 		{"no scorers", scorers, &rest.Options{Presence: presence{datasets: true}}, 200, "{}"},
+		{"no gateway", secrets, &rest.Options{Presence: presence{datasets: true, scorers: true}}, 200, "{}"},
+		{"some gateway", secrets, &rest.Options{Presence: presence{gateway: true}}, 501, "does not serve the records of MLflow's AI gateway yet"},
+		{"no MCP servers", servers, &rest.Options{Presence: presence{gateway: true}}, 200, `{"mcp_servers":[],"next_page_token":null}`},
+		{"some MCP servers", servers, &rest.Options{Presence: presence{servers: true}}, 501, "does not serve MCP servers yet"},
+		{"no new secrets", secret, &rest.Options{Presence: presence{}}, 501, "not part of this server"},
 		{"some scorers", scorers, &rest.Options{Presence: presence{scorers: true}}, 501, "does not serve scorers yet"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

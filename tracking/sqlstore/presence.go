@@ -18,6 +18,24 @@ func (s *Store) HasScorers(ctx context.Context) (bool, error) {
 	return s.hasRows(ctx, "SELECT 1 FROM scorers LIMIT 1")
 }
 
+// HasGateway reports whether the database holds anything of MLflow's AI gateway; MLflow may have written it.
+func (s *Store) HasGateway(ctx context.Context) (bool, error) {
+	for _, table := range []string{"secrets", "model_definitions", "endpoints", "endpoint_bindings"} {
+		if found, err := s.hasRows(ctx, "SELECT 1 FROM "+table+" LIMIT 1"); err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+// HasMCPServers reports whether the database holds an MCP server; MLflow may have written it. Older schemas have no table of them.
+func (s *Store) HasMCPServers(ctx context.Context) (bool, error) {
+	if !s.db.HasTable("mcp_servers") {
+		return false, nil
+	}
+	return s.hasRows(ctx, "SELECT 1 FROM mcp_servers LIMIT 1")
+}
+
 func (s *Store) hasRows(ctx context.Context, query string) (bool, error) {
 	var one int
 	err := s.db.Read().QueryRowContext(ctx, query).Scan(&one)

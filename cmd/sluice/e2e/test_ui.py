@@ -55,6 +55,8 @@ def test_home_experiments_and_settings(cellar, visit):  # noqa: F811
     v.sees("cellar")
     v.open("/settings", "Theme preference", "Enable telemetry")
     v.open("/settings/webhooks", "Create webhook")
+    v.open("/settings/llm-connections", "LLM Connections")
+    v.open("/mcp-registry", "MCP registry")
 
 
 def test_run_table(cellar, visit):  # noqa: F811
