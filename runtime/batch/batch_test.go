@@ -439,6 +439,17 @@ func costly(fixed, perRow time.Duration) predictor {
 	}
 }
 
+// heldUp is p, but the first runs stand still for long, as on a busy machine.
+func heldUp(p predictor) predictor {
+	runs := 0
+	return func(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch) error {
+		if runs++; runs < 4 {
+			time.Sleep(400 * time.Millisecond)
+		}
+		return p(ctx, in, params, out)
+	}
+}
+
 func TestCalibrate(t *testing.T) {
 	mix := func(_ context.Context, in *tensor.Batch, _ map[string]any, out *tensor.Batch) error {
 		out.CopyFrom(in)
@@ -462,6 +473,7 @@ func TestCalibrate(t *testing.T) {
 		{"cheap", costly(time.Microsecond, 0), rows(1), false, "costs 1µs only"},
 		{"linear", costly(0, 100*time.Microsecond), rows(1), false, "32 rows cost"},
 		{"slow", costly(time.Second, 0), rows(1), false, "too much to measure"},
+		{"gains, but was held up at first", heldUp(costly(100*time.Microsecond, time.Microsecond)), rows(1), true, ""},
 		{"mixes rows", mix, floats, false, "not independent"},
 		{"no rows", costly(0, 0), rows(), false, "no row axis"},
 		{"one row at a time", func(ctx context.Context, in *tensor.Batch, p map[string]any, out *tensor.Batch) error {
