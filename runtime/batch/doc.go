@@ -10,7 +10,7 @@
 // The first caller that finds nobody leading leads: it runs the batch that holds its own rows and gives the lead to the head of the queue.
 // Before it runs, it waits until as many calls have queued as were present at the recent peak, woken by the call that completes that
 // number; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive one by one. A wait that runs into
-// MaxDelay lowers the expectation at once, and the next leaders do not wait: one, then three, then seven. So callers that come at random, not
+// MaxDelay lowers the expectation at once; after three in a row the next leaders do not wait: one, then three, seven. So callers that come at random, not
 // in answer to answers, pay for hardly any. (Measured in go-feasibility: fixed timers and pure work-conserving queues both lose.) While a
 // batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that processors do not stand idle and
 // batches do not fall apart.

@@ -40,7 +40,7 @@ func (p *pace) present(calls int) {
 	p.peak += (now - p.peak) * 0.3
 }
 
-// willing reports whether a leader may wait. After waits in vain the next leaders do not: one, then three, seven and so on. So a model whose
+// willing reports whether a leader may wait. After three waits in vain the next leaders do not: one, then three, seven and so on. So a model whose
 // callers come at random, not in answer to answers, is hardly ever waited for.
 func (p *pace) willing() bool {
 	if p.skip > 0 {
@@ -57,8 +57,9 @@ func (p *pace) waited(inVain bool, queued int) {
 		return
 	}
 	p.peak = float64(queued)
-	p.late++
-	p.skip = min(1<<min(p.late, 6)-1, maxSkip)
+	if p.late++; p.late > 2 { // once may be the scheduler's doing
+		p.skip = min(1<<min(p.late-2, 6)-1, maxSkip)
+	}
 }
 
 // wake ends the wait of the leader, if one waits.
