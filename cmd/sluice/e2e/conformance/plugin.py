@@ -115,7 +115,8 @@ class StartedServer(subprocess.Popen):
         if options is not None:
             Traffic.count += 1
             if servers.MODE == "sluice":
-                servers.Schema.renew(options.get("backend-store-uri") or "")
+                if backend := options.get("backend-store-uri"):
+                    options["backend-store-uri"] = servers.Schema.renew(backend)
                 args, kwargs["env"] = servers.sluice_command(options), servers.sluice_environment(environment)
             elif "server" in args and "workers" not in options:  # its supervisor kills workers that a busy machine keeps from answering
                 args = [*args, "--workers", "1"]

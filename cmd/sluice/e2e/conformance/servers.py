@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -75,22 +76,32 @@ class Schema:
 
     @classmethod
     def renew(cls, backend):
-        """Gives a SQLite database that holds nothing yet the newest schema, in place."""
+        """Returns the URI of a database like this SQLite one, with the newest schema, if it holds nothing yet.
+
+        Where the test keeps a SQL store on it, it is changed in place; else the server gets one of its own.
+        """
         path = backend.removeprefix("sqlite:///")
         if path == backend or not os.path.exists(path):
-            return
+            return backend
+        if os.environ.get("CONFORMANCE_SWAP") != "store":
+            path = shutil.copy(path, os.path.join(tempfile.mkdtemp(prefix="conformance-"), "mlflow.db"))
+        return "sqlite:///" + path if cls._renew(path) else backend
+
+    @classmethod
+    def _renew(cls, path):
         with contextlib.closing(sqlite3.connect(path)) as old:
             tables = {name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if "alembic_version" not in tables or any(old.execute(f"SELECT 1 FROM {t} LIMIT 1").fetchone() for t in ("runs", "registered_models", "trace_info")):
-                return
+                return False
             kept = old.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
             with contextlib.closing(sqlite3.connect(cls._template())) as new:
                 revision = "SELECT version_num FROM alembic_version"
                 if len(kept) > 1 or old.execute(revision).fetchone() == new.execute(revision).fetchone():
-                    return
+                    return False
                 new.backup(old)
             old.executemany("UPDATE experiments SET artifact_location = ?2 WHERE experiment_id = ?1", kept)
             old.commit()
+        return True
 
     @classmethod
     def _template(cls):
@@ -105,7 +116,7 @@ class Sluice:
     """Our server in a process of its own."""
 
     def __init__(self, backend, root, port=None):
-        Schema.renew(backend)
+        backend = Schema.renew(backend)
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         options = {"port": str(port), "backend-store-uri": backend}
@@ -134,7 +145,7 @@ class Stock:
         self.url = f"http://127.0.0.1:{port}"
         settings = {k: v for k, v in os.environ.items() if k.startswith(("MLFLOW_", "_MLFLOW_")) and k not in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         if STOCK_PYTHON != sys.executable:
-            Schema.renew(backend)
+            backend = Schema.renew(backend)
         self._ask({"serve": port, "backend": backend, "root": root, "settings": settings})
 
     def close(self):
