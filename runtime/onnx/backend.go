@@ -36,6 +36,8 @@ const longRun = 5 * time.Millisecond
 type Backend struct {
 	rt      *Runtime
 	session *ort.DynamicAdvancedSession
+	// quick is a second session, with an arena, for bound runs of up to maxBoundRows rows of a small model; nil for others.
+	quick   *ort.DynamicAdvancedSession
 	inputs  []value
 	outputs []output
 	notes   []string
@@ -210,7 +212,15 @@ func (b *Backend) Close() error {
 	}
 	b.closed = true
 	b.runners.destroy()
-	return b.session.Destroy()
+	return b.destroySessions()
+}
+
+func (b *Backend) destroySessions() error {
+	err := b.session.Destroy()
+	if b.quick != nil {
+		err = errors.Join(err, b.quick.Destroy())
+	}
+	return err
 }
 
 // interruptible reports whether a run of so many rows should be able to end with ctx. The cost is looked at first: ctx may make its

@@ -23,7 +23,8 @@
 //
 // A run has one thread unless the model's own session options say otherwise (single rows get slower with two, and the second spins);
 // parallelism comes from requests, which batch.Tokens lets in: as many runs as processors, divided evenly among the models that have work. ONNX Runtime's arena is off: it
-// never gives back what its largest run needed, and runs measure the same without it.
+// never gives back what its largest run needed. Where libc's own allocations would show, in runs of few rows of a small model, a second session
+// has one (see maxTwice).
 //
 // # Two ways to run
 //

@@ -178,11 +178,6 @@ func (b *Backend) openBytes(raw []byte, outs []output, flavor *mlmodel.ONNX, fol
 			return fmt.Errorf("output %q is %s, which cannot be served", outs[i].name, why)
 		}
 	}
-	opts, notes, err := sessionOptions(flavor, folder)
-	if err != nil {
-		return err
-	}
-	defer opts.Destroy()
 	ins, names := make([]string, len(b.inputs)), make([]string, len(outs))
 	for i := range b.inputs {
 		ins[i] = b.inputs[i].name
@@ -190,13 +185,39 @@ func (b *Backend) openBytes(raw []byte, outs []output, flavor *mlmodel.ONNX, fol
 	for i := range outs {
 		names[i] = outs[i].session
 	}
-	session, err := ort.NewDynamicAdvancedSessionWithONNXData(raw, ins, names, opts)
+	session, notes, err := newSession(raw, ins, names, flavor, folder, false)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotONNX, err)
+		return err
 	}
 	b.session, b.outputs, b.notes = session, outs, notes
 	b.prepare()
+	if b.bindable && b.bytes <= maxTwice {
+		b.bytes *= 2
+		if b.quick, _, err = newSession(raw, ins, names, flavor, folder, true); err != nil {
+			return errors.Join(err, session.Destroy())
+		}
+	}
 	return nil
+}
+
+// maxTwice is the size of the models that are held twice: with ONNX Runtime's arena for runs of few rows, in which asking libc for memory
+// would be a fifth of the work, and without for the others, since an arena keeps what its largest run ever needed.
+const maxTwice = 2 << 20
+
+func newSession(raw []byte, ins, outs []string, flavor *mlmodel.ONNX, folder string, arena bool) (*ort.DynamicAdvancedSession, []string, error) {
+	opts, notes, err := sessionOptions(flavor, folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer opts.Destroy()
+	if err := opts.SetCpuMemArena(arena); err != nil {
+		return nil, nil, fmt.Errorf("session options: %w", err)
+	}
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(raw, ins, outs, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotONNX, err)
+	}
+	return session, notes, nil
 }
 
 // sessionOptions are ours, overridden by the flavor's.
@@ -255,8 +276,6 @@ func threads(opts *ort.SessionOptions, o *mlmodel.SessionOptions) error {
 		opts.SetInterOpNumThreads(max(1, o.InterOpThreads)),
 		opts.SetExecutionMode(mode),
 		opts.SetLogSeverityLevel(ort.LoggingLevelFatal),
-		// ONNX Runtime's arena keeps what its largest run ever needed. Without it memory goes back after each run, and runs cost the same.
-		opts.SetCpuMemArena(false),
 	)
 	if o.OptimizationLevel != nil {
 		err = errors.Join(err, opts.SetGraphOptimizationLevel(ort.GraphOptimizationLevel(*o.OptimizationLevel)))

@@ -6,8 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	ort "github.com/yalue/onnxruntime_go"
-
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/tensor"
 )
@@ -85,8 +83,7 @@ func cpuTime() time.Duration {
 
 // RawRun is one bound run of a model on zeros; for benchmarks. It is single-user and must be closed before its Backend.
 type RawRun struct {
-	session *ort.DynamicAdvancedSession
-	bound   *binding
+	bound *binding
 }
 
 // Raw binds zeros of the given number of rows.
@@ -107,11 +104,11 @@ func (b *Backend) Raw(rows int) (*RawRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RawRun{b.session, bound}, nil
+	return &RawRun{bound}, nil
 }
 
 // Once runs the session once.
-func (r *RawRun) Once() error { return r.session.RunWithBinding(r.bound.io) }
+func (r *RawRun) Once() error { return r.bound.session.RunWithBinding(r.bound.io) }
 
 // Close frees the binding.
 func (r *RawRun) Close() { r.bound.destroy() }

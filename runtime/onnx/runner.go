@@ -106,6 +106,7 @@ func (s runners) destroy() {
 // binding is tensors bound to the session. Their memory is Go's and is held by ONNX Runtime until destroy: a binding must stay
 // reachable as long as it lives, which being in a runner sees to.
 type binding struct {
+	session *ort.DynamicAdvancedSession // that io belongs to
 	io      *ort.IoBinding
 	ins     []tensor.Tensor
 	outs    []tensor.Tensor
@@ -219,10 +220,10 @@ func (b *Backend) runBound(ctx context.Context, bound *binding, rows int) error 
 
 func (b *Backend) runOn(ctx context.Context, bound *binding, rows int) error {
 	if !b.interruptible(ctx, rows) {
-		return b.session.RunWithBinding(bound.io)
+		return bound.session.RunWithBinding(bound.io)
 	}
 	return b.run(ctx, rows, func(opts *ort.RunOptions) error {
-		return b.session.RunWithOptions(bound.inVals, bound.outVals, opts)
+		return bound.session.RunWithOptions(bound.inVals, bound.outVals, opts)
 	})
 }
 
@@ -266,9 +267,12 @@ func (c *binding) bytes() int {
 }
 
 func (b *Backend) bind(rows int) (*binding, error) {
-	c := &binding{ins: make([]tensor.Tensor, len(b.inputs)), outs: make([]tensor.Tensor, len(b.outputs))}
+	c := &binding{session: b.session, ins: make([]tensor.Tensor, len(b.inputs)), outs: make([]tensor.Tensor, len(b.outputs))}
+	if b.quick != nil && rows <= maxBoundRows {
+		c.session = b.quick
+	}
 	var err error
-	if c.io, err = b.session.CreateIoBinding(); err != nil {
+	if c.io, err = c.session.CreateIoBinding(); err != nil {
 		return nil, err
 	}
 	for i := range b.inputs {
