@@ -30,7 +30,7 @@ def test_gc_removes_the_deleted_and_keeps_the_registered(shared_server, mlflow_a
     assert client.get_run(gone.info.run_id).info.lifecycle_stage == "deleted"
     preview = shared_server.post("/api/2.0/sluice/gc/preview", json={"ids": [gone.info.run_id]}).json()
     assert (preview["bytes"], [i["id"] for i in preview["items"]]) == (1000, [gone.info.run_id])
-    assert shared_server.post("/api/2.0/sluice/gc/preview", json={"ids": [alive.info.run_id]}).status_code == 500  # INVALID_STATE
+    assert shared_server.post("/api/2.0/sluice/gc/preview", json={"ids": [alive.info.run_id]}).status_code == 400  # INVALID_STATE
     assert "0 bytes" in command(shared_server, "gc", "--yes", "--older-than", "30d")[1]
 
     code, text = command(shared_server, "gc", "--yes")

@@ -34,23 +34,24 @@ def test_java_client(shared_server, tmp_path):
 
 
 def test_habits_of_protobuf_clients(shared_server):
-    """camelCase names, 64-bit integers and enums as strings, absent optional fields: all that protobuf's JSON allows."""
+    """camelCase names of what is not required (as MLflow, which looks for the others by their own), 64-bit integers and enums as strings, absent
+    optional fields: all that protobuf's JSON allows."""
     made = shared_server.api("POST", "runs/create", {"experimentId": "0", "startTime": "1700000000000"})["run"]["info"]
     assert made["start_time"] == 1_700_000_000_000
     run_id = made["run_id"]
     for body in (
-        {"runId": run_id, "key": "m", "value": "0.5", "timestamp": "1700000000001", "step": "9007199254740993"},
+        {"run_id": run_id, "key": "m", "value": "0.5", "timestamp": "1700000000001", "step": "9007199254740993"},
         {"run_id": run_id, "key": "m", "value": 1, "timestamp": 1.7e12},  # a float that is an integer, no step
         {"run_uuid": run_id, "key": "m", "value": "NaN", "timestamp": 1},
     ):
         shared_server.api("POST", "runs/log-metric", body)
-    history = shared_server.api("GET", "metrics/get-history", {"runId": run_id, "metricKey": "m"})["metrics"]
+    history = shared_server.api("GET", "metrics/get-history", {"run_id": run_id, "metric_key": "m", "maxResults": "100"})["metrics"]
     assert {(m["value"], m["timestamp"], m.get("step")) for m in history} == {(0.5, 1_700_000_000_001, 2**53 + 1), (1.0, 1_700_000_000_000, 0), ("NaN", 1, 0)}
     for status, want in (("3", "FINISHED"), (4, "FAILED"), ("KILLED", "KILLED")):
-        assert shared_server.api("POST", "runs/update", {"runId": run_id, "status": status, "endTime": "1700000000009"})["run_info"]["status"] == want
+        assert shared_server.api("POST", "runs/update", {"run_id": run_id, "status": status, "endTime": "1700000000009"})["run_info"]["status"] == want
     body = {"experimentIds": ["0"], "maxResults": "1", "runViewType": "ACTIVE_ONLY", "orderBy": ["attributes.start_time DESC"], "unknownField": {"a": 1}}
     assert [r["info"]["run_id"] for r in shared_server.api("POST", "runs/search", body)["runs"]] == [run_id]
     for headers, want in (({"Content-Type": "application/json; charset=UTF-8"}, 200), ({}, 400)):  # MLflow, too, wants the header
-        body = '{"runId":"%s","key":"p","value":"v"}' % run_id
+        body = '{"run_id":"%s","key":"p","value":"v"}' % run_id
         answer = requests.post(shared_server.url + "/api/2.0/mlflow/runs/log-parameter", timeout=30, headers=headers, data=body)
         assert answer.status_code == want, answer.text
