@@ -22,10 +22,6 @@ type deadline struct {
 
 var _ context.Context = (*deadline)(nil)
 
-func newDeadline(parent context.Context, at time.Time) *deadline {
-	return new(deadline).begin(parent, at)
-}
-
 // begin makes d, which is new or was ended as unused, the context of a request.
 func (d *deadline) begin(parent context.Context, at time.Time) *deadline {
 	if t, ok := parent.Deadline(); ok && t.Before(at) {

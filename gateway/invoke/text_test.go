@@ -123,7 +123,7 @@ func TestRatioThreshold(t *testing.T) {
 
 func TestDeadlineContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDeadline(context.Background(), time.Now().Add(time.Second))
+		d := new(deadline).begin(context.Background(), time.Now().Add(time.Second))
 		if d.Err() != nil {
 			t.Fatal("ended at once")
 		}
@@ -141,7 +141,7 @@ func TestDeadlineContext(t *testing.T) {
 
 func TestDeadlineIsSeenWithoutATimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDeadline(context.Background(), time.Now().Add(time.Second))
+		d := new(deadline).begin(context.Background(), time.Now().Add(time.Second))
 		time.Sleep(2 * time.Second)
 		if !errors.Is(d.Err(), context.DeadlineExceeded) {
 			t.Errorf("error %v", d.Err())
@@ -158,7 +158,7 @@ func TestDeadlineFollowsItsParent(t *testing.T) {
 	type keyType struct{}
 	synctest.Test(t, func(t *testing.T) {
 		parent, cancel := context.WithCancel(context.WithValue(context.Background(), keyType{}, "v"))
-		d := newDeadline(parent, time.Now().Add(time.Hour))
+		d := new(deadline).begin(parent, time.Now().Add(time.Hour))
 		if d.Value(keyType{}) != "v" {
 			t.Error("the parent's values are lost")
 		}
@@ -170,7 +170,7 @@ func TestDeadlineFollowsItsParent(t *testing.T) {
 		}
 		short, cancel := context.WithDeadline(context.Background(), time.Now().Add(time.Second))
 		defer cancel()
-		if at, _ := newDeadline(short, time.Now().Add(time.Hour)).Deadline(); time.Until(at) != time.Second {
+		if at, _ := new(deadline).begin(short, time.Now().Add(time.Hour)).Deadline(); time.Until(at) != time.Second {
 			t.Errorf("deadline in %v, want the parent's 1s", time.Until(at))
 		}
 	})
@@ -178,7 +178,7 @@ func TestDeadlineFollowsItsParent(t *testing.T) {
 
 func TestDeadlineChildrenEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDeadline(context.Background(), time.Now().Add(time.Hour))
+		d := new(deadline).begin(context.Background(), time.Now().Add(time.Hour))
 		child, cancel := context.WithCancel(d)
 		defer cancel()
 		d.stop(context.Canceled)
@@ -190,7 +190,7 @@ func TestDeadlineChildrenEnd(t *testing.T) {
 }
 
 func TestDeadlineBeginsAgainOnlyIfNobodyWaits(t *testing.T) {
-	d := newDeadline(context.Background(), time.Now().Add(time.Hour))
+	d := new(deadline).begin(context.Background(), time.Now().Add(time.Hour))
 	if d.Err() != nil || !d.finish() {
 		t.Fatal("a deadline that nobody waits for could not begin again")
 	}
@@ -198,7 +198,7 @@ func TestDeadlineBeginsAgainOnlyIfNobodyWaits(t *testing.T) {
 	if !errors.Is(d.Err(), context.DeadlineExceeded) {
 		t.Errorf("error %v of a deadline that began after its time", d.Err())
 	}
-	if d = newDeadline(context.Background(), time.Now().Add(time.Hour)); d.Done() == nil || d.finish() {
+	if d = new(deadline).begin(context.Background(), time.Now().Add(time.Hour)); d.Done() == nil || d.finish() {
 		t.Fatal("a deadline that somebody waits for would begin again")
 	}
 	if <-d.Done(); !errors.Is(d.Err(), context.Canceled) {

@@ -1,10 +1,11 @@
 package wire
 
 import (
-	"bytes"
 	"math"
 	"strconv"
 	"strings"
+
+	"sluice/tracking/pyjson"
 )
 
 // Float is a float64 that encodes as MLflow's server encodes doubles: Python's shortest representation (1.0, 1e+22, 1e-07), and
@@ -25,23 +26,11 @@ func (f Float) AppendJSON(b []byte) []byte {
 	case math.IsInf(v, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return appendPython(b, v)
+	return pyjson.AppendFloat(b, v)
 }
 
 // PythonFloat returns the text that Python's repr gives to a finite float: always with a point or an exponent.
-func PythonFloat(v float64) string { return string(appendPython(nil, v)) }
-
-func appendPython(b []byte, v float64) []byte {
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
-		return strconv.AppendFloat(b, v, 'e', -1, 64)
-	}
-	from := len(b)
-	b = strconv.AppendFloat(b, v, 'f', -1, 64)
-	if bytes.IndexByte(b[from:], '.') < 0 {
-		b = append(b, ".0"...)
-	}
-	return b
-}
+func PythonFloat(v float64) string { return string(pyjson.AppendFloat(nil, v)) }
 
 // parseInt reads an integer as protobuf's JSON does: 12, "12", 12.0 and 1.2e1 are all twelve; 1.5 is not an integer.
 func parseInt(s string, bits int) (int64, bool) {
