@@ -24,11 +24,7 @@ func (b *bench) batching(ctx context.Context) error {
 		return err
 	}
 	m := b.made["mlp"]
-	floor, err := b.noop(ctx, m, 1)
-	if err != nil {
-		return err
-	}
-	raw, err := b.raw(m, 1)
+	floor, raw, err := b.floor(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -53,11 +49,7 @@ func (b *bench) latency(ctx context.Context) error {
 	}
 	for _, name := range []string{"small", "trees", "mlp"} {
 		m := b.made[name]
-		floor, err := b.noop(ctx, m, 1)
-		if err != nil {
-			return err
-		}
-		raw, err := b.raw(m, 1)
+		floor, raw, err := b.floor(ctx, m)
 		if err != nil {
 			return err
 		}

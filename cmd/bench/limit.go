@@ -28,17 +28,22 @@ func (b *bench) limit(ctx context.Context) error {
 	return nil
 }
 
+// floor is the two sides whose sum is the limit of one row: a handler that does no work, and a raw run.
+func (b *bench) floor(ctx context.Context, m *model) (none, raw side, err error) {
+	if none, err = b.noop(ctx, m, 1); err != nil {
+		return none, raw, err
+	}
+	raw, err = b.raw(m, 1)
+	return none, raw, err
+}
+
 func (b *bench) limitOf(ctx context.Context, name string, must, reach float64) error {
 	p, err := b.server(ctx, allOn)
 	if err != nil {
 		return err
 	}
 	m := b.made[name]
-	floor, err := b.noop(ctx, m, 1)
-	if err != nil {
-		return err
-	}
-	raw, err := b.raw(m, 1)
+	floor, raw, err := b.floor(ctx, m)
 	if err != nil {
 		return err
 	}

@@ -81,9 +81,6 @@ func newLoadtestCommand() *cobra.Command {
 			"what the model takes; for `mlflow models serve` give --signature, --body or --from-log.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
 			requests, err := f.requests(cmd.Context(), args[0])
 			if err != nil {
 				return err

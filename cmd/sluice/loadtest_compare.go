@@ -26,9 +26,6 @@ func newLoadtestCompareCommand() *cobra.Command {
 			if rounds < 1 {
 				return errors.New("--rounds must be at least 1")
 			}
-			if err := f.check(); err != nil {
-				return err
-			}
 			a, b, err := f.pair(cmd.Context(), args[0], args[1])
 			if err != nil {
 				return err
@@ -74,9 +71,6 @@ func newLoadtestCapacityCommand() *cobra.Command {
 		Short: "Search the highest rate that keeps the 99th percentile below a limit",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
 			requests, err := f.requests(cmd.Context(), args[0])
 			if err != nil {
 				return err

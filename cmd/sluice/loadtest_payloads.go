@@ -85,6 +85,9 @@ func (f *loadFlags) tls() *tls.Config {
 
 // requests makes what is sent to the URL.
 func (f *loadFlags) requests(ctx context.Context, url string) ([]loadtest.Request, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	header, err := f.header()
 	if err != nil {
 		return nil, err
@@ -99,6 +102,9 @@ func (f *loadFlags) requests(ctx context.Context, url string) ([]loadtest.Reques
 // pair makes what is sent to two URLs. A server that does not tell what its model takes gets what the other one gets, if both speak the same
 // protocol.
 func (f *loadFlags) pair(ctx context.Context, a, b string) (toA, toB []loadtest.Request, err error) {
+	if err := f.check(); err != nil {
+		return nil, nil, err
+	}
 	header, err := f.header()
 	if err != nil {
 		return nil, nil, err
