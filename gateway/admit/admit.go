@@ -25,8 +25,8 @@
 //
 // # Classes
 //
-// A class's limit is its share of the version's: Interactive all of it, Batch a half, Shadow a quarter. So a lower class is refused while
-// a higher one is still let in, and never the other way round; the share that the pulse refuses is taken from the lowest class first.
+// A class's limit is its share of the version's: Interactive all of it, Batch a half, Shadow a quarter; a burst of a lower class fills three
+// quarters of the whole at most. So a lower class is refused while a higher one is still let in, and never the other way round; the share that the pulse refuses is taken from the lowest class first.
 package admit
 
 import (

@@ -59,16 +59,21 @@ func (g *Gate) judge(now time.Time, left time.Duration, class Class, random uint
 	if n > fewest && (n-fewest)*cost > int64(left) {
 		return Deadline
 	}
-	limit := class.share(limit(o, cost))
+	whole := limit(o, cost)
+	limit := class.share(whole)
 	if n > limit {
-		if g.crowded(class, at) {
+		if g.crowded(class, at) || class != Interactive && n > calm(whole) {
 			return Delay
 		}
-	} else if g.above[class].Load() != 0 && n <= limit/2 { // only a queue that has drained is calm, not one that is held at the limit
+	} else if g.above[class].Load() != 0 && n <= calm(limit) { // only a queue that has drained is calm, not one that is held at the limit
 		g.above[class].Store(0)
 	}
 	return Admitted
 }
+
+// calm is how many may be inside for a queue with this limit to have drained. A burst of a lower class does not go beyond that of the
+// whole, which leaves room for those that matter more; and a higher class is calm with the shares of the lower ones full.
+func calm(limit int64) int64 { return limit - limit/4 }
 
 // crowded notes that the class found the version above its limit, and says whether it, or one that matters more, has for Patience.
 func (g *Gate) crowded(class Class, at int64) bool {

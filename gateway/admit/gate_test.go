@@ -333,3 +333,36 @@ func BenchmarkEnterAndLeave(b *testing.B) {
 		}
 	})
 }
+
+// The shares that lower classes hold, and their bursts, leave room for those that matter more.
+func TestLowerClassesLeaveRoom(t *testing.T) {
+	start := time.Now()
+	g := New(&Options{Now: func() time.Time { return start }, Latencies: func(*Latencies) {}}).Gate()
+	g.cost.Store(int64(time.Millisecond)) // the limit is Free: 128
+	at := start
+	enter := func(class Class, n int) (tickets []Ticket) {
+		for range n {
+			if ticket, r := g.Enter(at, time.Minute, class, 0); r == Admitted {
+				tickets = append(tickets, ticket)
+			}
+		}
+		return tickets
+	}
+	leave := func(tickets []Ticket) {
+		for _, ticket := range tickets {
+			g.Leave(ticket, 0, true)
+		}
+	}
+	held := enter(Batch, 300)
+	if len(held) != 96 {
+		t.Fatalf("a burst of batch requests filled %d places of 128, want 96", len(held))
+	}
+	leave(held[64:])
+	leave(enter(Interactive, 100)) // more than fit for a moment
+	at = at.Add(time.Second)
+	leave(enter(Interactive, 1)) // finds the share of batch full, which is no queue of its own
+	at = at.Add(time.Second)
+	if got := len(enter(Interactive, 100)); got != 100 {
+		t.Errorf("%d of 100 interactive requests were let in beside a full share of batch", got)
+	}
+}
