@@ -15,14 +15,14 @@ import (
 const arrives = 64 << 10
 
 // arrive reads the body and lets the request in, or turns it away: before the body is read if that is long, and at once in any case.
-func (h *Handler) arrive(c *fiber.Ctx, k *call) (err error) {
-	gate, long := k.arm.plans.gate, c.Request().Header.ContentLength()
+func (h *Handler) arrive(from carrier, k *call) (err error) {
+	gate, long := k.arm.plans.gate, from.length()
 	if long < 0 || long > arrives {
 		if r := gate.Ask(k.start, k.timeout, k.class, k.random[2]); r != admit.Admitted {
 			return refusedFor(r)
 		}
 	}
-	if k.body, err = h.readBody(c, k); err != nil {
+	if k.body, err = from.body(h, k); err != nil {
 		return err
 	}
 	now, left := k.start, k.timeout

@@ -1,12 +1,10 @@
 package invoke
 
 import (
-	"context"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
-	"sluice/gateway/admit"
 	"sluice/gateway/route"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
@@ -101,43 +99,8 @@ func (h *Handler) serve(c *fiber.Ctx, aim func(*call) error) error {
 	k.asked.read(&c.Request().Header)
 	h.identify(c, k)
 	ctx := h.startTrace(c.UserContext(), k)
-	err := h.run(ctx, c, k, aim)
+	err := h.run(ctx, overHTTP{c}, k, aim)
 	return h.finish(ctx, c, k, err)
-}
-
-// run takes the steps up to the encoded answer.
-func (h *Handler) run(ctx context.Context, c *fiber.Ctx, k *call, aim func(*call) error) error {
-	if err := aim(k); err != nil {
-		return err
-	}
-	if err := k.asked.once(); err != nil {
-		return err
-	}
-	if err := h.pick(k, h.view.Load()); err != nil {
-		return err
-	}
-	asked, err := k.asked.timeout()
-	if err != nil {
-		return err
-	}
-	h.limit(k, asked)
-	if k.class, err = k.asked.class(); err != nil {
-		return err
-	}
-	if h.admission.Full(k.class) {
-		return refusedFor(admit.Full)
-	}
-	d := k.deadline.begin(ctx, k.start.Add(k.timeout))
-	defer k.endDeadline()
-	if err := h.acquire(d, k); err != nil {
-		return err
-	}
-	if err := h.arrive(c, k); err != nil {
-		return err
-	}
-	header := &c.Request().Header
-	k.contentType, k.contentEncoding = header.ContentType(), header.ContentEncoding()
-	return h.predict(d, k)
 }
 
 // identify settles the request id, and puts both ids into the answer's headers.
@@ -157,16 +120,26 @@ func (h *Handler) identify(c *fiber.Ctx, k *call) {
 	}
 }
 
-// readBody returns the body as it was sent. It aliases the engine's memory or the call's.
-func (h *Handler) readBody(c *fiber.Ctx, k *call) ([]byte, error) {
-	req := c.Request()
+// overHTTP carries a request of the HTTP engine.
+type overHTTP struct{ c *fiber.Ctx }
+
+func (o overHTTP) length() int { return o.c.Request().Header.ContentLength() }
+
+func (o overHTTP) content() (contentType, encoding []byte) {
+	header := &o.c.Request().Header
+	return header.ContentType(), header.ContentEncoding()
+}
+
+// body aliases the engine's memory or the call's.
+func (o overHTTP) body(h *Handler, k *call) ([]byte, error) {
+	req := o.c.Request()
 	if !req.IsBodyStream() {
 		if b := req.Body(); int64(len(b)) <= h.opts.MaxBodyBytes {
 			return b, nil
 		}
-		return wire.Body(c, h.opts.MaxBodyBytes) // which says what is wrong
+		return wire.Body(o.c, h.opts.MaxBodyBytes) // which says what is wrong
 	}
-	body, err := wire.AppendBody(c, h.opts.MaxBodyBytes, k.read[:0])
+	body, err := wire.AppendBody(o.c, h.opts.MaxBodyBytes, k.read[:0])
 	k.read = body
 	return body, err
 }
