@@ -46,6 +46,7 @@ type Tag struct{ Key, Value string }
 // Config says what an endpoint serves. The weights of its entities sum to FullWeight.
 type Config struct {
 	ServedEntities []ServedEntity
+	Sticky         Sticky
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

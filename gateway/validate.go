@@ -67,6 +67,23 @@ func (c Config) check() error {
 	if sum != FullWeight {
 		return mlflow.Invalidf("the traffic percentages of traffic_config.routes sum to %s, not to 100", sum)
 	}
+	return c.checkSettings()
+}
+
+// checkSettings applies the rules of the parts beside the entities.
+func (c Config) checkSettings() error {
+	return firstOf(
+		c.Sticky.check(),
+	)
+}
+
+// firstOf returns the first error.
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

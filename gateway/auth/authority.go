@@ -153,6 +153,13 @@ func Who(c *fiber.Ctx) string {
 	return ""
 }
 
+// May says whether the request's caller has the permission; everybody has while credentials do not count. It is for handlers that ask for
+// more than their row of the endpoint table does, and always true on public ones.
+func May(c *fiber.Ctx, p wire.Permission) bool {
+	cred, ok := c.Locals(whoKey{}).(*credential)
+	return !ok || cred.May(p)
+}
+
 // second handles a request whose credential is not in set: it looks once more whether a new key arrived, then counts the failure. A nil
 // credential without an error means that credentials no longer count.
 func (a *Authority) second(c *fiber.Ctx, set *snapshot) (*credential, error) {

@@ -22,8 +22,11 @@ func (h *Handler) arrive(from carrier, k *call) (err error) {
 			return refusedFor(r)
 		}
 	}
-	if k.body, err = from.body(h, k); err != nil {
-		return err
+	if !k.arrived { // else the route was in it
+		if k.body, err = from.body(h, k); err != nil {
+			return err
+		}
+		k.arrived = true
 	}
 	now, left := k.start, k.timeout
 	if long < 0 || long > arrives {

@@ -47,6 +47,9 @@ type call struct {
 	contentEncoding []byte
 	body            []byte // as it was sent
 	content         []byte // decompressed
+	arrived         bool   // body is set
+	unpacked        bool   // content is set
+	look            look   // what a route may look at
 
 	// What was decided.
 	random     [3]uint64 // bucket, identifier, sampling
@@ -85,6 +88,7 @@ type call struct {
 	deadline *deadline
 	read     []byte // for streamed bodies
 	inflate  []byte // for compressed bodies
+	field    []byte // for a sticky key in the body
 	answer   []byte
 	text     []byte // for header values
 	record   predlog.Record
@@ -121,7 +125,7 @@ func (h *Handler) release(c *call) {
 	}
 	*c = call{
 		h: c.h, exec: c.exec, deadline: c.deadline,
-		read: kept(c.read), inflate: kept(c.inflate), answer: kept(c.answer), text: c.text[:0],
+		read: kept(c.read), inflate: kept(c.inflate), field: kept(c.field), answer: kept(c.answer), text: c.text[:0],
 	}
 	h.calls.Put(c)
 }

@@ -35,6 +35,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -72,7 +73,9 @@ type Deps struct {
 	Acquire func(ctx context.Context, id servable.ID) (Handle, error)
 	// Demand is Acquire for a version that no endpoint routes and that a request names by its number; nil: such requests are answered 404.
 	// cmd hands in servable.Manager's. Errors: servable.ErrUnknown, servable.ErrNotAvailable.
-	Demand   func(ctx context.Context, id servable.ID) (Handle, error)
+	Demand func(ctx context.Context, id servable.ID) (Handle, error)
+	// May says whether the caller has the permission; nil: everybody has every one. cmd hands in auth.May.
+	May      func(c *fiber.Ctx, permission string) bool
 	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged

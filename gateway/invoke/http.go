@@ -130,6 +130,24 @@ func (o overHTTP) content() (contentType, encoding []byte) {
 	return header.ContentType(), header.ContentEncoding()
 }
 
+// value aliases the engine's memory.
+func (o overHTTP) value(source route.Source, name string) []byte {
+	req := o.c.Request()
+	switch source {
+	case route.Header:
+		return req.Header.Peek(name)
+	case route.Cookie:
+		return req.Header.Cookie(name)
+	case route.Query:
+		return req.URI().QueryArgs().Peek(name)
+	}
+	return nil
+}
+
+func (o overHTTP) may(h *Handler, permission string) bool {
+	return h.deps.May == nil || h.deps.May(o.c, permission)
+}
+
 // body aliases the engine's memory or the call's.
 func (o overHTTP) body(h *Handler, k *call) ([]byte, error) {
 	req := o.c.Request()

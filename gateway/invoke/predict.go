@@ -31,7 +31,7 @@ func (h *Handler) pick(c *call, v *view) (err error) {
 	case t.version != "":
 		c.decision, err = v.table.ResolveArm(t.endpoint, t.version)
 	default:
-		c.decision, err = v.table.Pick(t.endpoint, view8(c.asked.stickyKey), c.random[0])
+		c.decision, err = v.table.PickFor(t.endpoint, &c.look, view8(c.asked.stickyKey), c.random[0])
 	}
 	if err != nil {
 		return err
@@ -93,15 +93,8 @@ func (h *Handler) predict(ctx context.Context, c *call) error {
 }
 
 func (h *Handler) decode(c *call) (err error) {
-	c.content = c.body
-	if len(c.contentEncoding) > 0 {
-		c.content, err = payload.Decompress(view8(c.contentEncoding), c.body, h.opts.MaxBodyBytes, c.inflate[:0])
-		if err != nil {
-			return err
-		}
-		if unsafe.SliceData(c.content) != unsafe.SliceData(c.body) {
-			c.inflate = c.content
-		}
+	if err := h.decompress(c); err != nil {
+		return err
 	}
 	c.compiled = c.arm.plans.get(c.handle.Model(), &h.opts.Payload)
 	c.work = c.compiled.work.Get().(*work)
@@ -114,6 +107,25 @@ func (h *Handler) decode(c *call) (err error) {
 		return err
 	}
 	c.rows = max(c.work.in.Batch.Rows, 0)
+	return nil
+}
+
+// decompress makes c.content of c.body, once.
+func (h *Handler) decompress(c *call) (err error) {
+	if c.unpacked {
+		return nil
+	}
+	c.content = c.body
+	if len(c.contentEncoding) > 0 {
+		c.content, err = payload.Decompress(view8(c.contentEncoding), c.body, h.opts.MaxBodyBytes, c.inflate[:0])
+		if err != nil {
+			return err
+		}
+		if unsafe.SliceData(c.content) != unsafe.SliceData(c.body) {
+			c.inflate = c.content
+		}
+	}
+	c.unpacked = true
 	return nil
 }
 

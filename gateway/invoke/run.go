@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sluice/gateway/admit"
+	"sluice/gateway/route"
 )
 
 // carrier is what a request came by, HTTP or gRPC, as far as its way up to the answer depends on it.
@@ -14,6 +15,10 @@ type carrier interface {
 	body(h *Handler, k *call) ([]byte, error)
 	// content is the body's media type and how it is compressed; both may be empty.
 	content() (contentType, encoding []byte)
+	// value is the first header, cookie or query parameter of the name; nil where there is none. It is valid until the request ends.
+	value(source route.Source, name string) []byte
+	// may says whether the caller has the permission.
+	may(h *Handler, permission string) bool
 }
 
 // run takes the steps up to the encoded answer. k.asked was read; aim sets k.aim.
@@ -24,6 +29,11 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	if err := k.asked.once(); err != nil {
 		return err
 	}
+	var err error
+	if k.class, err = k.asked.class(); err != nil {
+		return err
+	}
+	k.look = look{k, from}
 	if err := h.pick(k, h.view.Load()); err != nil {
 		return err
 	}
@@ -32,9 +42,6 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 		return err
 	}
 	h.limit(k, asked)
-	if k.class, err = k.asked.class(); err != nil {
-		return err
-	}
 	if h.admission.Full(k.class) {
 		return refusedFor(admit.Full)
 	}

@@ -306,7 +306,7 @@ func (c *computation) makeTable() error {
 
 // sameRoutes says whether two endpoints would make the same entry of a table.
 func sameRoutes(a, b route.Endpoint) bool {
-	return a.Name == b.Name && a.Reason == b.Reason && slices.EqualFunc(a.Arms, b.Arms, sameArm)
+	return a.Name == b.Name && a.Reason == b.Reason && sameSettings(&a, &b) && slices.EqualFunc(a.Arms, b.Arms, sameArm)
 }
 
 func sameArm(a, b route.Arm) bool {

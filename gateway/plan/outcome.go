@@ -17,6 +17,7 @@ func (c *computation) finish(e gateway.Endpoint, state gateway.State, next serve
 	c.plan.States[e.Name] = state
 	c.plan.served[e.Name] = next
 	entry := route.Endpoint{Name: e.Name, Arms: next.arms}
+	addSettings(&entry, &next.config)
 	if !state.Ready {
 		entry.Reason = state.Reason
 	}

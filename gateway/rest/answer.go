@@ -43,6 +43,7 @@ type configAnswer struct {
 	Traffic        trafficAnswer  `json:"traffic_config"`
 	ConfigVersion  int64          `json:"config_version"`
 	StartMS        int64          `json:"start_time,omitempty"` // of a pending configuration
+	settingsAnswer
 }
 
 type trafficAnswer struct {
@@ -131,7 +132,7 @@ func describeTags(tags []gateway.Tag) []tagAnswer {
 func describeConfig(e gateway.Endpoint, live gateway.State) configAnswer {
 	c := configAnswer{
 		ServedEntities: make([]entityAnswer, 0, len(e.Config.ServedEntities)), ServedModels: make([]modelAnswer, 0, len(e.Config.ServedEntities)),
-		Traffic: trafficAnswer{Routes: make([]routeAnswer, 0, len(e.Config.ServedEntities))}, ConfigVersion: e.ConfigVersion,
+		Traffic: trafficAnswer{Routes: make([]routeAnswer, 0, len(e.Config.ServedEntities))}, ConfigVersion: e.ConfigVersion, settingsAnswer: describeSettings(&e.Config),
 	}
 	for _, entity := range e.Config.ServedEntities {
 		arm, _ := live.Arm(entity.Name)

@@ -16,6 +16,8 @@ type configRequest struct {
 	pinned  []int
 	traffic map[string]gateway.Weight // by entity name; nil when absent
 	version int64                     // config_version; 0 when absent
+	// settings set the other parts that were sent.
+	settings []func(*gateway.Config)
 }
 
 // createRequest is the body of a creation.
@@ -67,6 +69,7 @@ func parseConfig(path string, raw []byte, endpoint string) (configRequest, error
 	entities, byEntity := o.list("served_entities", gateway.MaxServedEntities)
 	models, byModel := o.list("served_models", gateway.MaxServedEntities)
 	traffic := o.take("traffic_config")
+	r.settings = parseSettings(o)
 	if err := o.done(); err != nil {
 		return r, err
 	}
@@ -236,19 +239,36 @@ func parseTags(o *object, field string) []gateway.Tag {
 	return out
 }
 
-// apply joins the request with what the endpoint has now: only the traffic may be sent. Entities without a route get no traffic; a
-// single entity without any routes gets all.
+// apply makes the configuration that the request asks for. One with entities says everything: what it leaves out is not set. One without
+// keeps the entities that the endpoint has now, and every part that it does not bring.
 func (r configRequest) apply(current gateway.Config) (gateway.Config, error) {
+	out := current
+	if r.entities != nil {
+		out = gateway.Config{}
+	}
+	for _, set := range r.settings {
+		set(&out)
+	}
+	var err error
+	out.ServedEntities, err = r.applyTraffic(current)
+	return out, err
+}
+
+// applyTraffic joins the entities with the traffic. Entities without a route get no traffic; a single entity without any routes gets all.
+func (r configRequest) applyTraffic(current gateway.Config) ([]gateway.ServedEntity, error) {
 	entities := r.entities
 	if entities == nil {
 		entities = append([]gateway.ServedEntity(nil), current.ServedEntities...)
 	}
 	if r.traffic == nil {
+		if r.entities == nil && len(r.settings) == 0 {
+			return nil, mlflow.Invalidf("the configuration holds neither served_entities nor traffic_config")
+		}
 		if r.entities == nil {
-			return gateway.Config{}, mlflow.Invalidf("the configuration holds neither served_entities nor traffic_config")
+			return entities, nil
 		}
 		if len(entities) > 1 {
-			return gateway.Config{}, mlflow.Invalidf("traffic_config is missing: with %d served_entities it must say who gets how much", len(entities))
+			return nil, mlflow.Invalidf("traffic_config is missing: with %d served_entities it must say who gets how much", len(entities))
 		}
 	}
 	known := make(map[string]bool, len(entities))
@@ -261,8 +281,8 @@ func (r configRequest) apply(current gateway.Config) (gateway.Config, error) {
 	}
 	for name := range r.traffic {
 		if !known[name] {
-			return gateway.Config{}, mlflow.Invalidf("traffic_config.routes names %q, which is not among the served_entities", clip(name))
+			return nil, mlflow.Invalidf("traffic_config.routes names %q, which is not among the served_entities", clip(name))
 		}
 	}
-	return gateway.Config{ServedEntities: entities}, nil
+	return entities, nil
 }

@@ -12,22 +12,11 @@ import (
 //
 // Errors: ErrUnknownEndpoint, ErrNoEndpointNamed, and ErrNoArms, with which the decision still names the endpoint.
 func (t *Table) Pick(endpoint, stickyKey string, rnd uint64) (Decision, error) {
-	if endpoint == "" {
-		if t.defaultName == "" {
-			return Decision{}, fmt.Errorf("%w, and there is no default: %s", ErrNoEndpointNamed, t.names())
-		}
-		endpoint = t.defaultName
+	e, err := t.find(endpoint)
+	if err != nil {
+		return Decision{}, err
 	}
-	i, ok := t.byName[endpoint]
-	if !ok {
-		return Decision{}, fmt.Errorf("%w: %q; %s", ErrUnknownEndpoint, endpoint, t.names())
-	}
-	e := &t.endpoints[i]
-	if len(e.spans) == 0 {
-		return Decision{Endpoint: e, Revision: t.revision, Bucket: -1}, e.noArms()
-	}
-	bucket := e.bucket(stickyKey, rnd)
-	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket)}, nil
+	return t.byWeight(e, stickyKey, rnd)
 }
 
 func (e *Endpoint) noArms() error {

@@ -75,6 +75,8 @@ type Endpoint struct {
 	Name string
 	// Salt goes into the bucket of a sticky key; a new salt reshuffles who is in the canary. May be empty.
 	Salt string
+	// Sticky is where the sticky key of a request stands; the zero value means nowhere.
+	Sticky Part
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Timeout is the deadline of a request that names none; 0 means the gateway's default.
@@ -144,6 +146,7 @@ func (t *Table) compile(e *Endpoint) error {
 		return err
 	}
 	e.Arms = slices.Clone(e.Arms)
+	e.Sticky.Tokens = slices.Clone(e.Sticky.Tokens)
 	for i := range e.Arms {
 		a := &e.Arms[i]
 		a.Aliases = slices.Clone(a.Aliases)

@@ -10,6 +10,7 @@ import (
 // configRow is a configuration as it is stored, in JSON. Fields are added, never renamed.
 type configRow struct {
 	ServedEntities []entityRow `json:"served_entities"`
+	settingsRow
 }
 
 type entityRow struct {
@@ -24,7 +25,7 @@ type entityRow struct {
 }
 
 func encodeConfig(c gateway.Config) (string, error) {
-	row := configRow{ServedEntities: make([]entityRow, len(c.ServedEntities))}
+	row := configRow{ServedEntities: make([]entityRow, len(c.ServedEntities)), settingsRow: encodeSettings(&c)}
 	for i, e := range c.ServedEntities {
 		row.ServedEntities[i] = entityRow{
 			Name: e.Name, Model: e.Model, Version: e.Target.Version, Stage: e.Target.Stage, Alias: e.Target.Alias,
@@ -47,5 +48,6 @@ func decodeConfig(endpoint, text string) (gateway.Config, error) {
 			Weight: gateway.Weight(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero,
 		}
 	}
+	decodeSettings(row.settingsRow, &c)
 	return c, nil
 }

@@ -40,7 +40,7 @@ func Config() gateway.Config {
 		{Name: "a", Model: "wine", Target: gateway.Selector{Stage: "Production"}, Weight: 8999, WorkloadSize: "Small", ScaleToZero: true},
 		{Name: "b", Model: "wine", Target: gateway.Selector{Alias: "challenger"}, Weight: 1001},
 		{Name: "c", Model: "bread & wine", Target: gateway.Selector{Version: 7}},
-	}}
+	}, Sticky: gateway.Sticky{Source: gateway.FromField, Name: "/params/user", Salt: "2026"}}
 }
 
 func sample(name string) gateway.Endpoint {

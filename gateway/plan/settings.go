@@ -1,0 +1,36 @@
+package plan
+
+import (
+	"reflect"
+
+	"sluice/gateway"
+	"sluice/gateway/route"
+)
+
+// addSettings gives an entry of the table what the configuration says beside arms and weights.
+func addSettings(entry *route.Endpoint, c *gateway.Config) {
+	entry.Salt = c.Sticky.Salt
+	entry.Sticky = part(c.Sticky.Source, c.Sticky.Name)
+}
+
+// sameSettings says whether two entries would route in the same way, their arms aside.
+func sameSettings(a, b *route.Endpoint) bool {
+	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky)
+}
+
+var sources = map[gateway.Source]route.Source{
+	gateway.FromHeader: route.Header, gateway.FromCookie: route.Cookie, gateway.FromQuery: route.Query, gateway.FromField: route.Field,
+}
+
+// part is a place in a request as the table names it.
+func part(source gateway.Source, name string) route.Part {
+	if source == gateway.FromField {
+		tokens, _ := gateway.PointerTokens(name) // checked when it was configured
+		return route.Part{Source: route.Field, Tokens: tokens}
+	}
+	p := route.Part{Source: sources[source]}
+	if p.Source != route.None {
+		p.Name = name
+	}
+	return p
+}

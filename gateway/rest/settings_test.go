@@ -1,0 +1,81 @@
+package rest_test
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// oneEntity is a configuration of version 1 with further parts.
+func oneEntity(parts string) string {
+	return `{"served_entities":[{"name":"a","entity_name":"wine","entity_version":"1"}],` + parts + `}`
+}
+
+// TestSettingsComeBack: what is set is answered, can be sent back, and is gone when a configuration leaves it out.
+func TestSettingsComeBack(t *testing.T) {
+	s := newServer(t)
+	s.register(map[string][]string{"wine": {"Production", "Staging"}})
+	for name, c := range map[string]struct{ field, value string }{
+		"sticky header": {"sticky", `{"header":"X-User","salt":"1"}`},
+		"sticky cookie": {"sticky", `{"cookie":"uid"}`},
+		"sticky query":  {"sticky", `{"query":"user"}`},
+		"sticky field":  {"sticky", `{"field":"/params/a~1b"}`},
+		"salt alone":    {"sticky", `{"salt":"2026"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := s.want(200, "PUT", wine+"/config", oneEntity(`"`+c.field+`":`+c.value))
+			if got, _ := json.Marshal(dig(out, "config", c.field)); string(got) != compact(t, c.value) {
+				t.Errorf("got %s, want %s", got, c.value)
+			}
+			config, _ := json.Marshal(dig(out, "config"))
+			again := s.want(200, "PUT", wine+"/config", string(config))
+			if got, _ := json.Marshal(dig(again, "config", c.field)); string(got) != compact(t, c.value) {
+				t.Errorf("sent back: got %s", got)
+			}
+			traffic := s.want(200, "PUT", wine+"/config", `{"traffic_config":{"routes":[{"served_entity_name":"a","traffic_percentage":100}]}}`)
+			if dig(traffic, "config", c.field) == nil {
+				t.Error("a change of the traffic alone took it away")
+			}
+			if gone := s.want(200, "PUT", wine+"/config", oneEntity(`"config_version":0`)); dig(gone, "config", c.field) != nil {
+				t.Error("a configuration without it kept it")
+			}
+		})
+	}
+	s.want(200, "PUT", wine+"/config", `{"sticky":{"header":"X-Id"}}`, `"X-Id"`, `"entity_version":"1"`)
+}
+
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := json.Marshal(v)
+	return string(out)
+}
+
+// TestBadSettings: 400 with the field's path, and nothing changes.
+func TestBadSettings(t *testing.T) {
+	s := newServer(t)
+	s.register(map[string][]string{"wine": {"Production", "Staging"}})
+	s.settle("wine")
+	for name, c := range map[string]struct{ parts, want string }{
+		"sticky: no object":     {`"sticky":"X-User"`, "sticky is not a JSON object"},
+		"sticky: unknown field": {`"sticky":{"body":"x"}`, "unknown field sticky.body"},
+		"sticky: two sources":   {`"sticky":{"header":"a","cookie":"b"}`, "sticky.cookie and header exclude each other"},
+		"sticky: bad header":    {`"sticky":{"header":"a b"}`, "sticky.header"},
+		"sticky: secret header": {`"sticky":{"header":"Authorization"}`, "sticky.header"},
+		"sticky: bad cookie":    {`"sticky":{"cookie":"a;b"}`, "sticky.cookie"},
+		"sticky: empty":         {`"sticky":{"query":""}`, "sticky.query is empty"},
+		"sticky: no pointer":    {`"sticky":{"field":"params.user"}`, "sticky.field"},
+		"sticky: bad escape":    {`"sticky":{"field":"/a~2"}`, "sticky.field"},
+		"sticky: too deep":      {`"sticky":{"field":"/1/2/3/4/5/6/7/8/9"}`, "sticky.field is longer than 256 bytes, or deeper than 8 steps"},
+		"sticky: number":        {`"sticky":{"header":1}`, "sticky.header is not a string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.want(400, "PUT", wine+"/config", oneEntity(c.parts), c.want, "INVALID_PARAMETER_VALUE")
+		})
+	}
+	if out := s.settle("wine"); dig(out, "implicit") != true {
+		t.Errorf("a refused configuration left a trace: %v", out)
+	}
+}
