@@ -15,6 +15,15 @@ const (
 	maxYAMLDepth = 100
 )
 
+// ParseYAML reads one YAML document of a stranger's, within bounds, as nil, bool, int64, float64, string, []any and map[string]any. It is for
+// the other files of a model package.
+func ParseYAML(data []byte) (any, error) {
+	if len(data) > maxFileBytes {
+		return nil, fmt.Errorf("larger than %d bytes", maxFileBytes)
+	}
+	return decodeYAML(data)
+}
+
 // decodeYAML reads one YAML document as nil, bool, int64, float64, string, []any and map[string]any. Aliases and merge keys are
 // followed within the node budget; tags are ignored, so nothing but these types can come out.
 func decodeYAML(data []byte) (any, error) {
