@@ -141,6 +141,10 @@ def learned_thresholds(raw, found):
             for feature, value in zip(tree.feature, tree.threshold, strict=True):
                 if feature >= 0:
                     add(feature, value)
+        for predictor in np.ravel(getattr(part, "_predictors", [])):  # of histogram gradient boosting
+            nodes = predictor.nodes[~predictor.nodes["is_leaf"].astype(bool)]
+            for feature, value in zip(nodes["feature_idx"], nodes["num_threshold"], strict=True):
+                add(feature, value)
     for part in [*found, raw]:
         booster = getattr(part, "booster_", None) or (part if hasattr(part, "dump_model") and hasattr(part, "trees_to_dataframe") and hasattr(part, "feature_name") else None)
         if booster is not None and hasattr(booster, "dump_model") and hasattr(booster, "feature_name"):
