@@ -17,6 +17,7 @@ import (
 // loader turns a model version into a loaded backend: where its files are, a local copy, the package, the backend.
 type loader struct {
 	registry  *registry.Service
+	runs      runModels
 	artifacts *artifact.Resolver
 	cache     *modelcache.Cache
 	// runtime opens ONNX Runtime when the first version is loaded: a server without models does not carry the library in memory, and one that was
@@ -33,7 +34,11 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 	if err != nil {
 		return nil, err
 	}
-	repo, err := l.artifacts.Resolve(version.DownloadURI())
+	uri, err := locate(ctx, l.runs, version.DownloadURI())
+	if err != nil {
+		return nil, err
+	}
+	repo, err := l.artifacts.Resolve(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +46,7 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 	key := fmt.Sprintf("%s@%d %s", id, version.CreatedMS, version.DownloadURI())
 	local, release, err := l.cache.Fetch(ctx, key, repo)
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", version.DownloadURI(), err)
+		return nil, fmt.Errorf("fetch %s: %w", uri, err)
 	}
 	loaded, err := l.open(ctx, local.Dir)
 	if err != nil {

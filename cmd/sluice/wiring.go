@@ -201,7 +201,7 @@ func (a *App) openModels(context.Context) error {
 	}
 	a.cache = cache
 	a.onClose("model cache", func(context.Context) error { return cache.Close() })
-	a.loader = &loader{registry: a.registry, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime}
+	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime}
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
@@ -236,7 +236,11 @@ func (a *App) versionSource(ctx context.Context, name, version string) (string, 
 	if err != nil {
 		return "", mlflow.Invalidf("Parameter 'version' must be an integer, got '%s'.", version)
 	}
-	return a.registry.DownloadURI(ctx, name, number)
+	uri, err := a.registry.DownloadURI(ctx, name, number)
+	if err != nil {
+		return "", err
+	}
+	return locate(ctx, a.tracking, uri)
 }
 
 // runVersions returns the model versions that came from runs, for the web UI's tables.

@@ -301,6 +301,26 @@ def json_objects(value):
             yield from json_objects(v)
 
 
+@pytest.mark.parametrize("logged", [True, False], ids=["a logged model", "a folder of the run"])
+def test_a_source_relative_to_a_run_is_served(server, mlflow_at, logged):
+    import mlflow.onnx
+    import onnx
+
+    client = mlflow_at(server)
+    with mlflow.start_run() as run:
+        if logged:
+            mlflow.onnx.log_model(onnx.load(str(EXAMPLES / "v2" / "model.onnx")), name="model", pip_requirements=["onnxruntime"])
+        else:
+            mlflow.log_artifacts(str(EXAMPLES / "v2"), "model")
+    client.create_registered_model("relative")
+    version = client.create_model_version("relative", f"runs:/{run.info.run_id}/model", run_id=run.info.run_id)
+    promote(client, "relative", version.version)
+    wait_until(lambda: server.post("/endpoints/relative/invocations", json=split_body(3)).ok, what="the version answers")
+    check_answer(server.post("/endpoints/relative/invocations", json=split_body(3)), 3)
+    files = server.get("/model-versions/get-artifact", params={"name": "relative", "version": version.version, "path": "MLmodel"})
+    assert files.ok and "flavors" in files.text
+
+
 def test_deleting_a_routed_version_is_refused(server, mlflow_at):
     import mlflow
 
