@@ -15,7 +15,7 @@ MLFLOW_VERSION ?= 3.17.2
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e goldens lint fuzz bench conformance venv browser databases java clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	  done || exit 1; \
 	done
+
+gen: ## write the code of the gRPC messages again from inference.proto (needs Debian's protobuf-compiler)
+	GOBIN=$(CURDIR)/bin/gen go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	GOBIN=$(CURDIR)/bin/gen go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+	cd gateway/oip/pb && PATH=$(CURDIR)/bin/gen:$$PATH protoc --go_out=. --go_opt=paths=source_relative \
+	  --go-grpc_out=. --go-grpc_opt=paths=source_relative,require_unimplemented_servers=false inference.proto
 
 bench: venv setup ## speed and memory of the built binary, as ratios within one run
 	go run ./cmd/bench -binary $(BINARY) -python $(PYTHON) $(ARGS)

@@ -63,6 +63,7 @@ type App struct {
 	listener      net.Listener // what Accept gives is watched by connections
 	connections   *connections
 	url           string
+	grpc          *grpcPort // nil: switched off, or its port is taken
 
 	draining atomic.Bool
 	syncing  chan error // the result of the plan loop, once
@@ -100,6 +101,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		{"serving", a.openServing},
 		{"example model", a.fillDemo},
 		{"HTTP", a.openHTTP},
+		{"gRPC", a.openGRPC},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", step.name, err), a.Close())
@@ -116,13 +118,16 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { a.syncing <- a.syncer.Run(planning) }()
 	serving := make(chan error, 1)
 	go func() { serving <- a.http.Listener(a.listener) }()
-	a.onClose("HTTP", func(ctx context.Context) error { return a.drain(ctx, serving) })
+	inferring := a.grpc.serve()
+	a.onClose("ports", func(ctx context.Context) error { return a.leave(ctx, serving) })
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-serving:
 		serving <- nil
 		return fmt.Errorf("HTTP: %w", err)
+	case err := <-inferring:
+		return fmt.Errorf("gRPC: %w", err)
 	case err := <-a.syncing:
 		if ctx.Err() != nil {
 			return nil

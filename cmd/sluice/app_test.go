@@ -51,7 +51,7 @@ func boot(t *testing.T, flags ...string) *booted {
 	var cfg Config
 	f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	cfg.bind(f)
-	if err := f.Parse(append([]string{"--port", "0", "--data-dir", filepath.Join(dir, "data"), "--cache-dir", filepath.Join(dir, "cache"), "--shutdown-grace", "5s"}, flags...)); err != nil {
+	if err := f.Parse(append([]string{"--port", "0", "--grpc-port", "0", "--data-dir", filepath.Join(dir, "data"), "--cache-dir", filepath.Join(dir, "cache"), "--shutdown-grace", "5s"}, flags...)); err != nil {
 		t.Fatal(err)
 	}
 	environ := []string{"HOME=" + dir}

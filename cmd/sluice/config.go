@@ -24,6 +24,8 @@ type Config struct {
 
 	Host               string
 	Port               int
+	GRPCPort           int
+	grpcPortSet        bool // --grpc-port was asked for, by flag, environment or file
 	TLSCert, TLSKey    string
 	AllowedHosts       []string
 	CORSAllowedOrigins []string
@@ -73,6 +75,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.DataDir, "data-dir", "./sluice-data", "directory of everything that is kept locally")
 	f.StringVar(&c.Host, "host", "127.0.0.1", "address to listen on; one that is not loopback needs a key (sluice keys create)")
 	f.IntVar(&c.Port, "port", 5000, "port to listen on; 0 picks a free one")
+	f.IntVar(&c.GRPCPort, "grpc-port", defaultGRPCPort, "port of the Open Inference Protocol over gRPC; 0: none. If the default is taken the server starts without, and says so; another port that is taken is an error")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the server's certificate chain; with --tls-key serves HTTPS")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.StringSliceVar(&c.AllowedHosts, "allowed-hosts", nil, "Host headers to accept besides localhost, private addresses and --host")
@@ -136,6 +139,7 @@ func (c *Config) resolve(environ []string) error {
 	}
 	return errors.Join(
 		inRange("port", float64(c.Port), 0, 65535),
+		inRange("grpc-port", float64(c.GRPCPort), 0, 65535),
 		inRange("max-body-bytes", float64(c.MaxBodyBytes), 1, 1<<40),
 		inRange("model-cache-bytes", float64(c.ModelCacheBytes), 1, 1<<50),
 		inRange("model-memory-bytes", float64(c.ModelMemory), 0, 1<<50),
@@ -156,6 +160,9 @@ func (c *Config) resolve(environ []string) error {
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }
+
+// defaultGRPCPort is what the servers of the Open Inference Protocol commonly use.
+const defaultGRPCPort = 8001
 
 func (c *Config) checkTLS() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {

@@ -20,6 +20,8 @@ import (
 //  2. attempts to connect are ignored until those that had begun are accepted (settle), then the port is closed;
 //  3. requests that are complete are answered, those that are still arriving may go on arriving, but not pause for longer than stall;
 //  4. after httpShare of the grace what is left is cut off, so that the prediction log and the stores get the rest of it.
+//
+// gRPC leaves meanwhile, and needs less: its protocol tells clients that a connection takes no further calls.
 const (
 	lameDuck  = 500 * time.Millisecond
 	settle    = 30 * time.Millisecond
@@ -27,10 +29,18 @@ const (
 	httpShare = 3.0 / 4
 )
 
-// drain ends the HTTP side. The error says if requests had to be cut off.
-func (a *App) drain(ctx context.Context, serving <-chan error) error {
+// leave ends both ports, at the same time. The error says if requests had to be cut off.
+func (a *App) leave(ctx context.Context, serving <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(httpShare*float64(a.cfg.ShutdownGrace)))
 	defer cancel()
+	left := make(chan error, 1)
+	go func() { left <- a.grpc.leave(ctx) }()
+	err := a.drain(ctx, serving)
+	return errors.Join(err, <-left)
+}
+
+// drain ends the HTTP side.
+func (a *App) drain(ctx context.Context, serving <-chan error) error {
 	a.connections.leave(ctx, lameDuck)
 	if err := refuseConnections(a.connections.TCPListener); err != nil {
 		a.log.Debug("attempts to connect cannot be ignored", slog.Any("error", err))

@@ -145,6 +145,7 @@ func loadSettings(cmd *cobra.Command, c *Config, environ []string) error {
 	if err := applySettings(cmd.Flags(), environ, c.ConfigFile, known); err != nil {
 		return err
 	}
+	c.grpcPortSet = cmd.Flags().Changed("grpc-port")
 	return c.resolve(environ)
 }
 

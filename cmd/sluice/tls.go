@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// tlsConfig reads the certificate; nil without one. HTTP/1.1 is all that is spoken, so no other protocol is offered.
-func tlsConfig(cfg *Config) (*tls.Config, error) {
+// tlsConfig reads the certificate for a port that speaks the protocol (http/1.1 or h2), and offers no other; nil without a certificate.
+func tlsConfig(cfg *Config, protocol string) (*tls.Config, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
 	}
@@ -18,7 +18,7 @@ func tlsConfig(cfg *Config) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{protocol}}, nil
 }
 
 // httpsOnly is a listener below TLS that tells clients which forgot the "s" what they forgot.

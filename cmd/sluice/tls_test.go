@@ -101,7 +101,7 @@ func TestWrongKeyPairIsNamed(t *testing.T) {
 	for name, c := range map[string]Config{
 		"the key of another": {TLSCert: cert, TLSKey: other}, "no file": {TLSCert: cert, TLSKey: key + ".none"}, "the wrong way round": {TLSCert: key, TLSKey: cert},
 	} {
-		if _, err := tlsConfig(&c); err == nil || !strings.Contains(err.Error(), "--tls-cert, --tls-key: ") {
+		if _, err := tlsConfig(&c, "http/1.1"); err == nil || !strings.Contains(err.Error(), "--tls-cert, --tls-key: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -115,10 +115,7 @@ func (a *Authority) Require(r wire.Route) fiber.Handler {
 	if r.Permission == wire.Public {
 		return func(c *fiber.Ctx) error { return c.Next() }
 	}
-	denied := &mlflow.Error{
-		Code:    mlflow.PermissionDenied,
-		Message: fmt.Sprintf("Permission denied: %s needs the permission %q.", r.Audit, string(r.Permission)),
-	}
+	denied := denied(r.Permission, r.Audit)
 	return func(c *fiber.Ctx) error {
 		set := a.keys.Load()
 		if !a.counts(set) {
@@ -165,12 +162,12 @@ func May(c *fiber.Ctx, p wire.Permission) bool {
 func (a *Authority) second(c *fiber.Ctx, set *snapshot) (*credential, error) {
 	header := c.Request().Header.Peek(fiber.HeaderAuthorization)
 	if len(header) == 0 {
-		return nil, challenge(c, "You are not authenticated. Send a key as a Bearer token, or as the password of Basic authentication.")
+		return nil, challenge(c, missing)
 	}
 	from := addressOf(c)
 	if wait, over := a.failures.over(from); over {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(wait.Seconds())+1))
-		return nil, mlflow.Errorf(mlflow.RequestLimitExceeded, "Too many wrong credentials from this address. Try again later.")
+		return nil, mlflow.Errorf(mlflow.RequestLimitExceeded, "%s", tooMany)
 	}
 	a.recheck(c.UserContext())
 	if now := a.keys.Load(); now != set {
@@ -182,7 +179,7 @@ func (a *Authority) second(c *fiber.Ctx, set *snapshot) (*credential, error) {
 		}
 	}
 	a.failures.count(from)
-	return nil, challenge(c, "The credentials are wrong: no valid key matches them.")
+	return nil, challenge(c, wrong)
 }
 
 func challenge(c *fiber.Ctx, message string) error {

@@ -63,8 +63,10 @@ func (t *throttle) roll() {
 
 // addressOf is the peer's address, an IPv6 one cut to its /64: whoever has one of those has all. The zero Addr when it has none.
 // Headers are not read: anybody can write them.
-func addressOf(c *fiber.Ctx) netip.Addr {
-	tcp, ok := c.Context().RemoteAddr().(*net.TCPAddr)
+func addressOf(c *fiber.Ctx) netip.Addr { return addressFrom(c.Context().RemoteAddr()) }
+
+func addressFrom(peer net.Addr) netip.Addr {
+	tcp, ok := peer.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}

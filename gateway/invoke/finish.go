@@ -28,44 +28,50 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 			c.Response().Header.SetBytesV(fiber.HeaderRetryAfter, k.text)
 		}
 	}
-	h.writeHeaders(c, k)
+	answer := &c.Response().Header
+	k.headers(answer.SetCanonical)
 	if k.infer != nil {
 		k.infer.dress(c, k)
 	}
 	if k.err == nil {
 		if k.infer == nil {
-			c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
+			answer.SetContentType(fiber.MIMEApplicationJSON)
 		}
 		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
 	}
-	k.end = h.opts.Now()
-	latency := k.end.Sub(k.start)
-	h.count(k, latency)
-	h.log(k, latency)
-	h.endTrace(ctx, k, k.end)
+	h.book(ctx, k)
 	if k.err != nil && k.refused == nil {
 		return k.err
 	}
 	return nil
 }
 
+// book counts, logs and traces a call whose answer is ready.
+func (h *Handler) book(ctx context.Context, k *call) {
+	k.end = h.opts.Now()
+	latency := k.end.Sub(k.start)
+	h.count(k, latency)
+	h.log(k, latency)
+	h.endTrace(ctx, k, k.end)
+}
+
 // wholeSeconds rounds up, to 1 at least.
 func wholeSeconds(d time.Duration) int64 { return max(int64((d+time.Second-1)/time.Second), 1) }
 
-func (h *Handler) writeHeaders(c *fiber.Ctx, k *call) {
-	answer := &c.Response().Header
+// headers hands every header of the answer to set, which must keep neither name nor value.
+func (k *call) headers(set func(name, value []byte)) {
 	if k.arm != nil {
-		answer.SetCanonical(keyEndpoint, k.arm.endpoint)
-		answer.SetCanonical(keyVersion, k.arm.version)
-		answer.SetCanonical(keyArm, k.arm.arm)
+		set(keyEndpoint, k.arm.endpoint)
+		set(keyVersion, k.arm.version)
+		set(keyArm, k.arm.arm)
 	}
 	if k.timing != (batch.Timing{}) {
 		k.text = appendTiming(k.text[:0], &k.timing)
-		answer.SetCanonical(keyServerTiming, k.text)
+		set(keyServerTiming, k.text)
 	}
 	if k.traced {
 		k.text = appendTraceparent(k.text[:0], &k.trace)
-		answer.SetCanonical(keyTraceparent, k.text)
+		set(keyTraceparent, k.text)
 	}
 }
 
@@ -100,13 +106,12 @@ func (h *Handler) log(k *call, latency time.Duration) {
 	if k.traced {
 		r.TraceID = k.trace.trace
 	}
-	r.Rule = k.decision.Rule
 	if a := k.decision.Arm; a != nil {
 		r.Model, r.Version, r.Stage, r.Arm, r.Bucket = a.Servable.Model, a.Servable.Version, a.Stage, a.Name, k.decision.Bucket
 	}
 	switch {
 	case k.err == nil:
-		r.Response = k.answer
+		r.Response, r.ResponseContentType = k.answer, k.infer.answerType()
 	case k.refused != nil:
 		r.ErrorCode, r.Response = string(k.err.Code), k.refused
 	default:

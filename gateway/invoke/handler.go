@@ -170,3 +170,14 @@ func (h *Handler) InFlight() int64 { return h.admission.InFlight() }
 
 // Table is the table published last; one without endpoints before the first.
 func (h *Handler) Table() *route.Table { return h.view.Load().table }
+
+// Ready says whether the server as a whole may get traffic.
+func (h *Handler) Ready() bool {
+	if h.opts.Ready != nil {
+		return h.opts.Ready()
+	}
+	return len(h.Table().Arms()) > 0
+}
+
+// Version of the server.
+func (h *Handler) Version() string { return h.opts.Version }

@@ -22,8 +22,20 @@ const HeaderInferLength = "Inference-Header-Content-Length"
 // inference is what a call of the Open Inference Protocol knows beside the others.
 type inference struct {
 	request  payload.InferRequest
-	head     int // length of the request's JSON; −1: all of it
-	answered int // length of the answer's JSON; −1: all of it
+	head     int  // length of the request's JSON; −1: all of it
+	answered int  // length of the answer's JSON; −1: all of it
+	message  bool // it came as a ModelInferRequest, by gRPC
+}
+
+// answerType is the media type of the answer; "" means JSON. f may be nil.
+func (f *inference) answerType() string {
+	switch {
+	case f == nil || f.answered < 0 && !f.message:
+		return ""
+	case f.message:
+		return TypeMessage
+	}
+	return fiber.MIMEOctetStream
 }
 
 func (f *inference) headLength(content []byte) int {
@@ -105,22 +117,23 @@ func (h *Handler) inferServer(c *fiber.Ctx) error {
 }
 
 func (h *Handler) inferReady(c *fiber.Ctx) error {
-	ready := len(h.Table().Arms()) > 0
-	if h.opts.Ready != nil {
-		ready = h.opts.Ready()
-	}
-	if !ready {
+	if !h.Ready() {
 		return c.SendStatus(fiber.StatusServiceUnavailable)
 	}
 	return c.SendStatus(fiber.StatusOK)
 }
 
-// inferFind finds what a path of the protocol names: the endpoint, and the arm of its version or the first that gets traffic.
+// inferFind finds what a path of the protocol names.
 func (h *Handler) inferFind(c *fiber.Ctx) (*route.Endpoint, *route.Arm, error) {
 	endpoint, version, err := inferTarget(c)
 	if err != nil {
 		return nil, nil, err
 	}
+	return h.find(endpoint, version)
+}
+
+// find finds an endpoint, and the arm of the version or, where that is "", one that gets traffic.
+func (h *Handler) find(endpoint, version string) (*route.Endpoint, *route.Arm, error) {
 	t := h.Table()
 	if version != "" {
 		d, err := t.ResolveArm(endpoint, version)
@@ -150,37 +163,59 @@ func (h *Handler) inferRefuse(err error) error {
 // describeTimeout bounds how long a description waits for a version that was evicted.
 const describeTimeout = 10 * time.Second
 
-// inferTensor is the description of one tensor.
-type inferTensor struct {
+// Description is what the protocol tells of an endpoint.
+type Description struct {
+	Name     string              `json:"name"`
+	Versions []string            `json:"versions"`
+	Platform string              `json:"platform"`
+	Inputs   []TensorDescription `json:"inputs"`
+	Outputs  []TensorDescription `json:"outputs"`
+}
+
+// TensorDescription is the description of one tensor; −1 in a shape stands for any length.
+type TensorDescription struct {
 	Name     string  `json:"name"`
 	Datatype string  `json:"datatype"`
 	Shape    []int64 `json:"shape"`
 }
 
-// inferDescribe is GET /v2/models/:name[/versions/:version]: the tensors of the signature, or of the model's file where it has none.
+// inferDescribe is GET /v2/models/:name[/versions/:version].
 func (h *Handler) inferDescribe(c *fiber.Ctx) error {
-	e, arm, err := h.inferFind(c)
+	endpoint, version, err := inferTarget(c)
 	if err != nil {
 		return h.inferRefuse(err)
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), describeTimeout)
+	d, err := h.describe(c.UserContext(), endpoint, version)
+	if err != nil {
+		return h.inferRefuse(err)
+	}
+	return wire.Send(c, d)
+}
+
+// describe tells of an endpoint: the tensors of the signature, or of the model's file where it has none.
+func (h *Handler) describe(ctx context.Context, endpoint, version string) (*Description, error) {
+	e, arm, err := h.find(endpoint, version)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	handle, err := h.deps.Acquire(ctx, arm.Servable)
 	if err != nil {
-		return h.inferRefuse(err)
+		return nil, err
 	}
 	defer handle.Release()
-	inputs, outputs := describe(handle)
-	var versions []string
+	d := &Description{Name: e.Name, Platform: "mlflow"}
+	d.Inputs, d.Outputs = describe(handle)
 	for i := range e.Arms {
-		versions = append(versions, strconv.Itoa(e.Arms[i].Servable.Version))
+		d.Versions = append(d.Versions, strconv.Itoa(e.Arms[i].Servable.Version))
 	}
-	return wire.Send(c, fiber.Map{"name": e.Name, "versions": versions, "platform": "mlflow", "inputs": inputs, "outputs": outputs})
+	return d, nil
 }
 
 // describe lists what a version takes and answers with. Its inputs are the signature's, by which requests are read; its outputs the
 // backend's, as which answers are written.
-func describe(handle Handle) (inputs, outputs []inferTensor) {
+func describe(handle Handle) (inputs, outputs []TensorDescription) {
 	var in, out []mlmodel.TensorSpec
 	if d, ok := handle.(interface {
 		Describe() (inputs, outputs []mlmodel.TensorSpec)
@@ -201,20 +236,20 @@ func describe(handle Handle) (inputs, outputs []inferTensor) {
 	return inputs, outputs
 }
 
-func inferTensors(specs []mlmodel.TensorSpec) []inferTensor {
-	list := make([]inferTensor, 0, len(specs))
+func inferTensors(specs []mlmodel.TensorSpec) []TensorDescription {
+	list := make([]TensorDescription, 0, len(specs))
 	for _, s := range specs {
 		shape := s.Shape
 		if shape == nil {
 			shape = []int64{}
 		}
-		list = append(list, inferTensor{s.Name, payload.InferType(s.Type), shape})
+		list = append(list, TensorDescription{s.Name, payload.InferType(s.Type), shape})
 	}
 	return list
 }
 
 // inferSchema describes a schema; a column is a tensor of shape [−1, 1], one without a name is numbered.
-func inferSchema(s *mlmodel.Schema, unnamed string) []inferTensor {
+func inferSchema(s *mlmodel.Schema, unnamed string) []TensorDescription {
 	list := inferTensors(s.Tensors)
 	for i := range s.Columns {
 		c := &s.Columns[i]
@@ -222,7 +257,7 @@ func inferSchema(s *mlmodel.Schema, unnamed string) []inferTensor {
 		if dtype == tensor.Invalid {
 			dtype = tensor.String // nested values travel as JSON text
 		}
-		list = append(list, inferTensor{c.Name, payload.InferType(dtype), []int64{-1, 1}})
+		list = append(list, TensorDescription{c.Name, payload.InferType(dtype), []int64{-1, 1}})
 	}
 	for i := range list {
 		if list[i].Name == "" {

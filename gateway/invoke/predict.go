@@ -40,8 +40,8 @@ func (h *Handler) pick(c *call, v *view) (err error) {
 	return nil
 }
 
-// limit sets the call's timeout: the endpoint's, lowered by what the request asks for (0: nothing).
-func (h *Handler) limit(c *call, asked time.Duration) {
+// limit sets the call's timeout: the endpoint's, lowered by what the request asks for (0: nothing) and by what its context leaves.
+func (h *Handler) limit(ctx context.Context, c *call, asked time.Duration) {
 	c.timeout = h.opts.Timeout
 	if e := c.decision.Endpoint; e != nil && e.Timeout > 0 {
 		c.timeout = e.Timeout
@@ -49,6 +49,9 @@ func (h *Handler) limit(c *call, asked time.Duration) {
 	c.fair = c.timeout / 2
 	if asked > 0 {
 		c.timeout = min(c.timeout, asked)
+	}
+	if by, ok := ctx.Deadline(); ok {
+		c.timeout = min(c.timeout, by.Sub(c.start))
 	}
 }
 
@@ -98,9 +101,12 @@ func (h *Handler) decode(c *call) (err error) {
 	}
 	c.compiled = c.arm.plans.get(c.handle.Model(), &h.opts.Payload)
 	c.work = c.compiled.work.Get().(*work)
-	if c.infer != nil {
+	switch {
+	case c.infer != nil && c.infer.message:
+		err = c.compiled.plan.DecodeInferMessage(c.content, &c.work.in, &c.infer.request)
+	case c.infer != nil:
 		err = c.compiled.plan.DecodeInfer(c.infer.headLength(c.content), c.content, &c.work.in, &c.infer.request)
-	} else {
+	default:
 		err = c.compiled.plan.Decode(view8(c.contentType), c.content, &c.work.in)
 	}
 	if err != nil {
@@ -131,7 +137,11 @@ func (h *Handler) decompress(c *call) (err error) {
 
 // encode writes the outputs as the protocol of the request has them.
 func (c *call) encode() (err error) {
-	if c.infer != nil {
+	switch {
+	case c.infer != nil && c.infer.message:
+		c.answer, err = payload.EncodeInferMessage(c.answer[:0], &c.work.out, &c.infer.request, c.decision.Endpoint.Name, view8(c.arm.version))
+		return err
+	case c.infer != nil:
 		c.answer, c.infer.answered, err = payload.EncodeInfer(c.answer[:0], &c.work.out, &c.infer.request,
 			c.decision.Endpoint.Name, view8(c.arm.version))
 		return err
@@ -158,6 +168,9 @@ func (c *call) execute() (struct{}, error) {
 
 // notExecuted tells the breaker that the model is not to blame.
 func notExecuted(err error) error { return fmt.Errorf("%w: %w", breaker.ErrNotExecuted, err) }
+
+// bytes8 is view8's opposite. The bytes must not be changed.
+func bytes8(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // view8 is the text of b without a copy: valid, and unchanged, until the request ends.
 func view8(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

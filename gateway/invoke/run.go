@@ -41,7 +41,7 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	if err != nil {
 		return err
 	}
-	h.limit(k, asked)
+	h.limit(ctx, k, asked)
 	if h.admission.Full(k.class) {
 		return refusedFor(admit.Full)
 	}

@@ -136,10 +136,11 @@ func (h *Handler) endTrace(ctx context.Context, c *call, end time.Time) {
 }
 
 func (h *Handler) spanAttributes(c *call) []attribute.KeyValue {
-	kv := []attribute.KeyValue{
-		attribute.String("http.request.method", "POST"),
-		attribute.Int("http.response.status_code", c.status),
-		attribute.Int("sluice.rows", c.rows),
+	kv := []attribute.KeyValue{attribute.Int("http.response.status_code", c.status), attribute.Int("sluice.rows", c.rows)}
+	if c.infer != nil && c.infer.message {
+		kv = append(kv, attribute.String("rpc.system", "grpc"))
+	} else {
+		kv = append(kv, attribute.String("http.request.method", "POST"))
 	}
 	if c.decision.Endpoint != nil {
 		kv = append(kv, attribute.String("sluice.endpoint", c.decision.Endpoint.Name))

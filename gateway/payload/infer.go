@@ -290,12 +290,9 @@ func (d *inferDecoder) input(n uint32) error {
 	if name == "" {
 		return badf("An input has no name.")
 	}
-	dtype := inferDType(datatype)
-	if dtype == tensor.Invalid {
-		return badf("Input %s has the unknown datatype %s.", quoteName(name), quoteName(datatype))
-	}
-	if j := d.p.index(name); dtype == tensor.String && j >= 0 && d.p.columns != nil && d.p.columns[j].dtype == tensor.Binary {
-		dtype = tensor.Binary
+	dtype, err := d.inputType(name, datatype)
+	if err != nil {
+		return err
 	}
 	elements, err := d.shape(name, shape)
 	if err != nil {

@@ -78,15 +78,13 @@ func (b *Batcher) again(l *lane, calls []*call) {
 	}
 }
 
-// note remembers what a run cost, and counts it.
+// note remembers what a run cost.
 func (b *Batcher) note(rows int, took time.Duration, err error) {
 	if err != nil || rows < 1 {
 		return
 	}
 	b.mu.Lock()
 	b.times.note(rows, took)
-	b.done.Runs++
-	b.done.Rows += int64(rows)
 	b.mu.Unlock()
 }
 

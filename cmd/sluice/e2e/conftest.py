@@ -53,7 +53,7 @@ class Server:
 
     def start(self):
         environ = own_environ() | self.env
-        command = [str(BINARY), "serve", "--data-dir", str(self.data_dir), "--port", "0", *self.args]
+        command = [str(BINARY), "serve", "--data-dir", str(self.data_dir), "--port", "0", "--grpc-port", "0", *self.args]
         self.out = []
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ, cwd=self.data_dir.parent

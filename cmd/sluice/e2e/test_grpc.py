@@ -1,0 +1,236 @@
+"""Triton's own client speaks the Open Inference Protocol with us over gRPC: raw tensors, versions, metadata, health, errors, streams, keys, TLS, the way out."""
+
+import queue
+import socket
+import subprocess
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import requests
+import tritonclient.grpc as triton
+from conftest import BINARY, Server, own_environ, register_wine, wait_until, wine_rows
+from test_inference_protocol import frame
+from test_prediction_log import segments
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+
+def start(data_dir, *args):
+    """A server on a gRPC port that was free a moment ago; another one if somebody was faster."""
+    for _ in range(5):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        try:
+            return Server(data_dir, "--grpc-port", str(port), *args).start(), f"127.0.0.1:{port}"
+        except RuntimeError as error:
+            if "address already in use" not in str(error):
+                raise
+    raise AssertionError("no port was free")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Endpoint `grape`: version 2 of the example in Production, version 1 in Staging without weight; and the server's gRPC address."""
+    import mlflow
+
+    server, address = start(tmp_path_factory.mktemp("sluice") / "data", "--serving-metrics-interval", "500ms")
+    mlflow.set_tracking_uri(server.url)
+    mlflow.set_registry_uri(server.url)
+    client = mlflow.MlflowClient()
+    mlflow.set_experiment("grpc")
+    for version, stage in (("1", "Staging"), ("2", "Production")):
+        register_wine(mlflow, "grape", f"v{version}")
+        client.transition_model_version_stage("grape", version, stage)
+    body = {
+        "served_entities": [
+            {"name": "main", "entity_name": "grape", "entity_stage": "Production"},
+            {"name": "next", "entity_name": "grape", "entity_stage": "Staging"},
+        ],
+        "traffic_config": {"routes": [{"served_entity_name": "main", "traffic_percentage": 100}, {"served_entity_name": "next", "traffic_percentage": 0}]},
+    }
+    answer = requests.put(server.url + "/api/2.0/serving-endpoints/grape/config", json=body, timeout=30)
+    assert answer.ok, answer.text
+    wait_until(lambda: server.get("/v2/models/grape/versions/1/ready").ok and server.get("/v2/models/grape/versions/2/ready").ok, what="both versions")
+    yield server, address
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def client(served):
+    with triton.InferenceServerClient(served[1]) as c:
+        yield c
+
+
+def tensors(n, wide=True):
+    inputs = []
+    for name, column in frame(n).items():
+        column = column.reshape(n, 1) if wide else column
+        tensor = triton.InferInput(name, list(column.shape), "FP64")
+        tensor.set_data_from_numpy(column)
+        inputs.append(tensor)
+    return inputs
+
+
+def expected(server, n, version=None):
+    path = f"/models/grape/versions/{version}/invocations" if version else "/endpoints/grape/invocations"
+    rows = server.post(path, json={"dataframe_split": wine_rows(n)}).json()["predictions"]
+    return np.array([r["label"] for r in rows]), np.array([r["probabilities"] for r in rows], dtype=np.float32)
+
+
+def test_health_and_metadata(client):
+    assert client.is_server_live() and client.is_server_ready()
+    assert client.get_server_metadata().name == "sluice"
+    assert client.is_model_ready("grape") and client.is_model_ready("grape", "1")
+    assert not client.is_model_ready("grape", "9") and not client.is_model_ready("nobody")
+    about = client.get_model_metadata("grape")
+    assert sorted(about.versions) == ["1", "2"]
+    assert [i.name for i in about.inputs] == wine_rows(1)["columns"]
+    assert {(o.name, o.datatype, tuple(o.shape)) for o in about.outputs} == {("label", "INT64", (-1,)), ("probabilities", "FP32", (-1, 3))}
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("n", [1, 5])
+def test_infer(served, client, compression, wide, n):
+    got = client.infer("grape", tensors(n, wide), request_id="mine-7", compression_algorithm=compression, client_timeout=30)
+    label, probabilities = expected(served[0], n)
+    assert np.array_equal(got.as_numpy("label"), label)
+    assert np.array_equal(got.as_numpy("probabilities"), probabilities)
+    answer = got.get_response()
+    assert (answer.model_name, answer.model_version, answer.id) == ("grape", "2", "mine-7")
+
+
+def test_typed_contents_headers_and_the_log(served):
+    import mlflow
+
+    server, address = served
+    with grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = service_pb2.ModelInferRequest(model_name="grape", model_version="1")
+        for name, column in frame(3).items():
+            tensor = request.inputs.add(name=name, datatype="FP64", shape=[3])
+            tensor.contents.fp64_contents.extend(column)
+        request.outputs.add(name="label")
+        answer, call = stub.ModelInfer.with_call(request, timeout=30, metadata=[("x-request-id", "by-grpc-1"), ("x-sluice-priority", "batch")])
+        head = dict(call.initial_metadata())
+        assert np.array_equal(np.frombuffer(answer.raw_output_contents[0], dtype=np.int64), expected(server, 3, "1")[0])
+        assert [o.name for o in answer.outputs] == ["label"]
+        assert head["x-request-id"] == "by-grpc-1" and head["x-sluice-model-version"] == "1" and head["x-sluice-arm"] == "next"
+        assert head["x-sluice-endpoint"] == "grape" and "execute;dur=" in head["server-timing"]
+
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(request, timeout=30, metadata=[("x-sluice-priority", "soon")])
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "X-Sluice-Priority" in refused.value.details()
+        assert dict(refused.value.initial_metadata())["x-sluice-error-code"] == "INVALID_PARAMETER_VALUE"
+
+    def logged():
+        runs = mlflow.search_runs(experiment_names=["serving/grape"], output_format="list")
+        found = [segments(mlflow, run.info.run_id) for run in runs]
+        return [r for rows in found if rows is not None for r in rows[rows["client_request_id"] == "by-grpc-1"].to_dict("records")]
+
+    (record,) = wait_until(logged, 60, "the prediction record")
+    assert (int(record["model_version"]), int(record["status_code"]), record["content_type"]) == (1, 200, "application/x-protobuf")
+    assert service_pb2.ModelInferRequest.FromString(record["request_binary"]) == request
+
+
+def test_errors_say_what_is_wrong(client):
+    for call, code, text in (
+        (lambda: client.infer("nobody", tensors(1)), "NOT_FOUND", "nobody"),
+        (lambda: client.infer("grape", tensors(1), model_version="9"), "NOT_FOUND", "version"),
+        (lambda: client.infer("grape", tensors(1)[1:]), "INVALID_ARGUMENT", "missing inputs"),
+        (lambda: client.infer("grape", tensors(1), outputs=[triton.InferRequestedOutput("loss")]), "INVALID_ARGUMENT", "no output"),
+        (lambda: client.infer("grape", tensors(1), sequence_id=5), "INVALID_ARGUMENT", "no state"),
+        (lambda: client.get_model_metadata("nobody"), "NOT_FOUND", "nobody"),
+        (lambda: client.get_model_config("grape"), "UNIMPLEMENTED", "unknown method"),
+    ):
+        with pytest.raises(InferenceServerException, match=text) as error:
+            call()
+        assert code in error.value.status(), error.value
+
+
+def test_stream_and_many_at_once(served, client):
+    label, _ = expected(served[0], 2)
+    answers = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for i in range(20):
+        client.async_stream_infer("grape" if i != 7 else "nobody", tensors(2), request_id=str(i))
+    got = [answers.get(timeout=30) for _ in range(20)]
+    client.stop_stream()
+    for i, (result, error) in enumerate(got):
+        if i == 7:
+            assert "nobody" in str(error)
+        else:
+            assert error is None and result.get_response().id == str(i) and np.array_equal(result.as_numpy("label"), label)
+
+    for i in range(50):
+        client.async_infer("grape", tensors(2), lambda result, error: answers.put((result, error)), request_id=str(i))
+    got = [answers.get(timeout=30) for _ in range(50)]
+    assert all(error is None and np.array_equal(result.as_numpy("label"), label) for result, error in got)
+    assert {result.get_response().id for result, _ in got} == {str(i) for i in range(50)}
+
+
+def test_metrics_count_it(served, client):
+    def counted():
+        return sum(float(line.rsplit(" ", 1)[1]) for line in served[0].get("/metrics").text.splitlines()
+                   if line.startswith("sluice_requests_total{") and 'endpoint="grape"' in line and 'code="200"' in line)
+
+    before = counted()
+    for _ in range(3):
+        client.infer("grape", tensors(1))
+    assert counted() == before + 3
+
+
+def test_keys_tls_bounds_and_the_way_out(tmp_path):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert, "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    data = tmp_path / "data"
+    made = subprocess.run([BINARY, "keys", "create", "triton", "--permissions", "predict", "--data-dir", data], check=True, capture_output=True, text=True, env=own_environ())
+    secret = next(word for word in made.stdout.split() if len(word) > 40)
+    server, address = start(data, "--demo", "--tls-cert", str(cert), "--tls-key", str(key), "--max-body-bytes", "8000")
+    try:
+        trusted = grpc.ssl_channel_credentials(cert.read_bytes())
+        with triton.InferenceServerClient(address, creds=trusted) as c:
+            mine = {"authorization": f"Bearer {secret}"}
+            assert c.is_server_live()  # public
+            wait_until(lambda: c.is_model_ready("wine", headers=mine), 60, "the example model")
+            assert len(c.infer("wine", tensors(1), headers=mine).as_numpy("label")) == 1
+            for headers in ({}, {"authorization": "Bearer wrong"}):
+                with pytest.raises(InferenceServerException) as refused:
+                    c.infer("wine", tensors(1), headers=headers)
+                assert "UNAUTHENTICATED" in refused.value.status()
+            with pytest.raises(InferenceServerException, match="larger than max") as refused:
+                c.infer("wine", tensors(100), headers=mine)
+            assert "RESOURCE_EXHAUSTED" in refused.value.status()
+
+            answered, failed = [], []
+
+            def ask():
+                while True:
+                    try:
+                        answered.append(c.infer("wine", tensors(1), headers=mine))
+                    except InferenceServerException as error:
+                        if "UNAVAILABLE" not in error.status():  # nobody is there any more
+                            failed.append(str(error))
+                        return
+
+            asking = threading.Thread(target=ask)
+            asking.start()
+            wait_until(lambda: len(answered) > 10, what="answers")
+            assert server.stop() == 0
+            asking.join()
+            assert not failed
+    finally:
+        server.stop()
+
+
+def test_a_taken_port(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server(tmp_path / "data", "--grpc-port", str(taken.getsockname()[1]))
+        with pytest.raises(RuntimeError, match="--grpc-port: .*address already in use"):
+            server.start()
