@@ -47,6 +47,7 @@ type Tag struct{ Key, Value string }
 type Config struct {
 	ServedEntities []ServedEntity
 	Sticky         Sticky
+	Rules          []Rule // in the order in which they are looked at
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.
@@ -72,6 +73,10 @@ func (c Config) Entity(name string) (ServedEntity, bool) {
 	}
 	return ServedEntity{}, false
 }
+
+// Kept are the arms that the configuration needs beside its served entities: they get no traffic by weight. Their names hold "~", which no
+// served entity's does.
+func (c Config) Kept() []ServedEntity { return c.pinned() }
 
 // ArmRecord remembers what an arm served last, so that it can go on when its stage becomes empty, also after a restart.
 type ArmRecord struct {

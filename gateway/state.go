@@ -30,7 +30,7 @@ type State struct {
 	Ready  bool // at least one arm answers
 	Update Update
 	Reason string     // why it is not ready or not updated; empty otherwise
-	Arms   []ArmState // in the order of the configuration
+	Arms   []ArmState // in the order of the configuration, then those that it needs beside (Config.Kept)
 }
 
 // ArmState is what one served entity does now.

@@ -74,6 +74,7 @@ func (c Config) check() error {
 func (c Config) checkSettings() error {
 	return firstOf(
 		c.Sticky.check(),
+		c.checkRules(),
 	)
 }
 
@@ -96,6 +97,15 @@ func (c Config) checkAgainst(reg *Registered, records []ArmRecord) error {
 		}
 		if Resolve(e, reg, findRecord(records, e.Name)).Version > 0 {
 			served += e.Weight
+		}
+	}
+	for i, r := range c.Rules {
+		if r.Version == 0 {
+			continue
+		}
+		pinned := ServedEntity{Model: r.Model, Target: Selector{Version: r.Version}}
+		if err := pinned.checkTarget(fmt.Sprintf("rules[%d]", i), reg); err != nil {
+			return err
 		}
 	}
 	if served == 0 {

@@ -109,6 +109,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 		telemetry.InFlight(a.inFlight),
 	}
 	metrics = append(metrics, telemetry.Admission(admission)...)
+	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)

@@ -24,6 +24,7 @@ type refusal struct {
 //
 //	already an *mlflow.Error (payload, wire)                     as it is
 //	unknown endpoint or model or version, or not routed         404 RESOURCE_DOES_NOT_EXIST
+//	a rule's permission is lacking                              403 PERMISSION_DENIED
 //	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
 //	input that the model refuses                                400 BAD_REQUEST
 //	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
@@ -45,6 +46,8 @@ func (h *Handler) classify(c *call, err error) refusal {
 		return refusal{Error: known}
 	case errors.Is(err, route.ErrUnknownEndpoint), errors.Is(err, route.ErrUnknownModel), errors.Is(err, route.ErrNotRouted):
 		return say(mlflow.ResourceDoesNotExist, err.Error())
+	case errors.Is(err, route.ErrForbidden):
+		return say(mlflow.PermissionDenied, err.Error())
 	case errors.Is(err, route.ErrNoEndpointNamed):
 		return say(mlflow.InvalidParameterValue, err.Error()+"; name one in the header "+HeaderEndpoint)
 	case errors.Is(err, servable.ErrUnknown):

@@ -106,6 +106,7 @@ func (h *Handler) log(k *call, latency time.Duration) {
 	if k.traced {
 		r.TraceID = k.trace.trace
 	}
+	r.Rule = k.decision.Rule
 	if a := k.decision.Arm; a != nil {
 		r.Model, r.Version, r.Stage, r.Arm, r.Bucket = a.Servable.Model, a.Servable.Version, a.Stage, a.Name, k.decision.Bucket
 	}

@@ -28,6 +28,8 @@ func (h *Handler) Routes() []wire.Route {
 		post("/models/:name/versions/:x/invocations", h.modelInvocations(route.ByVersion)),
 		post("/models/:name/stages/:x/invocations", h.modelInvocations(route.ByStage)),
 		post("/models/:name/aliases/:x/invocations", h.modelInvocations(route.ByAlias)),
+		get("/api/2.0/serving-endpoints/:name/explain", wire.Predict, "gateway.prediction.explain", h.explain),
+		{Method: fiber.MethodPost, Path: "/api/2.0/serving-endpoints/:name/explain", Permission: wire.Predict, Audit: "gateway.prediction.explain", Handler: h.explain},
 		get("/ping", wire.Public, "gateway.ping.read", h.ping),
 	}...)
 }

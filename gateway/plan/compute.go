@@ -53,9 +53,12 @@ type arm struct {
 
 // endpoint plans one endpoint.
 func (c *computation) endpoint(e gateway.Endpoint) {
-	arms := make([]arm, len(e.Config.ServedEntities))
-	for i, entity := range e.Config.ServedEntities {
-		arms[i] = c.arm(e, entity)
+	arms := make([]arm, 0, len(e.Config.ServedEntities))
+	for _, entity := range e.Config.ServedEntities {
+		arms = append(arms, c.arm(e, entity))
+	}
+	for _, entity := range e.Config.Kept() {
+		arms = append(arms, c.arm(e, entity))
 	}
 	state := gateway.State{ConfigVersion: e.ConfigVersion, CreatedMS: e.CreatedMS}
 	next := served{config: e.Config, arms: c.routeArms(arms)}
@@ -160,6 +163,9 @@ func trimKeeps(s gateway.ArmState) string {
 // remember notes what the arm serves, if that is news.
 func (c *computation) remember(e gateway.Endpoint, entity gateway.ServedEntity, version int) {
 	r := gateway.ArmRecord{Endpoint: e.Name, Arm: entity.Name, Model: entity.Model, Target: entity.Target, Version: version}
+	if _, configured := e.Config.Entity(entity.Name); !configured {
+		return // a kept arm names its version: there is nothing to remember
+	}
 	old := c.records[armKey{e.Name, entity.Name}]
 	r.UpdatedMS = old.UpdatedMS
 	if r != old {

@@ -59,7 +59,7 @@ func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
 		return
 	}
 	for i, a := range s.Arms {
-		if a.Want > 0 && a.Serving == 0 && e.Config.ServedEntities[i].Weight > 0 {
+		if i < len(e.Config.ServedEntities) && a.Want > 0 && a.Serving == 0 && e.Config.ServedEntities[i].Weight > 0 {
 			c.plan.Waiting = append(c.plan.Waiting, fmt.Sprintf("endpoint %s, %s: version %d %s", e.Name, a.Name, a.Want, waitingFor(a)))
 		}
 	}

@@ -11,11 +11,18 @@ import (
 func addSettings(entry *route.Endpoint, c *gateway.Config) {
 	entry.Salt = c.Sticky.Salt
 	entry.Sticky = part(c.Sticky.Source, c.Sticky.Name)
+	for _, r := range c.Rules {
+		rule := route.Rule{Name: r.Name, Arm: c.RuleArm(r), Permission: r.Permission}
+		for _, w := range r.When {
+			rule.When = append(rule.When, route.Condition{Part: part(w.Source, w.Name), Values: w.Values})
+		}
+		entry.Rules = append(entry.Rules, rule)
+	}
 }
 
 // sameSettings says whether two entries would route in the same way, their arms aside.
 func sameSettings(a, b *route.Endpoint) bool {
-	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky)
+	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules)
 }
 
 var sources = map[gateway.Source]route.Source{

@@ -10,10 +10,13 @@ import (
 // zstdWindow is the reach of the compressor: pages are not longer, and parquet-go's own codec keeps windows of several MiB.
 const zstdWindow = 256 << 10
 
-// pageCodec is Parquet's ZSTD codec with little memory. It implements compress.Codec and is safe for concurrent use until close.
+// pageCodec is Parquet's ZSTD codec with little memory, which does not search where that finds nothing. It implements compress.Codec for one
+// writer.
 type pageCodec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	enc   *zstd.Encoder
+	dec   *zstd.Decoder
+	plain literals
+	trial []byte // scratch
 }
 
 // newPageCodec returns a codec that compresses; the error is one of its settings and so cannot happen at run time.
@@ -37,6 +40,10 @@ func (*pageCodec) CompressionCodec() format.CompressionCodec { return format.Zst
 
 // Encode compresses a page into dst.
 func (c *pageCodec) Encode(dst, src []byte) ([]byte, error) {
+	var enough bool
+	if enough, c.trial = c.plain.enough(c.enc, src, c.trial); enough {
+		return c.plain.frame(dst[:0], src)
+	}
 	return c.enc.EncodeAll(src, dst[:0]), nil
 }
 

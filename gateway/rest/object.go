@@ -104,15 +104,20 @@ func (o *object) list(field string, max int) ([]json.RawMessage, bool) {
 	if raw == nil {
 		return nil, false
 	}
+	return o.elements(field, raw, max), true
+}
+
+// elements returns the elements of the array that a field holds; at most max.
+func (o *object) elements(field string, raw json.RawMessage, max int) []json.RawMessage {
 	var out []json.RawMessage
 	if json.Unmarshal(raw, &out) != nil {
 		o.fail(field, "is not a list")
 	}
 	if len(out) > max {
 		o.fail(field, "has %d elements, more than %d", len(out), max)
-		return nil, true
+		return nil
 	}
-	return out, true
+	return out
 }
 
 // ignore strikes off fields of our own answers that say what is.

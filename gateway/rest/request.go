@@ -246,11 +246,11 @@ func (r configRequest) apply(current gateway.Config) (gateway.Config, error) {
 	if r.entities != nil {
 		out = gateway.Config{}
 	}
+	var err error
+	out.ServedEntities, err = r.applyTraffic(current)
 	for _, set := range r.settings {
 		set(&out)
 	}
-	var err error
-	out.ServedEntities, err = r.applyTraffic(current)
 	return out, err
 }
 

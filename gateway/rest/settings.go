@@ -18,11 +18,13 @@ type subject struct {
 // subjects are all of them.
 var subjects = []subject{
 	{"sticky", parseSticky, describeSticky},
+	{"rules", parseRules, describeRules},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
 type settingsAnswer struct {
 	Sticky *stickyAnswer `json:"sticky,omitempty"`
+	Rules  []ruleAnswer  `json:"rules,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

@@ -19,7 +19,9 @@ func TestSettingsComeBack(t *testing.T) {
 		"sticky cookie": {"sticky", `{"cookie":"uid"}`},
 		"sticky query":  {"sticky", `{"query":"user"}`},
 		"sticky field":  {"sticky", `{"field":"/params/a~1b"}`},
-		"salt alone":    {"sticky", `{"salt":"2026"}`},
+		"rules": {"rules", `[{"name":"beta","when":[{"header":"X-Group","equals":"beta"},{"query":"t","in":["1","2"]}],"served_entity_name":"a"},
+			{"name":"pin","when":[{"cookie":"pin","equals":"2"}],"entity_name":"wine","entity_version":"2","permission":"manage"}]`},
+		"salt alone": {"sticky", `{"salt":"2026"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := s.want(200, "PUT", wine+"/config", oneEntity(`"`+c.field+`":`+c.value))
@@ -59,22 +61,39 @@ func TestBadSettings(t *testing.T) {
 	s.register(map[string][]string{"wine": {"Production", "Staging"}})
 	s.settle("wine")
 	for name, c := range map[string]struct{ parts, want string }{
-		"sticky: no object":     {`"sticky":"X-User"`, "sticky is not a JSON object"},
-		"sticky: unknown field": {`"sticky":{"body":"x"}`, "unknown field sticky.body"},
-		"sticky: two sources":   {`"sticky":{"header":"a","cookie":"b"}`, "sticky.cookie and header exclude each other"},
-		"sticky: bad header":    {`"sticky":{"header":"a b"}`, "sticky.header"},
-		"sticky: secret header": {`"sticky":{"header":"Authorization"}`, "sticky.header"},
-		"sticky: bad cookie":    {`"sticky":{"cookie":"a;b"}`, "sticky.cookie"},
-		"sticky: empty":         {`"sticky":{"query":""}`, "sticky.query is empty"},
-		"sticky: no pointer":    {`"sticky":{"field":"params.user"}`, "sticky.field"},
-		"sticky: bad escape":    {`"sticky":{"field":"/a~2"}`, "sticky.field"},
-		"sticky: too deep":      {`"sticky":{"field":"/1/2/3/4/5/6/7/8/9"}`, "sticky.field is longer than 256 bytes, or deeper than 8 steps"},
-		"sticky: number":        {`"sticky":{"header":1}`, "sticky.header is not a string"},
+		"sticky: no object":         {`"sticky":"X-User"`, "sticky is not a JSON object"},
+		"sticky: unknown field":     {`"sticky":{"body":"x"}`, "unknown field sticky.body"},
+		"sticky: two sources":       {`"sticky":{"header":"a","cookie":"b"}`, "sticky.cookie and header exclude each other"},
+		"sticky: bad header":        {`"sticky":{"header":"a b"}`, "sticky.header"},
+		"sticky: secret header":     {`"sticky":{"header":"Authorization"}`, "sticky.header"},
+		"sticky: bad cookie":        {`"sticky":{"cookie":"a;b"}`, "sticky.cookie"},
+		"sticky: empty":             {`"sticky":{"query":""}`, "sticky.query is empty"},
+		"sticky: no pointer":        {`"sticky":{"field":"params.user"}`, "sticky.field"},
+		"sticky: bad escape":        {`"sticky":{"field":"/a~2"}`, "sticky.field"},
+		"sticky: too deep":          {`"sticky":{"field":"/1/2/3/4/5/6/7/8/9"}`, "sticky.field is longer than 256 bytes, or deeper than 8 steps"},
+		"rules: no list":            {`"rules":{}`, "rules is not a list"},
+		"rules: no condition":       {`"rules":[{"served_entity_name":"a"}]`, "rules[0].when is empty"},
+		"rules: no target":          {`"rules":[{"when":[{"header":"a","equals":"b"}]}]`, "rules[0].served_entity_name is missing"},
+		"rules: two targets":        {`"rules":[{"when":[{"header":"a","equals":"b"}],"served_entity_name":"a","entity_version":2}]`, "rules[0].served_entity_name and entity_version exclude each other"},
+		"rules: unknown entity":     {`"rules":[{"when":[{"header":"a","equals":"b"}],"served_entity_name":"x"}]`, "rules[0].served_entity_name"},
+		"rules: pin by stage":       {`"rules":[{"when":[{"header":"a","equals":"b"}],"entity_version":"Staging"}]`, "rules[0].entity_version"},
+		"rules: no source":          {`"rules":[{"when":[{"equals":"b"}],"served_entity_name":"a"}]`, "rules[0].when[0] names neither"},
+		"rules: body field":         {`"rules":[{"when":[{"field":"/a","equals":"b"}],"served_entity_name":"a"}]`, "unknown field rules[0].when[0].field"},
+		"rules: no value":           {`"rules":[{"when":[{"header":"a"}],"served_entity_name":"a"}]`, "rules[0].when[0] can never match"},
+		"rules: empty value":        {`"rules":[{"when":[{"header":"a","in":["x",""]}],"served_entity_name":"a"}]`, "rules[0].when[0] can never match"},
+		"rules: equals and in":      {`"rules":[{"when":[{"header":"a","equals":"x","in":["y"]}],"served_entity_name":"a"}]`, "rules[0].when[0].in and equals"},
+		"rules: line break":         {`"rules":[{"when":[{"header":"a","equals":"x\ny"}],"served_entity_name":"a"}]`, "rules[0].when[0] can never match"},
+		"rules: contradiction":      {`"rules":[{"when":[{"header":"A","equals":"x"},{"header":"a","equals":"y"}],"served_entity_name":"a"}]`, "rules[0] can never match"},
+		"rules: behind another":     {`"rules":[{"when":[{"header":"a","in":["x","y"]}],"served_entity_name":"a"},{"when":[{"query":"q","equals":"1"},{"header":"A","equals":"y"}],"served_entity_name":"a"}]`, "rules[1] can never match: rules[0]"},
+		"rules: name twice":         {`"rules":[{"name":"n","when":[{"header":"a","equals":"x"}],"served_entity_name":"a"},{"name":"n","when":[{"header":"a","equals":"y"}],"served_entity_name":"a"}]`, "rules[1].name"},
+		"rules: unknown permission": {`"rules":[{"when":[{"header":"a","equals":"x"}],"served_entity_name":"a","permission":"root"}]`, "rules[0].permission"},
+		"sticky: number":            {`"sticky":{"header":1}`, "sticky.header is not a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.want(400, "PUT", wine+"/config", oneEntity(c.parts), c.want, "INVALID_PARAMETER_VALUE")
 		})
 	}
+	s.want(404, "PUT", wine+"/config", oneEntity(`"rules":[{"when":[{"header":"a","equals":"x"}],"entity_version":9}]`), "rules[0].entity_version", "no version 9")
 	if out := s.settle("wine"); dig(out, "implicit") != true {
 		t.Errorf("a refused configuration left a trace: %v", out)
 	}

@@ -2,7 +2,6 @@ package route
 
 import (
 	"fmt"
-	"slices"
 )
 
 // Source is a place in a request.
@@ -23,10 +22,6 @@ type Part struct {
 	Tokens []string // of the JSON Pointer of a Field, unescaped
 }
 
-func (p *Part) equal(q *Part) bool {
-	return p.Source == q.Source && p.Name == q.Name && slices.Equal(p.Tokens, q.Tokens)
-}
-
 // Request is what a route may look at.
 type Request interface {
 	// Value returns the first value of the part; "" if the request has none, or an empty one. It stays valid until the request ends. An error
@@ -36,14 +31,23 @@ type Request interface {
 	May(permission string) bool
 }
 
-// PickFor is Pick for a request whose endpoint may have a sticky key of its own. stickyKey is the one that the request brings in any case;
+// PickFor is Pick for a request whose endpoint may have rules, and a sticky key of its own. stickyKey is the one that the request brings in any case;
 // where it is not "", the endpoint's is not looked for.
 //
-// Errors: those of Pick, and those of the request.
+// Errors: those of Pick, ErrForbidden, and those of the request.
 func (t *Table) PickFor(endpoint string, req Request, stickyKey string, rnd uint64) (Decision, error) {
 	e, err := t.find(endpoint)
 	if err != nil {
 		return Decision{}, err
+	}
+	if len(e.Rules) > 0 {
+		r, err := e.ruleFor(req)
+		if err != nil {
+			return Decision{Endpoint: e, Revision: t.revision, Bucket: -1}, err
+		}
+		if r != nil {
+			return t.byRule(e, r, req)
+		}
 	}
 	if stickyKey == "" && e.Sticky.Source != None {
 		if stickyKey, err = req.Value(&e.Sticky); err != nil {

@@ -35,7 +35,7 @@ const FullWeight = 10_000
 // Bounds on a table. NewTable refuses what is past them.
 const (
 	MaxEndpoints  = 10_000
-	MaxArms       = 64
+	MaxArms       = 256
 	MaxNameLength = 256 // bytes, of endpoint, arm, stage and alias names
 )
 
@@ -77,6 +77,8 @@ type Endpoint struct {
 	Salt string
 	// Sticky is where the sticky key of a request stands; the zero value means nowhere.
 	Sticky Part
+	// Rules are looked at before the weights, in this order.
+	Rules []Rule
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Timeout is the deadline of a request that names none; 0 means the gateway's default.
@@ -101,6 +103,8 @@ type Decision struct {
 	Revision int64
 	// Bucket is the bucket that chose the arm, 0–9999; −1 where the arm was named (Resolve).
 	Bucket int
+	// Rule is the name of the rule that chose the arm; "" where none did.
+	Rule string
 }
 
 // Table is one published revision of all routes.
@@ -153,6 +157,7 @@ func (t *Table) compile(e *Endpoint) error {
 		a.ordinal = len(t.arms)
 		t.arms = append(t.arms, a)
 	}
+	e.compileRules()
 	e.seed = seed(e.Salt, e.Name)
 	e.spans = layout(e.Arms)
 	return nil

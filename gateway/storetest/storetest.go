@@ -40,7 +40,10 @@ func Config() gateway.Config {
 		{Name: "a", Model: "wine", Target: gateway.Selector{Stage: "Production"}, Weight: 8999, WorkloadSize: "Small", ScaleToZero: true},
 		{Name: "b", Model: "wine", Target: gateway.Selector{Alias: "challenger"}, Weight: 1001},
 		{Name: "c", Model: "bread & wine", Target: gateway.Selector{Version: 7}},
-	}, Sticky: gateway.Sticky{Source: gateway.FromField, Name: "/params/user", Salt: "2026"}}
+	}, Sticky: gateway.Sticky{Source: gateway.FromField, Name: "/params/user", Salt: "2026"}, Rules: []gateway.Rule{
+		{Name: "testers", When: []gateway.Condition{{Source: gateway.FromHeader, Name: "X-Group", Values: []string{"beta", "ümläut"}}, {Source: gateway.FromQuery, Name: "t", Values: []string{"1"}}}, Arm: "b"},
+		{Name: "pin", When: []gateway.Condition{{Source: gateway.FromCookie, Name: "pin", Values: []string{"2"}}}, Model: "wine", Version: 2, Permission: "manage"},
+	}}
 }
 
 func sample(name string) gateway.Endpoint {

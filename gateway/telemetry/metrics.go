@@ -10,6 +10,7 @@ import (
 	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/predlog"
+	"sluice/runtime/batch"
 	"sluice/runtime/servable"
 )
 
@@ -75,6 +76,21 @@ func Servables(read func() map[servable.ID]servable.Status) Metric {
 					Attribute{"state", s.State.String()})
 			}
 		},
+	}
+}
+
+// Batches are the metrics of joined predictions: rows divided by executions is the mean size of a batch.
+func Batches(read func() map[servable.ID]batch.Executions) []Metric {
+	counter := func(name, unit, what string, of func(batch.Executions) int64) Metric {
+		return Metric{Name: name, Unit: unit, Description: what, Counter: true, Read: func(emit Emit) {
+			for id, e := range read() {
+				emit(float64(of(e)), Attribute{"model", id.Model}, Attribute{"version", strconv.Itoa(id.Version)})
+			}
+		}}
+	}
+	return []Metric{
+		counter("sluice.batch.executions", "{execution}", "Executions of model versions whose predictions are joined.", func(e batch.Executions) int64 { return e.Runs }),
+		counter("sluice.batch.rows", "{row}", "Rows in the executions of model versions whose predictions are joined.", func(e batch.Executions) int64 { return e.Rows }),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
 	"sluice/gateway/predlog"
+	"sluice/runtime/batch"
 	"sluice/runtime/servable"
 )
 
@@ -74,9 +76,12 @@ func fullOptions() Options {
 	drops.QueuedBytes = 512
 	admission := admit.New(nil)
 	admission.Refuse(admit.Delay, admit.Batch)
+	batches := Batches(func() map[servable.ID]batch.Executions {
+		return map[servable.ID]batch.Executions{id: {Runs: 40, Rows: 360}}
+	})
 	return Options{
 		Version: "1.2.3", Book: book,
-		Metrics: append(append(PredictionLog(func() predlog.Stats { return drops }), Admission(admission)...),
+		Metrics: append(slices.Concat(PredictionLog(func() predlog.Stats { return drops }), Admission(admission), batches),
 			InFlight(func() int64 { return 5 }),
 			Breakers(func() []breaker.Status {
 				return []breaker.Status{{Key: breaker.Key{Endpoint: "wine", Servable: id}, State: breaker.Open}}
@@ -104,6 +109,8 @@ func TestPrometheusText(t *testing.T) {
 		`sluice_scheduler_delay_seconds 0`,
 		`sluice_breaker_state{endpoint="wine",model="wine-model",version="3"} 2`,
 		`sluice_servable_state{model="wine-model",state="ready",version="3"} 1`,
+		`sluice_batch_executions_total{model="wine-model",version="3"} 40`,
+		`sluice_batch_rows_total{model="wine-model",version="3"} 360`,
 		`sluice_predlog_drops_total{reason="queue_full"} 7`,
 		`sluice_predlog_queue_bytes 512`,
 		`service_name="sluice"`,

@@ -100,6 +100,7 @@ type Batcher struct {
 	rest    []*lane // memory of leaders that are not there
 	pace    pace
 	times   times
+	done    Executions
 	watch   watch
 }
 
@@ -121,6 +122,19 @@ func (b *Batcher) Joins() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.joining
+}
+
+// Executions counts what a Batcher that joins has run.
+type Executions struct {
+	Runs int64 // of the Predictor that succeeded
+	Rows int64 // in them
+}
+
+// Executions is what was run so far; zero for a Batcher that passes through, which does not count.
+func (b *Batcher) Executions() Executions {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.done
 }
 
 // MaxRows is the bound on the rows of a joined batch, at least 1.

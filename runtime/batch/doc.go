@@ -9,11 +9,11 @@
 //
 // The first caller that finds nobody leading leads: it runs the batch that holds its own rows and gives the lead to the head of the queue.
 // Before it runs, it waits until as many calls have queued as were present at the recent peak, woken by the call that completes that
-// number; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive one by one. A wait that runs into
-// MaxDelay lowers the expectation at once; after three in a row the next leaders do not wait: one, then three, seven. So callers that come at random, not
-// in answer to answers, pay for hardly any. (Measured in go-feasibility: fixed timers and pure work-conserving queues both lose.) While a
-// batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that processors do not stand idle and
-// batches do not fall apart.
+// number, or until MaxDelay has passed; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive one by
+// one. It does so only while calls come so often that, each run alone, they would keep a processor nearly half busy: then a wait saves more
+// than it costs however they come, and below that nobody pays for it. (Measured in go-feasibility: fixed timers and pure work-conserving
+// queues both lose.) While a batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that
+// processors do not stand idle and batches do not fall apart.
 //
 // A batch is bounded by rows, by bytes, and by time: a leader does not wait past the moment at which a queued call, its own included,
 // has to start to keep its deadline, and takes no rows that would make a call that it has taken miss it, by what runs of that size took

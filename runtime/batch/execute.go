@@ -78,13 +78,15 @@ func (b *Batcher) again(l *lane, calls []*call) {
 	}
 }
 
-// note remembers what a run cost.
+// note remembers what a run cost, and counts it.
 func (b *Batcher) note(rows int, took time.Duration, err error) {
 	if err != nil || rows < 1 {
 		return
 	}
 	b.mu.Lock()
 	b.times.note(rows, took)
+	b.done.Runs++
+	b.done.Rows += int64(rows)
 	b.mu.Unlock()
 }
 

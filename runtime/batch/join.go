@@ -74,6 +74,7 @@ func (b *Batcher) submit(c *call) error {
 	b.bytes += c.bytes
 	b.rows += max(c.in.Rows, 0)
 	b.calls++
+	b.pace.came(c.since)
 	if b.pace.want > 0 && (len(b.queue) >= b.pace.want || b.gathered(1) || b.pressing(c, b.pace.until)) {
 		b.pace.wake()
 	}
@@ -243,7 +244,7 @@ func (l *lane) rest() {
 // b.mu is held, and given up meanwhile.
 func (b *Batcher) gather() {
 	target := min(b.pace.target(), b.opts.MaxRows)
-	if target <= len(b.queue) || b.gathered(1) || !b.joining || b.leaders > 1 || b.closed.Load() || !b.pace.willing() {
+	if target <= len(b.queue) || b.gathered(1) || !b.joining || b.leaders > 1 || b.closed.Load() || !b.pace.willing(b.times.expected(1)) {
 		return
 	}
 	now := time.Now()
@@ -259,21 +260,17 @@ func (b *Batcher) gather() {
 	b.pace.want, b.pace.until = target, until
 	b.mu.Unlock()
 	b.pace.timer.Reset(until.Sub(now))
-	inVain := false
 	select {
 	case <-b.pace.full:
 	case <-b.pace.timer.C:
-		inVain = true
 	}
 	b.pace.timer.Stop()
 	b.mu.Lock()
 	b.pace.want = 0
 	select {
 	case <-b.pace.full: // completed while the timer fired
-		inVain = false
 	default:
 	}
-	b.pace.waited(inVain, len(b.queue))
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -92,6 +92,9 @@ func (a arrivals) play(t *testing.T, opts *batch.Options) outcome {
 	}
 	wg.Wait()
 	o.finished = time.Since(start)
+	if e := b.Executions(); e.Runs != o.runs || e.Rows != o.rows {
+		t.Errorf("counted %+v, run were %d with %d rows", e, o.runs, o.rows)
+	}
 	slices.Sort(o.took)
 	return o
 }

@@ -14,12 +14,18 @@ type pace struct {
 	until time.Time // when it stops waiting
 	full  chan struct{}
 	timer *time.Timer
-	skip  int // leaders that do not wait, because the last wait did not pay
-	late  int // waits in a row that did not pay
+	last  time.Time     // when a call came last
+	gap   time.Duration // between two calls, lately; 0: unknown
 }
 
-// maxSkip bounds how long a wait that did not pay is remembered.
-const maxSkip = 63
+const (
+	// gapWeight is how many gaps the mean of gaps remembers, about. Calls come in bunches, one for each answer of a batch: it has to span more than one.
+	gapWeight = 128
+	// maxGap is what a longer gap counts as: after a pause a few dozen calls say again how often they come.
+	maxGap = 10 * time.Millisecond
+	// busy is the part of a processor that calls must ask for, each run alone, for a leader to wait. Below, waiting is latency for nothing.
+	busy = 0.4
+)
 
 func (p *pace) init() {
 	p.full = make(chan struct{}, 1)
@@ -40,26 +46,18 @@ func (p *pace) present(calls int) {
 	p.peak += (now - p.peak) * 0.3
 }
 
-// willing reports whether a leader may wait. After three waits in vain the next leaders do not: one, then three, seven and so on. So a model whose
-// callers come at random, not in answer to answers, is hardly ever waited for.
-func (p *pace) willing() bool {
-	if p.skip > 0 {
-		p.skip--
-		return false
+// came notes that a call came.
+func (p *pace) came(now time.Time) {
+	if !p.last.IsZero() {
+		p.gap += (min(now.Sub(p.last), maxGap) - p.gap) / gapWeight
 	}
-	return true
+	p.last = now
 }
 
-// waited notes how a wait ended with so many calls queued.
-func (p *pace) waited(inVain bool, queued int) {
-	if !inVain {
-		p.late = 0
-		return
-	}
-	p.peak = float64(queued)
-	if p.late++; p.late > 2 { // once may be the scheduler's doing
-		p.skip = min(1<<min(p.late-2, 6)-1, maxSkip)
-	}
+// willing reports whether a leader should wait: whether the calls, as often as they come, would keep a processor busy if each ran alone, for the
+// time given. Then what a wait saves is worth more than what it costs, however the calls come; else it would be latency for nothing.
+func (p *pace) willing(alone time.Duration) bool {
+	return float64(alone) >= busy*float64(p.gap)
 }
 
 // wake ends the wait of the leader, if one waits.

@@ -334,6 +334,20 @@ func (m *Manager) Batching(id ID) (Batching, bool) {
 	return e.verdict, true
 }
 
+// Executions is what the versions loaded at present have run in batches since they were loaded; those whose predictions are not joined are
+// left out.
+func (m *Manager) Executions() map[ID]batch.Executions {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[ID]batch.Executions{}
+	for id, e := range m.entries {
+		if e.handle != nil && e.handle.Joins() {
+			out[id] = e.handle.batcher.Executions()
+		}
+	}
+	return out
+}
+
 // Statuses is the state of every version that is aspired, on demand or unloading.
 func (m *Manager) Statuses() map[ID]Status {
 	m.mu.Lock()
