@@ -11,17 +11,26 @@ import (
 	"strconv"
 
 	"github.com/mattn/go-sqlite3"
+
+	"sluice/tracking/sqldb/sqlitepack"
 )
 
-// Values are the columns of one row, as the driver gave them. A NULL reads as the zero of each kind. What a method cannot read is an
-// error, which Each returns after the row.
+// Values are the columns of one row, as the driver gave them or as they were packed. A NULL reads as the zero of each kind. What a method
+// cannot read is an error, which Each and EachOf return after the row.
 type Values struct {
-	list []driver.Value
-	err  error
+	list   []driver.Value
+	packed []sqlitepack.Value // instead of list, if not nil
+	err    error
 }
 
 // Text returns column i as text.
-func (v *Values) Text(i int) string {
+func (v *Values) Text(i int) string { return v.TextLike(i, "") }
+
+// TextLike is Text for a column that probably reads as known, which is returned if so: no text is made then.
+func (v *Values) TextLike(i int, known string) string {
+	if v.packed != nil {
+		return v.packedText(i, known)
+	}
 	switch x := v.list[i].(type) {
 	case string:
 		return x
@@ -36,6 +45,9 @@ func (v *Values) Text(i int) string {
 
 // Int returns column i as an integer.
 func (v *Values) Int(i int) int64 {
+	if v.packed != nil {
+		return v.packedInt(i)
+	}
 	switch x := v.list[i].(type) {
 	case int64:
 		return x
@@ -47,8 +59,8 @@ func (v *Values) Int(i int) int64 {
 		}
 		return 0
 	case float64:
-		if x == math.Trunc(x) && math.Abs(x) < 1<<63 {
-			return int64(x)
+		if n, ok := whole(x); ok {
+			return n
 		}
 	case []byte:
 		if n, err := strconv.ParseInt(string(x), 10, 64); err == nil {
@@ -59,8 +71,16 @@ func (v *Values) Int(i int) int64 {
 	return 0
 }
 
+// whole returns a number without a fraction as an integer.
+func whole(x float64) (int64, bool) {
+	return int64(x), x == math.Trunc(x) && math.Abs(x) < 1<<63
+}
+
 // Float returns column i as a number.
 func (v *Values) Float(i int) float64 {
+	if v.packed != nil {
+		return v.packedFloat(i)
+	}
 	switch x := v.list[i].(type) {
 	case float64:
 		return x
@@ -81,14 +101,18 @@ func (v *Values) Float(i int) float64 {
 
 // Bool returns column i as a truth value; every number but 0 is true.
 func (v *Values) Bool(i int) bool {
-	if b, ok := v.list[i].(bool); ok {
-		return b
+	if v.packed == nil {
+		if b, ok := v.list[i].(bool); ok {
+			return b
+		}
 	}
 	return v.Int(i) != 0
 }
 
 func (v *Values) unread(i int, want string) {
-	if v.err == nil {
+	if v.err == nil && v.packed != nil {
+		v.err = fmt.Errorf("column %d is of kind %d, want %s", i, v.packed[i].Kind, want)
+	} else if v.err == nil {
 		v.err = fmt.Errorf("column %d is %T, want %s", i, v.list[i], want)
 	}
 }

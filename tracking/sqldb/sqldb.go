@@ -90,8 +90,9 @@ type DB struct {
 	address Address
 	readers *sql.DB
 	reads   *cachedPool
-	writer  *writer // SQLite's
-	writers *sql.DB // a server's; nil on SQLite
+	long    chan struct{} // SQLite's: holds one token for each ReadLong that runs
+	writer  *writer       // SQLite's
+	writers *sql.DB       // a server's; nil on SQLite
 
 	mu       sync.RWMutex
 	columns  map[string]map[string]bool // guarded by mu; table → its columns

@@ -11,11 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
+
+	"sluice/tracking/sqldb/sqlitepack"
 )
 
 // connectSQLite opens the writer (which makes the file) and then the readers.
@@ -24,6 +27,9 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 		return fmt.Errorf("make the folder of the database: %w", err)
 	}
 	if err := createPrivate(db.address.Path); err != nil {
+		return err
+	}
+	if err := sqlitepack.Install(); err != nil {
 		return err
 	}
 	writing := sql.OpenDB(sqliteConnector{dsn: db.sqliteDSN(false)})
@@ -42,6 +48,7 @@ func (db *DB) connectSQLite(ctx context.Context) error {
 	db.readers.SetMaxOpenConns(db.opts.Readers)
 	db.readers.SetMaxIdleConns(db.opts.Readers)
 	db.reads = newCachedPool(SQLite, db.readers)
+	db.long = make(chan struct{}, max(1, min(runtime.NumCPU(), db.opts.Readers-1)))
 	return nil
 }
 

@@ -111,6 +111,22 @@ func (db *DB) ReadTx(ctx context.Context, fn func(q Querier) error) error {
 	return Classify(inTransaction(ctx, conn, beginReading, func() error { return fn(tx) }))
 }
 
+// ReadLong is ReadTx for what keeps a processor busy for many milliseconds, as long pages of long rows do. On SQLite no more of them run
+// at once than there are processors, in the order in which they came: if all shared the processors, none would be done before the last.
+// The other connections stay free for short reads.
+func (db *DB) ReadLong(ctx context.Context, fn func(q Querier) error) error {
+	if db.writers != nil {
+		return db.serverReadTx(ctx, fn)
+	}
+	select {
+	case db.long <- struct{}{}: // those who wait for a channel are served in their order
+	case <-ctx.Done():
+		return Classify(fmt.Errorf("wait for other long reads: %w", ctx.Err()))
+	}
+	defer func() { <-db.long }()
+	return db.ReadTx(ctx, fn)
+}
+
 func beginReading(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, "BEGIN")
 	return err

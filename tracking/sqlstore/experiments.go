@@ -63,7 +63,7 @@ func (s *Store) SearchExperiments(ctx context.Context, search tracking.Experimen
 	if err := w.experimentFilter(search.Filter); err != nil {
 		return page.Found[tracking.Experiment]{}, err
 	}
-	return readPage(ctx, s, experimentColumns, "experiments e", w, s.experimentOrder(search), search.After, search.Limit, scanExperiment, s.loadExperimentTags)
+	return readPage(ctx, s.db.ReadTx, experimentColumns, "experiments e", w, s.experimentOrder(search), search.After, search.Limit, scanExperiment, s.loadExperimentTags)
 }
 
 // experimentOrder compiles order_by; experiment_id DESC breaks ties unless it is ordered by already, as in MLflow.

@@ -98,7 +98,7 @@ func (s *Store) MetricHistories(ctx context.Context, runIDs []string, key string
 	var out []tracking.RunMetric
 	for len(ids) > 0 && len(out) < limit {
 		n := min(chunk, len(ids))
-		rows, err := s.runMetrics(ctx, query+" LIMIT ?", []any{key}, ids[:n], limit-len(out))
+		rows, err := s.runMetrics(ctx, key, query+" LIMIT ?", []any{key}, ids[:n], limit-len(out))
 		if err != nil {
 			return nil, err
 		}
@@ -108,11 +108,11 @@ func (s *Store) MetricHistories(ctx context.Context, runIDs []string, key string
 	return out, nil
 }
 
-func (s *Store) runMetrics(ctx context.Context, query string, args []any, ids []string, more ...any) ([]tracking.RunMetric, error) {
+func (s *Store) runMetrics(ctx context.Context, key, query string, args []any, ids []string, more ...any) ([]tracking.RunMetric, error) {
 	var out []tracking.RunMetric
 	args = append(append(args, anys(ids)...), more...)
 	err := sqldb.Each(ctx, s.db.Read(), inList(query, len(ids)), args, func(row *sqldb.Values) error {
-		out = append(out, tracking.RunMetric{RunID: row.Text(0), Metric: metricOf(row)})
+		out = append(out, tracking.RunMetric{RunID: row.Text(0), Metric: metricOf(row, key)})
 		return nil
 	})
 	return out, sqldb.Classify(err)
@@ -130,7 +130,7 @@ func (s *Store) SampleMetricHistory(ctx context.Context, q tracking.IntervalQuer
 	byRun := make(map[string][]tracking.RunMetric, len(ids))
 	for rest := ids; len(rest) > 0; {
 		n := min(chunk, len(rest))
-		rows, err := s.runMetrics(ctx, query, slices.Clone(args), rest[:n])
+		rows, err := s.runMetrics(ctx, q.Key, query, slices.Clone(args), rest[:n])
 		if err != nil {
 			return nil, err
 		}

@@ -80,7 +80,7 @@ func (s *Store) SearchLoggedModels(ctx context.Context, search tracking.LoggedMo
 	if err != nil {
 		return none, err
 	}
-	return readPage(ctx, s, modelColumns, "logged_models lm", w, order, search.After, search.Limit, scanModel, s.loadModels)
+	return readPage(ctx, s.db.ReadLong, modelColumns, "logged_models lm", w, order, search.After, search.Limit, scanModel, s.loadModels)
 }
 
 // loadModels fills tags, params and metrics of logged models: three queries for every chunk.

@@ -52,13 +52,13 @@ func attributeKind(key string) sqldb.KeyKind {
 	return sqldb.TextKey
 }
 
-// readPage reads one page of a table and what load adds to its rows, of one commit.
-func readPage[T any](ctx context.Context, s *Store, columns, from string, w *where, o ordering, after page.Place, limit int,
+// readPage reads one page of a table and what load adds to its rows, of one commit: by DB.ReadTx, or by DB.ReadLong where pages are long.
+func readPage[T any](ctx context.Context, read func(context.Context, func(sqldb.Querier) error) error, columns, from string, w *where, o ordering, after page.Place, limit int,
 	scan func(row interface{ Scan(...any) error }) (T, error), load func(ctx context.Context, q sqldb.Querier, rows []T) error) (found page.Found[T], err error) {
 	query := sqldb.PageQuery{
 		Columns: columns, From: from + o.joins, FromArgs: o.args, Where: w.sql(), WhereArgs: w.args, Keys: o.keys, After: after, Limit: limit,
 	}
-	err = s.db.ReadTx(ctx, func(q sqldb.Querier) error {
+	err = read(ctx, func(q sqldb.Querier) error {
 		found, err = sqldb.ReadPage(ctx, q, query, func(row *sqldb.Row) (T, error) { return scan(row) })
 		if err != nil {
 			return err

@@ -82,7 +82,7 @@ func (s *Store) SearchRuns(ctx context.Context, search tracking.RunSearch) (page
 		info, err := scanRun(row)
 		return tracking.Run{Info: info}, err
 	}
-	return readPage(ctx, s, runColumns, "runs r", w, order, search.After, search.Limit, scan, s.loadRuns)
+	return readPage(ctx, s.db.ReadLong, runColumns, "runs r", w, order, search.After, search.Limit, scan, s.loadRuns)
 }
 
 // loadRuns fills data, dataset inputs and outputs of runs: five queries for every chunk of runs.
@@ -122,24 +122,38 @@ func nameFromTag(r *tracking.Run) {
 
 // loadLatestMetrics, like the other tables of a page, is read in the order in which the database finds it fastest, and sorted here.
 func (s *Store) loadLatestMetrics(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
-	query := "SELECT run_uuid, " + s.q("key") + ", value, timestamp, step, is_nan FROM latest_metrics WHERE run_uuid IN (%s)"
-	var run *tracking.Run // neighbours mostly share theirs
-	hint := 1             // how many metrics the run before had: runs of an experiment mostly have as many
-	err := eachRow(ctx, q, query, ids, func(row *sqldb.Values) error {
-		if id := row.Text(0); run == nil || run.Info.ID != id {
+	rows := sqldb.RowsOf{Table: "latest_metrics", ID: "run_uuid", IDs: ids, Columns: []string{s.q("key"), "value", "timestamp", "step", "is_nan"}}
+	var run *tracking.Run        // neighbours mostly share theirs
+	var before []tracking.Metric // of the run before: runs of an experiment mostly have the same keys, in the same order
+	err := sqldb.EachOf(ctx, q, rows, func(row *sqldb.Values) error {
+		if id := row.TextLike(0, idOf(run)); run == nil || run.Info.ID != id {
+			if run != nil {
+				before = run.Data.Metrics
+			}
 			run = index[id]
 		}
 		if run.Data.Metrics == nil {
-			run.Data.Metrics = make([]tracking.Metric, 0, hint)
+			run.Data.Metrics = make([]tracking.Metric, 0, max(1, len(before)))
 		}
-		run.Data.Metrics = append(run.Data.Metrics, metricOf(row))
-		hint = len(run.Data.Metrics)
+		known := ""
+		if n := len(run.Data.Metrics); n < len(before) {
+			known = before[n].Key
+		}
+		run.Data.Metrics = append(run.Data.Metrics, metricOf(row, known))
 		return nil
 	})
 	for _, run := range index {
 		sortByKey(run.Data.Metrics, func(m *tracking.Metric) string { return m.Key })
 	}
 	return err
+}
+
+// idOf returns the id of a run, "" for none.
+func idOf(run *tracking.Run) string {
+	if run == nil {
+		return ""
+	}
+	return run.Info.ID
 }
 
 // sortByKey sorts rows that mostly are sorted already.
@@ -152,9 +166,9 @@ func sortByKey[T any](rows []T, key func(*T) string) {
 	}
 }
 
-// metricOf reads run id, key, value, timestamp, step and the mark of NaN.
-func metricOf(row *sqldb.Values) tracking.Metric {
-	m := tracking.Metric{Key: row.Text(1), Value: row.Float(2), TimestampMS: row.Int(3), Step: row.Int(4)}
+// metricOf reads run id, key, value, timestamp, step and the mark of NaN. known is what the key probably is.
+func metricOf(row *sqldb.Values, known string) tracking.Metric {
+	m := tracking.Metric{Key: row.TextLike(1, known), Value: row.Float(2), TimestampMS: row.Int(3), Step: row.Int(4)}
 	if row.Bool(5) {
 		m.Value = math.NaN()
 	}
@@ -182,9 +196,11 @@ func (s *Store) loadTags(ctx context.Context, q sqldb.Querier, ids []string, ind
 }
 
 func (s *Store) loadPairs(ctx context.Context, q sqldb.Querier, table string, ids []string, take func(id, key, value string)) error {
-	query := "SELECT run_uuid, " + s.q("key") + ", value FROM " + table + " WHERE run_uuid IN (%s)"
-	return eachRow(ctx, q, query, ids, func(row *sqldb.Values) error {
-		take(row.Text(0), row.Text(1), row.Text(2))
+	rows := sqldb.RowsOf{Table: table, ID: "run_uuid", IDs: ids, Columns: []string{s.q("key"), "value"}}
+	id := "" // neighbours mostly share theirs
+	return sqldb.EachOf(ctx, q, rows, func(row *sqldb.Values) error {
+		id = row.TextLike(0, id)
+		take(id, row.Text(1), row.Text(2))
 		return nil
 	})
 }

@@ -15,7 +15,6 @@ import (
 	"database/sql"
 	"errors"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -106,16 +105,6 @@ func eachOf(ctx context.Context, q sqldb.Querier, query string, args []any, ids 
 			return err
 		}
 		ids = ids[n:]
-	}
-	return nil
-}
-
-// eachRow is eachOf by sqldb.Each, for ids whose rows are many.
-func eachRow(ctx context.Context, q sqldb.Querier, query string, ids []string, take func(row *sqldb.Values) error) error {
-	for list := range slices.Chunk(ids, chunk) {
-		if err := sqldb.Each(ctx, q, inList(query, len(list)), anys(list), take); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (s *Store) byMetric(order []filter.Order) bool {
 // page is full, then, only if it is not, NaN and the runs without the metric, which takes all runs to be looked at.
 func (s *Store) readByMetric(ctx context.Context, w *where, search tracking.RunSearch, o ordering) (found page.Found[tracking.Run], err error) {
 	generic := sqldb.PageQuery{Columns: runColumns, From: "runs r" + o.joins, FromArgs: o.args, WhereArgs: w.args, Keys: o.keys, Limit: search.Limit}
-	err = s.db.ReadTx(ctx, func(q sqldb.Querier) error {
+	err = s.db.ReadLong(ctx, func(q sqldb.Querier) error {
 		if generic.After, err = o.keys.Resolve(ctx, q, generic.From, generic.FromArgs, search.After); err != nil {
 			return err
 		}

@@ -190,7 +190,7 @@ func (s *Store) SearchTraces(ctx context.Context, search tracking.TraceSearch) (
 	if err := s.tracesReady(); err != nil {
 		return none, err
 	}
-	return readPage(ctx, s, traceColumns, "trace_info ti", w, order, search.After, search.Limit, scanTrace, s.loadTraces)
+	return readPage(ctx, s.db.ReadLong, traceColumns, "trace_info ti", w, order, search.After, search.Limit, scanTrace, s.loadTraces)
 }
 
 // loadTraces fills tags, metadata and assessments of traces: three queries for every chunk.

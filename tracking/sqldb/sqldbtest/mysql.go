@@ -40,6 +40,7 @@ func startMySQL() (*server, error) {
 	if s.admin, err = s.connect(""); err != nil {
 		return nil, err
 	}
+	fast = append(fast, "--tmpdir="+dir) // a server that starts removes the temporary tables of others from a folder that they share
 	err = s.launch(who.command(dir, binary, append(slices.Clone(fast), "--socket="+s.mysqlSocket(), "--pid-file="+filepath.Join(dir, "pid"), "--skip-networking",
 		"--skip-log-bin", "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci", "--max-connections=400")...))
 	if err != nil {
