@@ -23,6 +23,7 @@ import (
 	"sluice/registry"
 	"sluice/registry/modelcache"
 	registrystore "sluice/registry/sqlstore"
+	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 	"sluice/tracking"
 	"sluice/tracking/artifact"
@@ -49,6 +50,7 @@ type App struct {
 	control       *gatewaystore.Store
 	endpoints     *gateway.Service
 	loader        *loader
+	restarts      *pyworker.Restarts
 	servables     *servable.Manager
 	outcomes      *outcome.Book
 	monitor       *monitor.Monitor

@@ -57,6 +57,8 @@ type Config struct {
 	OnDemandVersions int
 	OnDemandIdle     time.Duration
 
+	Python PythonConfig
+
 	Batching       string
 	RequestMetrics bool
 
@@ -102,6 +104,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.Int64Var(&c.ModelMemory, "model-memory-bytes", 0, "estimated memory of the loaded model versions; beyond it the ones not asked for lately are loaded again on demand (default: half of the machine's or the container's)")
 	f.IntVar(&c.OnDemandVersions, "on-demand-versions", 16, "model versions without a route that are kept loaded because /models/NAME/versions/N/invocations asked for them, within --model-memory-bytes; 0: only routed versions answer")
 	f.DurationVar(&c.OnDemandIdle, "on-demand-idle", 5*time.Minute, "how long nobody must ask for such a version until it is let go")
+	c.Python.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
@@ -157,6 +160,7 @@ func (c *Config) resolve(environ []string) error {
 		oneOf("log-format", c.LogFormat, "text", "json"),
 		oneOf("sqlite-synchronous", c.SQLiteSynchronous, "full", "normal"),
 		c.checkTLS(),
+		c.Python.check(),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }

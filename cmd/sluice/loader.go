@@ -9,10 +9,15 @@ import (
 	"sluice/registry/modelcache"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/onnx"
+	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 	"sluice/tracking/artifact"
 	"sluice/tracking/mlflow"
 )
+
+// Environment provides the interpreter that runs a model: one whose environment has what the package in dir says that it needs. It may take
+// long; ctx ends when nobody wants the version any more.
+type Environment func(ctx context.Context, model *mlmodel.Model, dir string) (interpreter string, err error)
 
 // loader turns a model version into a loaded backend: where its files are, a local copy, the package, the backend.
 type loader struct {
@@ -23,6 +28,9 @@ type loader struct {
 	// runtime opens ONNX Runtime when the first version is loaded: a server without models does not carry the library in memory, and one that was
 	// started before `sluice setup` finds it at the next try. Opening again costs nothing.
 	runtime func() (*onnx.Runtime, error)
+	// environment and workers are for versions that only Python can run.
+	environment Environment
+	workers     func(id servable.ID) *pyworker.Options
 }
 
 // load is a servable.Loader.
@@ -48,38 +56,64 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", uri, err)
 	}
-	loaded, err := l.open(ctx, local.Dir)
+	loaded, err := l.open(ctx, id, local.Dir)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	loaded.Backend = &pinned{Backend: loaded.Backend.(*onnx.Backend), release: release} // LoadDir makes no other
+	loaded.Backend = pin(loaded.Backend, release)
 	return loaded, nil
 }
 
-func (l *loader) open(ctx context.Context, dir string) (*servable.Loaded, error) {
+// open chooses the backend: ONNX Runtime for what has the onnx flavor, Python for every other python_function.
+func (l *loader) open(ctx context.Context, id servable.ID, dir string) (*servable.Loaded, error) {
 	model, err := mlmodel.Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := model.ONNX(); err != nil {
-		return nil, fmt.Errorf("only the onnx flavor is served, this version has %v: %w", model.FlavorNames(), err)
+	switch {
+	case model.Flavors.Has("onnx"):
+		runtime, err := l.runtime()
+		if err != nil {
+			return nil, err
+		}
+		return runtime.LoadDir(ctx, dir)
+	case model.Flavors.Has("python_function"):
+		interpreter, err := l.environment(ctx, model, dir)
+		if err != nil {
+			return nil, fmt.Errorf("environment: %w", err)
+		}
+		return pyworker.LoadDir(ctx, interpreter, dir, l.workers(id))
 	}
-	runtime, err := l.runtime()
-	if err != nil {
-		return nil, err
-	}
-	return runtime.LoadDir(ctx, dir)
+	return nil, fmt.Errorf("only the onnx and python_function flavors are served, this version has %v", model.FlavorNames())
 }
 
-// pinned keeps a version's files in the cache while its backend is loaded.
-type pinned struct {
+// pin keeps a version's files in the cache while its backend is loaded. The backend keeps its optional powers.
+func pin(b servable.Backend, release func()) servable.Backend {
+	if python, ok := b.(*pyworker.Backend); ok {
+		return &pinnedPython{Backend: python, release: release}
+	}
+	return &pinnedONNX{Backend: b.(*onnx.Backend), release: release} // open makes no other
+}
+
+type pinnedONNX struct {
 	*onnx.Backend
 	release func()
 }
 
 // Close closes the backend and lets the cache evict the files.
-func (p *pinned) Close() error {
+func (p *pinnedONNX) Close() error {
+	defer p.release()
+	return p.Backend.Close()
+}
+
+type pinnedPython struct {
+	*pyworker.Backend
+	release func()
+}
+
+// Close closes the backend and lets the cache evict the files.
+func (p *pinnedPython) Close() error {
 	defer p.release()
 	return p.Backend.Close()
 }

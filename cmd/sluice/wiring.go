@@ -201,7 +201,11 @@ func (a *App) openModels(context.Context) error {
 	}
 	a.cache = cache
 	a.onClose("model cache", func(context.Context) error { return cache.Close() })
-	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime}
+	workers, err := a.openWorkers()
+	if err != nil {
+		return err
+	}
+	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime, environment: a.cfg.Python.environment, workers: workers}
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}

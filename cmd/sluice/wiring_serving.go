@@ -110,6 +110,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	}
 	metrics = append(metrics, telemetry.Admission(admission)...)
 	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
+	metrics = append(metrics, telemetry.Workers(a.restarts))
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)

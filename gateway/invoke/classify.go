@@ -10,6 +10,7 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
+	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 	"sluice/tracking/mlflow"
 )
@@ -29,6 +30,7 @@ type refusal struct {
 //	input that the model refuses                                400 BAD_REQUEST
 //	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
 //	breaker open, nothing ready, version not loaded             503 TEMPORARILY_UNAVAILABLE  Retry-After
+//	its Python workers died over it, twice                      503 TEMPORARILY_UNAVAILABLE  Retry-After
 //	deadline passed                                             504 DEADLINE_EXCEEDED
 //	cancelled                                                   499 CANCELLED
 //	anything else is the model's failure                        500 INTERNAL_ERROR; the cause goes to the log alone
@@ -77,6 +79,10 @@ func (h *Handler) classify(c *call, err error) refusal {
 		case c.demand != nil:
 			r = say(mlflow.TemporarilyUnavailable, c.target()+" cannot be loaded on demand at present")
 		}
+		r.retryAfter = time.Second
+		return r
+	case errors.Is(err, pyworker.ErrWorkerDied):
+		r := say(mlflow.TemporarilyUnavailable, "the processes that run "+c.target()+" died over this request")
 		r.retryAfter = time.Second
 		return r
 	case errors.Is(err, context.DeadlineExceeded):

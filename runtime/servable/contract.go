@@ -54,6 +54,12 @@ type Threaded interface {
 	Threads() int
 }
 
+// Slotted is an optional power of a Backend that does not run on this process's processors: it needs none of the shared tokens.
+type Slotted interface {
+	// Slots is how many predictions it runs at once, at least 1; further ones wait in front of it.
+	Slots() int
+}
+
 // Describer is an optional power of a Backend: it knows the tensors of its model. A dimension of −1 is free.
 type Describer interface {
 	Describe() (inputs, outputs []mlmodel.TensorSpec)
@@ -66,6 +72,8 @@ type Loaded struct {
 	// Sample is the model's input example as the backend takes it, for warm-up; nil: zeros by the signature, or by the Sampler.
 	Sample *tensor.Batch
 	Params map[string]any // of Sample
+	// MadeUp says that zeros by the signature prove nothing about this model: one that fails on them is served all the same.
+	MadeUp bool
 }
 
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.

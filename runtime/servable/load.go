@@ -75,6 +75,9 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if t, ok := l.Backend.(Threaded); ok {
 		opts.Tokens, opts.Threads = m.tokens, t.Threads()
 	}
+	if s, ok := l.Backend.(Slotted); ok {
+		opts.Slots = s.Slots()
+	}
 	h := newHandle(e.id, l, batch.New(l.Backend, &opts))
 	h.measured = measured
 	if err := m.fits(h); err != nil {
@@ -166,8 +169,8 @@ func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (batch.Calibrat
 	err = safely(func() error { return l.Backend.Predict(ctx, sample, l.Params, &out) })
 	switch {
 	case err != nil && guessed && ctx.Err() == nil:
-		m.opts.Logger.Info("warm-up with made-up dimensions failed", slog.String("servable", e.id.String()), slog.Any("error", err))
-		return batch.Calibration{Reason: "the model leaves dimensions free, and fails on made-up ones: it needs an input example"}, nil
+		m.opts.Logger.Info("warm-up with made-up input failed", slog.String("servable", e.id.String()), slog.Any("error", err))
+		return batch.Calibration{Reason: "the model fails on made-up input: it needs an input example"}, nil
 	case err != nil:
 		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
@@ -221,5 +224,5 @@ func sampleOf(l *Loaded) (sample *tensor.Batch, guessed bool, err error) {
 			guessed = guessed || (i > 0 && d == -1)
 		}
 	}
-	return b, guessed, l.Model.Signature.Inputs.Zeros(b, 1)
+	return b, guessed || l.MadeUp, l.Model.Signature.Inputs.Zeros(b, 1)
 }

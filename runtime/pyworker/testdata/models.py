@@ -1,0 +1,86 @@
+"""Saves the models of the tests below the folder that is named by the only argument. Each class is one model."""
+
+import os
+import signal
+import sys
+import time
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+
+class Sums(mlflow.pyfunc.PythonModel):
+    """Row by row: a table of sums, texts and flags. Fails on a negative `a`."""
+
+    def predict(self, context, model_input, params=None):
+        if (model_input["a"] < 0).any():
+            raise RuntimeError("a is negative")
+        total = model_input["a"] + model_input["b"]
+        return pd.DataFrame({"sum": total, "text": ["row %g" % v for v in total] or pd.Series([], dtype=str), "large": total > 10})
+
+
+class Faults(mlflow.pyfunc.PythonModel):
+    """Does what its rows say, once for each token: the file named by the token is made before the deed."""
+
+    def predict(self, context, model_input, params=None):
+        for deed, token in zip(model_input["deed"], model_input["token"]):
+            if token:
+                try:
+                    os.close(os.open(token, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    continue
+            self.do(deed)
+        return np.full(len(model_input), os.getpid())
+
+    def do(self, deed):
+        kind, _, argument = deed.partition(" ")
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif kind == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif kind == "exit":
+            os._exit(3)
+        elif kind == "sys.exit":
+            sys.exit(3)
+        elif kind == "spin":
+            while True:
+                pass
+        elif kind == "stubborn":
+            while True:
+                try:
+                    time.sleep(60)
+                except BaseException:
+                    pass
+        elif kind == "garbage":
+            os.write(3, b"GET / HTTP/1.1\r\n" + bytes(100))
+        elif kind == "close":
+            os.close(3)
+            time.sleep(60)
+        elif kind == "allocate":
+            self.held = np.ones(int(argument) // 8)
+        elif kind == "sleep":
+            time.sleep(float(argument))
+        elif kind == "print":
+            print(argument)
+            print(argument, file=sys.stderr)
+        elif kind == "spawn":
+            import subprocess
+
+            subprocess.Popen(["sleep", "600"])
+
+
+def save(folder, name, model, signature=None, **more):
+    mlflow.pyfunc.save_model(os.path.join(folder, name), python_model=model, signature=signature, pip_requirements=["mlflow"], **more)
+
+
+def main(folder):
+    pair = Schema([ColSpec(DataType.double, "a"), ColSpec(DataType.double, "b")])
+    save(folder, "sums", Sums(), ModelSignature(inputs=pair))
+    save(folder, "faults", Faults(), ModelSignature(inputs=Schema([ColSpec(DataType.string, "deed"), ColSpec(DataType.string, "token")])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
