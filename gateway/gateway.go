@@ -48,6 +48,7 @@ type Config struct {
 	ServedEntities []ServedEntity
 	Sticky         Sticky
 	Rules          []Rule // in the order in which they are looked at
+	Fallbacks      []Fallback
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

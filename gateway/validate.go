@@ -75,6 +75,7 @@ func (c Config) checkSettings() error {
 	return firstOf(
 		c.Sticky.check(),
 		c.checkRules(),
+		c.checkFallbacks(),
 	)
 }
 

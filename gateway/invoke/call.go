@@ -66,6 +66,7 @@ type call struct {
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in
 	entered    time.Time    // when it was let in; zero where the batcher's timing tells enough
 	timeout    time.Duration
+	fell       fell          // the fallbacks so far
 	fair       time.Duration // an execution that was cut off after less than this says nothing about the model
 	compiled   *compiled
 	work       *work

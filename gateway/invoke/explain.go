@@ -32,6 +32,15 @@ type explainedArm struct {
 	Percentage weightValue `json:"traffic_percentage"`
 	Stale      bool        `json:"stale,omitempty"`
 	Reason     string      `json:"reason,omitempty"`
+	// Fallback is what happens when it does not answer; absent where nothing does.
+	Fallback *explainedFallback `json:"fallback,omitempty"`
+}
+
+type explainedFallback struct {
+	On        []string `json:"on"`
+	Arm       string   `json:"served_entity_name,omitempty"`
+	Constant  bool     `json:"answer,omitempty"` // a constant answer
+	TimeoutMS int64    `json:"timeout_ms,omitempty"`
 }
 
 // weightValue is basis points, written as a percentage.
@@ -130,9 +139,26 @@ func decidedBy(x *route.Explanation, sticky *explainedSticky) (by, why string) {
 
 func explainArm(a *route.Arm) explainedArm {
 	return explainedArm{
-		Name: a.Name, Model: a.Servable.Model, Version: a.Servable.Version, Stage: a.Stage,
+		Fallback: explainFallback(a.Fallback()),
+		Name:     a.Name, Model: a.Servable.Model, Version: a.Servable.Version, Stage: a.Stage,
 		Percentage: weightValue(a.Weight), Stale: a.Stale, Reason: a.Reason,
 	}
+}
+
+func explainFallback(n *route.Next) *explainedFallback {
+	if n == nil {
+		return nil
+	}
+	out := &explainedFallback{Constant: n.Arm == nil, TimeoutMS: n.Timeout.Milliseconds()}
+	if n.Arm != nil {
+		out.Arm = n.Arm.Name
+	}
+	for _, cause := range []route.Causes{route.Breaker, route.Failure, route.Timeout, route.Overload} {
+		if n.On&cause != 0 {
+			out.On = append(out.On, cause.String())
+		}
+	}
+	return out
 }
 
 func explainRule(v route.Verdict) explainedRule {

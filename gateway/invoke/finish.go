@@ -65,6 +65,13 @@ func (k *call) headers(set func(name, value []byte)) {
 		set(keyVersion, k.arm.version)
 		set(keyArm, k.arm.arm)
 	}
+	if k.fell.cause != 0 {
+		if k.fell.constant {
+			set(keyEndpoint, headerValue(k.decision.Endpoint.Name))
+		}
+		k.text = k.fell.appendText(k.text[:0])
+		set(keyFallback, k.text)
+	}
 	if k.timing != (batch.Timing{}) {
 		k.text = appendTiming(k.text[:0], &k.timing)
 		set(keyServerTiming, k.text)
@@ -107,6 +114,10 @@ func (h *Handler) log(k *call, latency time.Duration) {
 		r.TraceID = k.trace.trace
 	}
 	r.Rule = k.decision.Rule
+	if k.fell.cause != 0 {
+		k.text = k.fell.appendText(append(k.text[:0], "fallback: "...))
+		r.Rule = view8(k.text)
+	}
 	if a := k.decision.Arm; a != nil {
 		r.Model, r.Version, r.Stage, r.Arm, r.Bucket = a.Servable.Model, a.Servable.Version, a.Stage, a.Name, k.decision.Bucket
 	}

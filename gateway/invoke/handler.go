@@ -152,6 +152,8 @@ type Handler struct {
 
 	mu    sync.Mutex                  // serializes Publish and what replaces demands
 	plans map[servable.ID]*planHolder // of the published table; guarded by mu
+	// budgets are those of the published table's endpoints with fallbacks, by name; guarded by mu.
+	budgets map[string]*budget
 }
 
 // New returns a handler with an empty table: until Publish every request is answered 404. opts may be nil.

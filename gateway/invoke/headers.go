@@ -23,6 +23,7 @@ const (
 	HeaderTraceparent  = "Traceparent"            // both
 	HeaderTracestate   = "Tracestate"             // request
 	HeaderServerTiming = "Server-Timing"          // answer
+	HeaderFallback     = "X-Sluice-Fallback"      // answer: which arm did not answer itself, and why
 )
 
 // The same for the engine, which would otherwise normalize them on every request. Read only.
@@ -34,6 +35,7 @@ var (
 	keyRequestID    = []byte(HeaderRequestID)
 	keyTraceparent  = []byte(HeaderTraceparent)
 	keyServerTiming = []byte(HeaderServerTiming)
+	keyFallback     = []byte(HeaderFallback)
 )
 
 // asked is what a request's headers ask for. The slices alias the engine's memory.
@@ -94,6 +96,15 @@ func (a *asked) once() error {
 		return mlflow.Invalidf("the header %s stands more than once", a.twice)
 	}
 	return nil
+}
+
+// limits reads the class into k and returns the timeout.
+func (a *asked) limits(k *call) (timeout time.Duration, err error) {
+	if timeout, err = a.timeout(); err != nil {
+		return 0, err
+	}
+	k.class, err = a.class()
+	return timeout, err
 }
 
 // timeout is what the request lowers its deadline to; 0 where it does not.

@@ -38,6 +38,9 @@ func (f *inference) answerType() string {
 	return fiber.MIMEOctetStream
 }
 
+// restart forgets what a first decoding left.
+func (f *inference) restart() { f.request, f.answered = payload.InferRequest{}, -1 }
+
 func (f *inference) headLength(content []byte) int {
 	if f.head < 0 {
 		return len(content)

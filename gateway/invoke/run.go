@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"time"
 
 	"sluice/gateway/admit"
 	"sluice/gateway/route"
@@ -29,23 +30,32 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	if err := k.asked.once(); err != nil {
 		return err
 	}
-	var err error
-	if k.class, err = k.asked.class(); err != nil {
-		return err
-	}
+	asked, wrong := k.asked.limits(k)
 	k.look = look{k, from}
-	if err := h.pick(k, h.view.Load()); err != nil {
-		return err
-	}
-	asked, err := k.asked.timeout()
-	if err != nil {
-		return err
-	}
+	v := h.view.Load()
+	err := h.pick(k, v)
 	h.limit(ctx, k, asked)
+	if err == nil {
+		err = wrong // told after the endpoint is known, which the request is counted under
+	}
+	if err == nil {
+		err = h.attempt(ctx, from, k)
+	}
+	for again := err != nil; again; {
+		if again, err = h.fallback(v, k, err); again {
+			err = h.attempt(ctx, from, k)
+			again = err != nil
+		}
+	}
+	return err
+}
+
+// attempt takes the steps from the arm that was chosen to its answer.
+func (h *Handler) attempt(ctx context.Context, from carrier, k *call) error {
 	if h.admission.Full(k.class) {
 		return refusedFor(admit.Full)
 	}
-	d := k.deadline.begin(ctx, k.start.Add(k.timeout))
+	d := k.deadline.begin(ctx, h.until(k))
 	defer k.endDeadline()
 	if err := h.acquire(d, k); err != nil {
 		return err
@@ -55,4 +65,24 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	}
 	k.contentType, k.contentEncoding = from.content()
 	return h.predict(d, k)
+}
+
+// until is when the arm's time is up: the request's, or before it where somebody else is to answer then.
+func (h *Handler) until(k *call) time.Time {
+	until := k.start.Add(k.timeout)
+	next := k.next()
+	if next == nil {
+		return until
+	}
+	if k.fell.hops == 0 {
+		k.arm.budget.deposit()
+	}
+	if next.Timeout == 0 {
+		return until
+	}
+	k.fair = min(k.fair, next.Timeout/2)
+	if own := h.opts.Now().Add(next.Timeout); own.Before(until) {
+		return own
+	}
+	return until
 }

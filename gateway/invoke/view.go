@@ -27,7 +27,8 @@ type view struct {
 type armState struct {
 	breaker  *breaker.Breaker
 	plans    *planHolder
-	endpoint []byte // the answer's header values
+	budget   *budget // of the endpoint's fallbacks; nil where it has none
+	endpoint []byte  // the answer's header values
 	version  []byte
 	arm      []byte
 	outcomes recorder
@@ -104,11 +105,14 @@ func (h *Handler) Publish(t *route.Table) {
 	defer h.mu.Unlock()
 	arms := make([]*armState, len(t.Arms()))
 	plans := make(map[servable.ID]*planHolder, len(arms))
+	budgets := map[string]*budget{}
 	for i := range t.Endpoints() {
 		e := &t.Endpoints()[i]
+		h.keepBudget(budgets, e)
 		for j := range e.Arms {
 			a := &e.Arms[j]
 			arms[a.Ordinal()] = h.newArm(e, a, h.planFor(plans, a.Servable))
+			arms[a.Ordinal()].budget = budgets[e.Name]
 		}
 	}
 	keys, demands := keysOf(t), h.stillDemanded(t)
@@ -118,13 +122,24 @@ func (h *Handler) Publish(t *route.Table) {
 	for i, b := range h.deps.Breakers.Keep(keys)[:len(arms)] {
 		arms[i].breaker = b
 	}
-	h.plans = plans
+	h.plans, h.budgets = plans, budgets
 	h.view.Store(&view{table: t, arms: arms})
 	if h.deps.Outcomes != nil {
 		h.deps.Outcomes.Keep(routedIn(t, demands))
 	}
 	h.opts.Logger.Info("routing table published",
 		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
+}
+
+// keepBudget puts the budget of the endpoint's fallbacks, if it has any, into next. The caller holds h.mu.
+func (h *Handler) keepBudget(next map[string]*budget, e *route.Endpoint) {
+	if len(e.Fallbacks) == 0 {
+		return
+	}
+	next[e.Name] = h.budgets[e.Name]
+	if next[e.Name] == nil {
+		next[e.Name] = newBudget()
+	}
 }
 
 // planFor finds the holder of a version in next, in the published table, or makes one. The caller holds h.mu.

@@ -60,6 +60,11 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 	for _, entity := range e.Config.Kept() {
 		arms = append(arms, c.arm(e, entity))
 	}
+	for i, entity := range e.Config.ServedEntities {
+		if earlier, ok := c.previous(e, entity); ok && earlier.Version != arms[i].res.Version {
+			arms = append(arms, c.warm(entity, earlier))
+		}
+	}
 	state := gateway.State{ConfigVersion: e.ConfigVersion, CreatedMS: e.CreatedMS}
 	next := served{config: e.Config, arms: c.routeArms(arms)}
 	if held, ok := c.hold(e, arms, next.arms); ok {
@@ -168,10 +173,21 @@ func (c *computation) remember(e gateway.Endpoint, entity gateway.ServedEntity, 
 	}
 	old := c.records[armKey{e.Name, entity.Name}]
 	r.UpdatedMS = old.UpdatedMS
-	if r != old {
-		r.UpdatedMS = c.in.NowMS
-		c.plan.Records = append(c.plan.Records, r)
+	if r == old {
+		return
 	}
+	r.UpdatedMS = c.in.NowMS
+	c.note(r)
+	if old.Version > 0 && old.Version != version && old.Model == r.Model && old.Target == r.Target {
+		old.Arm, old.UpdatedMS = gateway.PreviousArm(entity.Name), r.UpdatedMS
+		c.note(old)
+	}
+}
+
+// note keeps a record that is news.
+func (c *computation) note(r gateway.ArmRecord) {
+	c.records[armKey{r.Endpoint, r.Arm}] = r
+	c.plan.Records = append(c.plan.Records, r)
 }
 
 func (c *computation) ready(id servable.ID) bool {

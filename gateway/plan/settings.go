@@ -18,11 +18,49 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 		}
 		entry.Rules = append(entry.Rules, rule)
 	}
+	addFallbacks(entry, c)
+}
+
+// addFallbacks says of each arm who answers in its place. What keeps an earlier version falls back on a constant alone, so that no circle can
+// come about.
+func addFallbacks(entry *route.Endpoint, c *gateway.Config) {
+	add := func(from, previous string, f gateway.Fallback) {
+		out := route.Fallback{From: from, Instead: f.Arm, Answer: f.Answer, Timeout: f.Timeout}
+		for _, cause := range f.On {
+			out.On |= causes[cause]
+		}
+		if f.Previous {
+			out.Instead = previous
+		}
+		entry.Fallbacks = append(entry.Fallbacks, out)
+	}
+	for _, e := range c.ServedEntities {
+		f, ok := c.FallbackOf(e.Name)
+		if ok && (!f.Previous || e.Target.Version == 0) {
+			add(e.Name, gateway.PreviousArm(e.Name), f)
+		}
+	}
+	for _, f := range c.Fallbacks {
+		if f.From != "" || f.Previous {
+			continue
+		}
+		add("", "", f)
+		for _, e := range c.ServedEntities {
+			if f.Answer != "" && c.KeepsPrevious(e) {
+				add(gateway.PreviousArm(e.Name), "", f)
+			}
+		}
+	}
+}
+
+var causes = map[gateway.Cause]route.Causes{
+	gateway.CauseBreaker: route.Breaker, gateway.CauseError: route.Failure, gateway.CauseTimeout: route.Timeout, gateway.CauseOverload: route.Overload,
 }
 
 // sameSettings says whether two entries would route in the same way, their arms aside.
 func sameSettings(a, b *route.Endpoint) bool {
-	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules)
+	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
+		reflect.DeepEqual(a.Fallbacks, b.Fallbacks)
 }
 
 var sources = map[gateway.Source]route.Source{

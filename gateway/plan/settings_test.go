@@ -81,3 +81,57 @@ func TestSettingsMakeANewTable(t *testing.T) {
 		}
 	}
 }
+
+// TestPreviousVersionIsKeptWarm: the version that an arm served before answers in its place, across moves and a restart.
+func TestPreviousVersionIsKeptWarm(t *testing.T) {
+	w := newWorld(t)
+	w.stages("wine", "Production", "None", "None")
+	w.ready("wine", 1, 2, 3)
+	w.configure("wine", entity("stable wine Production 100"))
+	w.explicit[0].Config.Fallbacks = []gateway.Fallback{
+		{From: "stable", On: []gateway.Cause{gateway.CauseError}, Previous: true}, {On: []gateway.Cause{gateway.CauseError}, Answer: "{}"},
+	}
+	instead := func() int {
+		t.Helper()
+		d, err := w.compute().Table.Pick("wine", "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch next := d.Arm.Fallback(); {
+		case next == nil:
+			return -1
+		case next.Arm != nil:
+			if next.Arm.Weight != 0 || next.Arm.Fallback() == nil || next.Arm.Fallback().Arm != nil {
+				t.Errorf("%+v", next.Arm)
+			}
+			return next.Arm.Servable.Version
+		}
+		return 0 // the constant
+	}
+	for _, c := range []struct {
+		stages []string
+		want   int
+	}{
+		{[]string{"Production", "None", "None"}, 0},
+		{[]string{"None", "Production", "None"}, 1},
+		{[]string{"None", "None", "Production"}, 2},
+		{[]string{"None", "Production", "None"}, 3},
+		{[]string{"None", "Production", "deleted"}, 0},
+	} {
+		w.stages("wine", c.stages...)
+		if got := instead(); got != c.want {
+			t.Errorf("%v: version %d answers instead, want %d", c.stages, got, c.want)
+		}
+	}
+	w.stages("wine", "Production", "None", "None")
+	instead()
+	w.restart()
+	w.ready("wine", 1)
+	if got := instead(); got != 0 || !w.plan.serves(servable.ID{Model: "wine", Version: 2}) || len(w.plan.Waiting) != 0 || w.plan.States["wine"].Update != gateway.NotUpdating {
+		t.Errorf("restarted, before it is loaded: %d answers, %+v", got, w.plan.States["wine"])
+	}
+	w.ready("wine", 2)
+	if got := instead(); got != 2 {
+		t.Errorf("restarted: version %d answers instead, want 2", got)
+	}
+}

@@ -22,7 +22,8 @@ type Record struct {
 	Stage string
 	// Arm is the route's arm (stable, canary, shadow, fallback …).
 	Arm string
-	// Rule names the header rule that chose the arm, "" if the weights did.
+	// Rule names the rule that chose the arm, or says which arm did not answer and why ("fallback: canary; cause=error"); "" if the weights
+	// chose.
 	Rule string
 	// Bucket is the sticky bucket 0–9999; negative means that none was computed.
 	Bucket int

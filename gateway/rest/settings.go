@@ -19,12 +19,14 @@ type subject struct {
 var subjects = []subject{
 	{"sticky", parseSticky, describeSticky},
 	{"rules", parseRules, describeRules},
+	{"fallback", parseFallbacks, describeFallbacks},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
 type settingsAnswer struct {
-	Sticky *stickyAnswer `json:"sticky,omitempty"`
-	Rules  []ruleAnswer  `json:"rules,omitempty"`
+	Sticky   *stickyAnswer    `json:"sticky,omitempty"`
+	Rules    []ruleAnswer     `json:"rules,omitempty"`
+	Fallback []fallbackAnswer `json:"fallback,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

@@ -21,6 +21,7 @@ func TestSettingsComeBack(t *testing.T) {
 		"sticky field":  {"sticky", `{"field":"/params/a~1b"}`},
 		"rules": {"rules", `[{"name":"beta","when":[{"header":"X-Group","equals":"beta"},{"query":"t","in":["1","2"]}],"served_entity_name":"a"},
 			{"name":"pin","when":[{"cookie":"pin","equals":"2"}],"entity_name":"wine","entity_version":"2","permission":"manage"}]`},
+		"fallback":   {"fallback", `[{"from":"a","on":["timeout","error"],"answer":{"predictions":[0]},"timeout_ms":250}]`},
 		"salt alone": {"sticky", `{"salt":"2026"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +88,19 @@ func TestBadSettings(t *testing.T) {
 		"rules: behind another":     {`"rules":[{"when":[{"header":"a","in":["x","y"]}],"served_entity_name":"a"},{"when":[{"query":"q","equals":"1"},{"header":"A","equals":"y"}],"served_entity_name":"a"}]`, "rules[1] can never match: rules[0]"},
 		"rules: name twice":         {`"rules":[{"name":"n","when":[{"header":"a","equals":"x"}],"served_entity_name":"a"},{"name":"n","when":[{"header":"a","equals":"y"}],"served_entity_name":"a"}]`, "rules[1].name"},
 		"rules: unknown permission": {`"rules":[{"when":[{"header":"a","equals":"x"}],"served_entity_name":"a","permission":"root"}]`, "rules[0].permission"},
+		"fallback: unknown arm":     {`"fallback":[{"from":"x","answer":{}}]`, "fallback[0].from"},
+		"fallback: unknown target":  {`"fallback":[{"from":"a","served_entity_name":"x"}]`, "fallback[0].served_entity_name"},
+		"fallback: on itself":       {`"fallback":[{"from":"a","served_entity_name":"a"}]`, "fallback[0].served_entity_name closes a circle"},
+		"fallback: no target":       {`"fallback":[{"from":"a"}]`, "fallback[0] needs one of"},
+		"fallback: two targets":     {`"fallback":[{"from":"a","answer":{},"previous_version":true}]`, "fallback[0] needs one of"},
+		"fallback: answer no JSON":  {`"fallback":[{"answer":"x"}]`, "fallback[0].answer is not a JSON object"},
+		"fallback: unknown cause":   {`"fallback":[{"on":["rain"],"answer":{}}]`, "fallback[0].on[0]"},
+		"fallback: no cause":        {`"fallback":[{"on":[],"answer":{}}]`, "fallback[0].on is empty"},
+		"fallback: no time left":    {`"fallback":[{"on":["timeout"],"from":"a","previous_version":true}]`, "fallback[0].timeout_ms is missing"},
+		"fallback: time unused":     {`"fallback":[{"on":["error"],"answer":{},"timeout_ms":5}]`, "fallback[0].timeout_ms has no effect"},
+		"fallback: time zero":       {`"fallback":[{"answer":{},"timeout_ms":0}]`, "fallback[0].timeout_ms is not between"},
+		"fallback: never previous":  {`"fallback":[{"from":"a","previous_version":true}]`, "fallback[0].previous_version has no meaning"},
+		"fallback: twice":           {`"fallback":[{"answer":{}},{"answer":{}}]`, "fallback[1].from"},
 		"sticky: number":            {`"sticky":{"header":1}`, "sticky.header is not a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,4 +111,23 @@ func TestBadSettings(t *testing.T) {
 	if out := s.settle("wine"); dig(out, "implicit") != true {
 		t.Errorf("a refused configuration left a trace: %v", out)
 	}
+}
+
+// TestFallbackCircles: a circle over several arms is found, wherever it begins.
+func TestFallbackCircles(t *testing.T) {
+	s := newServer(t)
+	s.register(map[string][]string{"wine": {"Production", "Staging", "None"}})
+	with := func(fallback string) string {
+		return `{"served_entities":[{"name":"a","entity_name":"wine","entity_version":"1"},{"name":"b","entity_name":"wine","entity_version":"2"},{"name":"c","entity_name":"wine","entity_version":"3"}],
+			"traffic_config":{"routes":[{"served_entity_name":"a","traffic_percentage":100}]},"fallback":` + fallback + `}`
+	}
+	for _, circle := range []string{
+		`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"a"}]`,
+		`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"c"},{"from":"c","served_entity_name":"b"}]`,
+		`[{"from":"c","served_entity_name":"b"},{"served_entity_name":"c"}]`,
+	} {
+		s.want(400, "PUT", wine+"/config", with(circle), "closes a circle")
+	}
+	s.want(200, "PUT", wine+"/config", with(`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"c"},{"from":"c","answer":{}}]`))
+	s.want(200, "PUT", wine+"/config", with(`[{"served_entity_name":"c"}]`))
 }

@@ -64,6 +64,7 @@ type Arm struct {
 	Reason   string      // why it is stale; empty otherwise
 
 	ordinal int
+	next    *Next // when it does not answer
 }
 
 // Ordinal is the arm's place among all arms of its Table: 0 ≤ ordinal < Table.Arms(). It lets a caller keep its own data beside the
@@ -79,6 +80,8 @@ type Endpoint struct {
 	Sticky Part
 	// Rules are looked at before the weights, in this order.
 	Rules []Rule
+	// Fallbacks say who answers when an arm does not; at most one from each arm.
+	Fallbacks []Fallback
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Timeout is the deadline of a request that names none; 0 means the gateway's default.
@@ -87,6 +90,7 @@ type Endpoint struct {
 	Reason string
 
 	seed  uint64
+	next  *Next // when no arm is there
 	spans []span
 }
 
@@ -158,6 +162,7 @@ func (t *Table) compile(e *Endpoint) error {
 		t.arms = append(t.arms, a)
 	}
 	e.compileRules()
+	e.compileFallbacks()
 	e.seed = seed(e.Salt, e.Name)
 	e.spans = layout(e.Arms)
 	return nil

@@ -183,11 +183,11 @@ func (s *Store) UpdateConfig(ctx context.Context, name string, c gateway.Config,
 	return e, err
 }
 
-// keepArms removes the records of arms that the configuration no longer has.
+// keepArms removes the records of arms that the configuration no longer has; what an arm served before stays with the arm.
 func keepArms(ctx context.Context, tx *sqldb.Tx, e gateway.Endpoint) error {
 	args := []any{e.Name}
 	for _, s := range e.Config.ServedEntities {
-		args = append(args, s.Name)
+		args = append(args, s.Name, gateway.PreviousArm(s.Name))
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM sluice_arm_state WHERE endpoint = ? AND arm NOT IN (`+sqldb.Placeholders(len(args)-1)+`)`, args...)
 	return err

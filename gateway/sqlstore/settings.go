@@ -1,11 +1,16 @@
 package sqlstore
 
-import "sluice/gateway"
+import (
+	"time"
+
+	"sluice/gateway"
+)
 
 // settingsRow are the parts of a stored configuration beside the served entities; each is absent where it is not set.
 type settingsRow struct {
-	Sticky *stickyRow `json:"sticky,omitempty"`
-	Rules  []ruleRow  `json:"rules,omitempty"`
+	Sticky    *stickyRow    `json:"sticky,omitempty"`
+	Rules     []ruleRow     `json:"rules,omitempty"`
+	Fallbacks []fallbackRow `json:"fallbacks,omitempty"`
 }
 
 type stickyRow struct {
@@ -21,6 +26,15 @@ type ruleRow struct {
 	Model      string         `json:"model,omitempty"`
 	Version    int            `json:"version,omitempty"`
 	Permission string         `json:"permission,omitempty"`
+}
+
+type fallbackRow struct {
+	From      string          `json:"from,omitempty"`
+	On        []gateway.Cause `json:"on"`
+	Arm       string          `json:"arm,omitempty"`
+	Previous  bool            `json:"previous,omitempty"`
+	Answer    string          `json:"answer,omitempty"`
+	TimeoutMS int64           `json:"timeout_ms,omitempty"`
 }
 
 type conditionRow struct {
@@ -41,6 +55,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 		}
 		row.Rules = append(row.Rules, out)
 	}
+	for _, f := range c.Fallbacks {
+		row.Fallbacks = append(row.Fallbacks, fallbackRow{f.From, f.On, f.Arm, f.Previous, f.Answer, f.Timeout.Milliseconds()})
+	}
 	return row
 }
 
@@ -54,5 +71,10 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 			out.When = append(out.When, gateway.Condition(w))
 		}
 		c.Rules = append(c.Rules, out)
+	}
+	for _, f := range row.Fallbacks {
+		c.Fallbacks = append(c.Fallbacks, gateway.Fallback{
+			From: f.From, On: f.On, Arm: f.Arm, Previous: f.Previous, Answer: f.Answer, Timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sluice/gateway"
 	"sluice/tracking/mlflow"
@@ -43,6 +44,9 @@ func Config() gateway.Config {
 	}, Sticky: gateway.Sticky{Source: gateway.FromField, Name: "/params/user", Salt: "2026"}, Rules: []gateway.Rule{
 		{Name: "testers", When: []gateway.Condition{{Source: gateway.FromHeader, Name: "X-Group", Values: []string{"beta", "ümläut"}}, {Source: gateway.FromQuery, Name: "t", Values: []string{"1"}}}, Arm: "b"},
 		{Name: "pin", When: []gateway.Condition{{Source: gateway.FromCookie, Name: "pin", Values: []string{"2"}}}, Model: "wine", Version: 2, Permission: "manage"},
+	}, Fallbacks: []gateway.Fallback{
+		{From: "b", On: []gateway.Cause{gateway.CauseTimeout, gateway.CauseError}, Arm: "a", Timeout: 250 * time.Millisecond},
+		{From: "a", On: []gateway.Cause{gateway.CauseBreaker}, Previous: true}, {On: gateway.Causes, Answer: `{"predictions":[0]}`},
 	}}
 }
 
