@@ -43,6 +43,16 @@ type ArmState struct {
 	Stale   bool   // Want is the last version of an empty stage or alias
 	State   Deployment
 	Reason  string // why it is stale, empty, loading or failed; empty otherwise
+	// Progress is how far the preparation of Creating is, in a few words; empty otherwise.
+	Progress string
+}
+
+// Message is Reason with the progress.
+func (a ArmState) Message() string {
+	if a.Progress == "" {
+		return a.Reason
+	}
+	return a.Reason + " (" + a.Progress + ")"
 }
 
 // Arm returns the state of the served entity of the name.

@@ -41,6 +41,7 @@ func (a *App) openServing(ctx context.Context) error {
 	deps := invoke.Deps{
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
 		Breakers: breakers,
+		Behind:   func() bool { return a.syncer.Behind() },
 		May:      func(c *fiber.Ctx, p string) bool { return auth.May(c, wire.Permission(p)) },
 	}
 	if a.cfg.RequestMetrics {

@@ -24,7 +24,7 @@ type refusal struct {
 // classify is the one door from an error of any room to MLflow's code and the HTTP status:
 //
 //	already an *mlflow.Error (payload, wire)                     as it is
-//	unknown endpoint or model or version, or not routed         404 RESOURCE_DOES_NOT_EXIST
+//	unknown endpoint or model or version, or not routed         404 RESOURCE_DOES_NOT_EXIST; while the table is behind 503, as below
 //	a rule's permission is lacking                              403 PERMISSION_DENIED
 //	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
 //	input that the model refuses                                400 BAD_REQUEST
@@ -47,6 +47,11 @@ func (h *Handler) classify(c *call, err error) refusal {
 	case errors.As(err, &known):
 		return refusal{Error: known}
 	case errors.Is(err, route.ErrUnknownEndpoint), errors.Is(err, route.ErrUnknownModel), errors.Is(err, route.ErrNotRouted):
+		if h.deps.Behind != nil && h.deps.Behind() {
+			r := say(mlflow.TemporarilyUnavailable, err.Error()+"; a change of what is served is being applied")
+			r.retryAfter = time.Second
+			return r
+		}
 		return say(mlflow.ResourceDoesNotExist, err.Error())
 	case errors.Is(err, route.ErrForbidden):
 		return say(mlflow.PermissionDenied, err.Error())
@@ -65,7 +70,7 @@ func (h *Handler) classify(c *call, err error) refusal {
 		r := say(mlflow.TemporarilyUnavailable, c.target()+" failed too often and is left alone for a while")
 		r.retryAfter = h.deps.Breakers.RetryAfter()
 		return r
-	case errors.Is(err, route.ErrNoArms):
+	case errors.Is(err, route.ErrNoArms), errors.Is(err, route.ErrComing), errors.Is(err, servable.ErrPreparing):
 		r := say(mlflow.TemporarilyUnavailable, err.Error())
 		r.retryAfter = time.Second
 		return r

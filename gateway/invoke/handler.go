@@ -79,6 +79,9 @@ type Deps struct {
 	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged
+	// Behind says that something was changed which the table does not show yet, so that what it does not know may be there all the same; nil:
+	// never. It is asked before an answer 404.
+	Behind func() bool
 }
 
 // Options of New. Nil and the zero value work.
@@ -156,7 +159,7 @@ type Handler struct {
 	budgets map[string]*budget
 }
 
-// New returns a handler with an empty table: until Publish every request is answered 404. opts may be nil.
+// New returns a handler with an empty table: until Publish every request is answered 404, or 503 if Behind says so. opts may be nil.
 func New(deps Deps, opts *Options) *Handler {
 	h := &Handler{deps: deps, opts: opts.withDefaults()}
 	h.admission = h.opts.Admission

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -439,6 +440,37 @@ func TestNotLoadedIs503(t *testing.T) {
 	r.publish(t, "", e)
 	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "7") {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestWhatIsComingIs503: whoever asks for a version that is being loaded, or made known just now, is told to come again; never 404.
+func TestWhatIsComingIs503(t *testing.T) {
+	var behind atomic.Bool
+	r := newRig(t, rigOptions{behind: behind.Load, demand: func(context.Context, servable.ID) (Handle, error) {
+		return nil, fmt.Errorf("%w: wine/9 is %w: installing", servable.ErrNotAvailable, servable.ErrPreparing)
+	}})
+	coming := route.Arm{Name: "prod", Servable: servable.ID{Model: "cider", Version: 3}, Stage: "Production", Aliases: []string{"champion"}}
+	r.publish(t, "", only("wine"), route.Endpoint{Name: "cider", Coming: []route.Arm{coming}, Reason: "prod: version 3 is being loaded (resolving 4 requirements)"})
+	for _, path := range []string{
+		"/endpoints/cider/invocations", "/serving-endpoints/cider/invocations", "/models/cider/stages/Production/invocations",
+		"/models/cider/aliases/champion/invocations", "/models/cider/versions/3/invocations", "/v2/models/cider/infer", "/v2/models/cider/versions/3/infer",
+	} {
+		if a := r.ask(t, "POST", path, goodBody); a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "resolving 4 requirements") {
+			t.Errorf("%s: %d, Retry-After %q, %s", path, a.status, a.header.Get("Retry-After"), a.body)
+		}
+	}
+	if a := r.ask(t, "POST", "/models/wine/versions/9/invocations", goodBody); a.status != 503 || !strings.Contains(a.body, "installing") {
+		t.Errorf("being prepared on demand: %d %s", a.status, a.body)
+	}
+	for _, path := range []string{"/endpoints/beer/invocations", "/models/beer/stages/Production/invocations", "/models/wine/aliases/next/invocations"} {
+		behind.Store(false)
+		if a := r.ask(t, "POST", path, goodBody); a.status != 404 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+		behind.Store(true)
+		if a := r.ask(t, "POST", path, goodBody); a.status != 503 || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s while the table is behind: %d %s", path, a.status, a.body)
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (h *Handler) pick(c *call, v *view) (err error) {
 	t := &c.aim
 	switch {
 	case t.model != "":
-		if c.decision, err = v.table.Resolve(t.model, t.by, t.version); err != nil && h.demand(c) {
+		if c.decision, err = v.table.Resolve(t.model, t.by, t.version); err != nil && !errors.Is(err, route.ErrComing) && h.demand(c) {
 			return nil
 		}
 	case t.version != "":

@@ -151,6 +151,7 @@ type rigOptions struct {
 	batch     *batch.Options
 	log       Recorder // default: the rig's own
 	demand    func(context.Context, servable.ID) (Handle, error)
+	behind    func() bool
 	uncounted bool // no outcome book
 	fiber     fiber.Config
 	// requestID mounts wire's middleware.
@@ -167,7 +168,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.log == nil {
 		o.log = r.log
 	}
-	deps := Deps{Acquire: r.acquire, Demand: o.demand, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log}
+	deps := Deps{Acquire: r.acquire, Demand: o.demand, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log, Behind: o.behind}
 	if o.uncounted {
 		deps.Outcomes = nil
 	}

@@ -117,9 +117,9 @@ func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
 	if a.serve > 0 || failed && fallback.Version > 0 {
 		c.aspired[fallback] = true
 	}
-	a.state.State, a.state.Reason = gateway.Creating, fmt.Sprintf("version %d is being loaded", want.Version)
+	a.state.State, a.state.Reason, a.state.Progress = gateway.Creating, fmt.Sprintf("version %d is being loaded", want.Version), status.Progress
 	if failed {
-		a.state.State, a.state.Reason = gateway.LoadFailed, why
+		a.state.State, a.state.Reason, a.state.Progress = gateway.LoadFailed, why, ""
 	}
 	if a.serve > 0 {
 		a.state.Reason += fmt.Sprintf("; version %d keeps serving", a.serve)
@@ -328,7 +328,8 @@ func (c *computation) makeTable() error {
 
 // sameRoutes says whether two endpoints would make the same entry of a table.
 func sameRoutes(a, b route.Endpoint) bool {
-	return a.Name == b.Name && a.Reason == b.Reason && sameSettings(&a, &b) && slices.EqualFunc(a.Arms, b.Arms, sameArm)
+	return a.Name == b.Name && a.Reason == b.Reason && sameSettings(&a, &b) && slices.EqualFunc(a.Arms, b.Arms, sameArm) &&
+		slices.EqualFunc(a.Coming, b.Coming, sameArm)
 }
 
 func sameArm(a, b route.Arm) bool {

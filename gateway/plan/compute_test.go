@@ -226,6 +226,42 @@ func TestFailedVersionChangesNothing(t *testing.T) {
 	w.want("wine", "wine-Production=1@10000")
 }
 
+func TestWhatIsComingIsInTheTable(t *testing.T) {
+	w := newWorld(t)
+	w.stages("wine", "Production", "")
+	w.set("wine", 1, servable.Loading, "")
+	w.status[servable.ID{Model: "wine", Version: 1}] = servable.Status{State: servable.Loading, Progress: "resolving"}
+	w.want("wine", "")
+	e := w.plan.Table.Endpoint("wine")
+	if len(e.Coming) != 1 || e.Coming[0].Servable.Version != 1 || e.Coming[0].Stage != "Production" || strings.Contains(e.Coming[0].Reason, "resolving") {
+		t.Errorf("coming: %+v", e.Coming)
+	}
+	if want := "version 1 is being loaded (resolving)"; !strings.Contains(e.Reason, want) {
+		t.Errorf("reason %q, want %q", e.Reason, want)
+	}
+	if got := w.plan.States["wine"].Arms[0].Progress; got != "resolving" {
+		t.Errorf("progress %q", got)
+	}
+	w.ready("wine", 1)
+	w.compute()
+	if e := w.plan.Table.Endpoint("wine"); len(e.Coming) != 0 {
+		t.Errorf("still coming: %+v", e.Coming)
+	}
+	w.stages("wine", "Archived", "Production")
+	w.status[servable.ID{Model: "wine", Version: 2}] = servable.Status{State: servable.Loading, Progress: "resolving"}
+	table := w.compute().Table
+	if e := table.Endpoint("wine"); len(e.Coming) != 1 || e.Coming[0].Servable.Version != 2 {
+		t.Errorf("coming beside one that serves: %+v", e.Coming)
+	}
+	w.status[servable.ID{Model: "wine", Version: 2}] = servable.Status{State: servable.Loading, Progress: "installing"}
+	if w.compute().Table != table {
+		t.Error("a word of progress made a table although the endpoint answers")
+	}
+	if state := w.plan.States["wine"]; !strings.Contains(state.Reason, "(installing)") {
+		t.Errorf("reason %q", state.Reason)
+	}
+}
+
 func TestEmptyStageKeepsItsLastVersion(t *testing.T) {
 	w := newWorld(t)
 	w.stages("wine", "Production")

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sluice/gateway"
@@ -16,12 +17,27 @@ func (c *computation) finish(e gateway.Endpoint, state gateway.State, next serve
 	c.events(e.Name, state)
 	c.plan.States[e.Name] = state
 	c.plan.served[e.Name] = next
-	entry := route.Endpoint{Name: e.Name, Arms: next.arms}
+	entry := route.Endpoint{Name: e.Name, Arms: next.arms, Coming: c.coming(e, state)}
 	addSettings(&entry, &next.config)
 	if !state.Ready {
 		entry.Reason = state.Reason
 	}
 	c.plan.endpoints = append(c.plan.endpoints, entry)
+}
+
+// coming lists the versions that arms mean and that do not answer yet, so that who asks for one is told to come again. Progress is left out: a
+// table for every word of it would be too many.
+func (c *computation) coming(e gateway.Endpoint, s gateway.State) []route.Arm {
+	var out []route.Arm
+	entities := slices.Concat(e.Config.ServedEntities, e.Config.Kept())
+	for i, a := range s.Arms {
+		if a.Want > 0 && a.Serving != a.Want {
+			arm := c.describe(entities[i], a.Want)
+			arm.Reason = a.Reason
+			out = append(out, arm)
+		}
+	}
+	return out
 }
 
 // progress sums the arms up.
@@ -36,7 +52,7 @@ func progress(s gateway.State) (gateway.Update, string) {
 			update = gateway.InProgress
 		}
 		if a.Reason != "" {
-			reasons = append(reasons, a.Name+": "+a.Reason)
+			reasons = append(reasons, a.Name+": "+a.Message())
 		}
 	}
 	if s.Held {

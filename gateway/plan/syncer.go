@@ -71,7 +71,9 @@ type Syncer struct {
 	wake    chan struct{} // holds one token
 	stale   atomic.Bool   // the desired state must be read again
 	current atomic.Pointer[Plan]
-	wasOnce atomic.Bool // every routed version was ready once
+	wasOnce atomic.Bool  // every routed version was ready once
+	poked   atomic.Int64 // how often Poke was called
+	shown   atomic.Int64 // what poked was when the published table's input was read
 
 	mu      sync.Mutex
 	quit    context.CancelFunc // guarded by mu; nil until Run
@@ -111,6 +113,7 @@ func NewSyncer(deps Deps, opts *Options) *Syncer {
 
 // Poke tells the loop that the registry or a configuration changed. It returns at once; many pokes may become one turn.
 func (s *Syncer) Poke() {
+	s.poked.Add(1)
 	s.stale.Store(true)
 	s.PokeStatus()
 }
@@ -177,32 +180,39 @@ func (s *Syncer) Close() error {
 
 // turn reads if it must, computes, publishes and aspires. It returns when the loop must turn again by itself; 0 means not.
 func (s *Syncer) turn(ctx context.Context) time.Duration {
+	poked := s.shown.Load()
 	if s.stale.Swap(false) {
-		s.read(ctx)
+		if now := s.poked.Load(); s.read(ctx) {
+			poked = now
+		}
 	}
-	if s.input != nil {
-		s.apply()
+	if s.input != nil && s.apply() {
+		s.shown.Store(poked)
 	}
 	return s.nextTurn()
 }
 
-// read refreshes the input; on failure the old one stays and another read is owed.
-func (s *Syncer) read(ctx context.Context) {
+// Behind says whether there is news, told by Poke, that the published table does not show yet; before the first table there is.
+func (s *Syncer) Behind() bool { return s.shown.Load() != s.poked.Load() }
+
+// read refreshes the input and says whether it could; else the old one stays and another read is owed.
+func (s *Syncer) read(ctx context.Context) bool {
 	in, err := s.desired(ctx)
 	if err == nil {
 		if s.backoff > 0 {
 			s.opts.Log.Info("desired state can be read again")
 		}
 		s.input, s.backoff = in, 0
-		return
+		return true
 	}
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	if s.backoff == 0 {
 		s.opts.Log.Error("desired state cannot be read; the last table keeps serving", slog.Any("error", err))
 	}
 	s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
+	return false
 }
 
 func (s *Syncer) desired(ctx context.Context) (*Input, error) {
@@ -244,15 +254,16 @@ func overlay(arms, newer []gateway.ArmRecord) []gateway.ArmRecord {
 	return arms
 }
 
-// apply computes a plan from the last input and makes it real: the table first, so that nothing is let go that it still names.
-func (s *Syncer) apply() {
+// apply computes a plan from the last input and makes it real: the table first, so that nothing is let go that it still names. It says whether
+// a plan could be made.
+func (s *Syncer) apply() bool {
 	in := *s.input
 	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
 	in.DefaultEndpoint, in.NowMS = s.opts.DefaultEndpoint, s.opts.Now().UnixMilli()
 	p, err := Compute(in)
 	if err != nil {
 		s.opts.Log.Error("no table can be made of the desired state; the last one keeps serving", slog.Any("error", err))
-		return
+		return false
 	}
 	s.current.Store(p)
 	if in.Previous == nil || p.Table != in.Previous.Table {
@@ -266,6 +277,7 @@ func (s *Syncer) apply() {
 		return slices.Contains(p.Obsolete, r.Endpoint)
 	})
 	s.ledger.add(p)
+	return true
 }
 
 // withLeaving returns the plan's versions and those that left it less than Linger ago.

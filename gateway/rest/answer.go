@@ -148,7 +148,7 @@ func describeConfig(e gateway.Endpoint, live gateway.State) configAnswer {
 func describeEntity(e gateway.Endpoint, entity gateway.ServedEntity, arm gateway.ArmState) servedAnswer {
 	return servedAnswer{
 		Name: entity.Name, WorkloadSize: entity.WorkloadSize, WorkloadType: "CPU", ScaleToZero: entity.ScaleToZero,
-		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: deploymentAnswer{deployments[arm.State], arm.Reason},
+		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: deploymentAnswer{deployments[arm.State], arm.Message()},
 		Stage: entity.Target.Stage, Alias: entity.Target.Alias, Serving: number(arm.Serving), InEffect: arm.Weight, Stale: arm.Stale, Reason: arm.Reason,
 	}
 }

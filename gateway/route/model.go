@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,10 +42,13 @@ type model struct {
 // Resolve finds the arm that serves one version of a registered model, whatever its weight. Where several endpoints route the version, the
 // endpoint of the model's own name answers, else the first by name. Resolve keeps neither string.
 //
-// Errors: ErrUnknownModel, ErrNotRouted.
+// Errors: ErrUnknownModel, ErrNotRouted, ErrComing.
 func (t *Table) Resolve(modelName string, by By, x string) (Decision, error) {
 	m, ok := t.models[modelName]
 	if !ok {
+		if err := t.comes(modelName, by, x); err != nil {
+			return Decision{}, err
+		}
 		return Decision{}, fmt.Errorf("%w: %q", ErrUnknownModel, modelName)
 	}
 	var tg target
@@ -60,15 +64,50 @@ func (t *Table) Resolve(modelName string, by By, x string) (Decision, error) {
 		}
 	}
 	if !ok {
+		if err := t.comes(modelName, by, x); err != nil {
+			return Decision{}, err
+		}
 		return Decision{}, fmt.Errorf("%w: registered model %q, %s %q", ErrNotRouted, modelName, by, x)
 	}
 	e := &t.endpoints[tg.endpoint]
 	return Decision{Endpoint: e, Arm: &e.Arms[tg.arm], Revision: t.revision, Bucket: -1}, nil
 }
 
+// comes returns ErrComing if what is asked for is on its way, with the reason why it takes time; else nil.
+func (t *Table) comes(modelName string, by By, x string) error {
+	for _, tg := range t.coming[modelName] {
+		e := &t.endpoints[tg.endpoint]
+		if e.Coming[tg.arm].is(by, x) {
+			return e.notYet(&e.Coming[tg.arm])
+		}
+	}
+	return nil
+}
+
+// is says whether the arm is the version, stage or alias asked for.
+func (a *Arm) is(by By, x string) bool {
+	switch by {
+	case ByStage:
+		return a.Stage != "" && strings.EqualFold(a.Stage, x)
+	case ByAlias:
+		return slices.Contains(a.Aliases, x)
+	}
+	v, ok := version(x)
+	return ok && v == a.Servable.Version
+}
+
+// notYet says why an arm on its way cannot answer. The endpoint's own reason, where it has one, tells more.
+func (e *Endpoint) notYet(a *Arm) error {
+	reason := e.Reason
+	if reason == "" {
+		reason = a.Reason
+	}
+	return fmt.Errorf("%w: registered model %q, version %d at endpoint %q: %s", ErrComing, a.Servable.Model, a.Servable.Version, e.Name, reason)
+}
+
 // ResolveArm finds the arm of an endpoint that serves the version, whatever its weight. It keeps neither string.
 //
-// Errors: ErrUnknownEndpoint, ErrNotRouted.
+// Errors: ErrUnknownEndpoint, ErrNotRouted, ErrComing.
 func (t *Table) ResolveArm(endpoint, x string) (Decision, error) {
 	e := t.Endpoint(endpoint)
 	if e == nil {
@@ -79,6 +118,11 @@ func (t *Table) ResolveArm(endpoint, x string) (Decision, error) {
 			if e.Arms[i].Servable.Version == v {
 				return Decision{Endpoint: e, Arm: &e.Arms[i], Revision: t.revision, Bucket: -1}, nil
 			}
+		}
+	}
+	for i := range e.Coming {
+		if e.Coming[i].is(ByVersion, x) {
+			return Decision{}, e.notYet(&e.Coming[i])
 		}
 	}
 	return Decision{}, fmt.Errorf("%w: endpoint %q, version %q", ErrNotRouted, endpoint, x)
@@ -118,8 +162,12 @@ func version(s string) (int, bool) {
 
 // indexModels fills t.models; endpoints are sorted by name already.
 func (t *Table) indexModels() {
-	t.models = make(map[string]*model)
+	t.models, t.coming = make(map[string]*model), make(map[string][]target)
 	for ei := range t.endpoints {
+		for ai := range t.endpoints[ei].Coming {
+			name := t.endpoints[ei].Coming[ai].Servable.Model
+			t.coming[name] = append(t.coming[name], target{ei, ai})
+		}
 		for ai := range t.endpoints[ei].Arms {
 			t.indexArm(target{ei, ai})
 		}

@@ -51,6 +51,8 @@ var (
 	ErrUnknownModel = errors.New("registered model is not served")
 	// ErrNotRouted: the registered model is served, but not by the version, stage or alias asked for.
 	ErrNotRouted = errors.New("model version is not served")
+	// ErrComing: what is asked for is on its way into the table.
+	ErrComing = errors.New("model version is not ready")
 )
 
 // Arm is one target of an endpoint: a model version that was loaded and warmed when the table was published.
@@ -84,6 +86,8 @@ type Endpoint struct {
 	Fallbacks []Fallback
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
+	// Coming are versions on their way: not loaded yet, or failing to. Their weights and staleness mean nothing; Reason says what keeps them.
+	Coming []Arm
 	// Timeout is the deadline of a request that names none; 0 means the gateway's default.
 	Timeout time.Duration
 	// Reason says why no arm is ready, where none is; the client reads it in the 503.
@@ -119,6 +123,7 @@ type Table struct {
 	defaultName string // "" when there is none and not exactly one endpoint
 	arms        []*Arm // by ordinal
 	models      map[string]*model
+	coming      map[string][]target // by registered model; the arm of a target is an index into Endpoint.Coming
 }
 
 // NewTable validates the endpoints and compiles them. It copies what it keeps. defaultName is the endpoint of requests that name none; empty
@@ -153,7 +158,7 @@ func (t *Table) compile(e *Endpoint) error {
 	if err := e.validate(); err != nil {
 		return err
 	}
-	e.Arms = slices.Clone(e.Arms)
+	e.Arms, e.Coming = slices.Clone(e.Arms), slices.Clone(e.Coming)
 	e.Sticky.Tokens = slices.Clone(e.Sticky.Tokens)
 	for i := range e.Arms {
 		a := &e.Arms[i]
@@ -175,8 +180,8 @@ func (e *Endpoint) validate() error {
 	if e.Timeout < 0 {
 		return fmt.Errorf("timeout %v is negative", e.Timeout)
 	}
-	if len(e.Arms) > MaxArms {
-		return fmt.Errorf("%d arms are more than %d", len(e.Arms), MaxArms)
+	if len(e.Arms) > MaxArms || len(e.Coming) > MaxArms {
+		return fmt.Errorf("%d arms are more than %d", max(len(e.Arms), len(e.Coming)), MaxArms)
 	}
 	sum := 0
 	seen := make(map[string]bool, len(e.Arms))

@@ -149,7 +149,10 @@ func TestResolve(t *testing.T) {
 	other.Stage = "Production"
 	table := mustTable(t, "",
 		Endpoint{Name: "another", Arms: []Arm{other}},
-		Endpoint{Name: "wine", Arms: []Arm{prod, staging, stale}})
+		Endpoint{Name: "wine", Arms: []Arm{prod, staging, stale}, Coming: []Arm{
+			{Name: "staging", Servable: servable.ID{Model: "wine", Version: 6}, Stage: "Staging", Reason: "version 6 is being loaded"},
+			{Name: "next", Servable: servable.ID{Model: "cider", Version: 1}, Stage: "Production", Aliases: []string{"fresh"}, Reason: "a long story"},
+		}})
 	cases := []struct {
 		model    string
 		by       By
@@ -170,6 +173,11 @@ func TestResolve(t *testing.T) {
 		{"wine", ByVersion, "99999999999999999999", 0, "", ErrNotRouted},
 		{"wine", ByAlias, "Champion", 0, "", ErrNotRouted},
 		{"beer", ByVersion, "3", 0, "", ErrUnknownModel},
+		{"wine", ByVersion, "6", 0, "", ErrComing},
+		{"cider", ByVersion, "1", 0, "", ErrComing},
+		{"cider", ByStage, "production", 0, "", ErrComing},
+		{"cider", ByAlias, "fresh", 0, "", ErrComing},
+		{"cider", ByStage, "Staging", 0, "", ErrUnknownModel},
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%s %v %s", c.model, c.by, c.x), func(t *testing.T) {
@@ -180,7 +188,13 @@ func TestResolve(t *testing.T) {
 			if err == nil && (d.Arm.Servable.Version != c.want || d.Endpoint.Name != c.endpoint || d.Bucket != -1) {
 				t.Errorf("resolved version %d of endpoint %s, want %d of %s", d.Arm.Servable.Version, d.Endpoint.Name, c.want, c.endpoint)
 			}
+			if errors.Is(err, ErrComing) && c.model == "cider" && !strings.Contains(err.Error(), "a long story") {
+				t.Errorf("%v does not say why", err)
+			}
 		})
+	}
+	if _, err := table.ResolveArm("wine", "6"); !errors.Is(err, ErrComing) {
+		t.Errorf("by endpoint and version: %v", err)
 	}
 }
 

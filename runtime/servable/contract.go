@@ -79,6 +79,11 @@ type Loaded struct {
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.
 type Loader func(ctx context.Context, id ID) (*Loaded, error)
 
+// Preparer gets ready what a version's load needs and what may take minutes, as an environment to run it in. It is called before every load,
+// outside of the bounds on concurrent loads and on their time; ctx ends when the version is no longer aspired. progress takes a few words on how
+// far it is, for Status; it may be called from any goroutine, also after the Preparer returned. Errors: as of Loader.
+type Preparer func(ctx context.Context, id ID, progress func(string)) error
+
 // State of a servable. Legal moves: Loading → Ready | Failed; Ready → Unloading → gone; Failed → Loading (retry with back-off);
 // Ready → Evicted → Ready | Failed.
 type State uint8
@@ -116,6 +121,8 @@ func (s State) Routable() bool { return s == Ready || s == Evicted }
 type Status struct {
 	State  State
 	Reason string // of Failed, and of Loading when it is a retry; empty otherwise
+	// Progress is how far the preparation of Loading is, in a few words; empty otherwise.
+	Progress string
 	// SinceMS is when the state was entered, ms since the epoch.
 	SinceMS int64
 }
@@ -123,6 +130,8 @@ type Status struct {
 var (
 	// ErrNotAvailable: the servable is not loaded (never aspired, still loading, failed).
 	ErrNotAvailable = errors.New("servable not available")
+	// ErrPreparing goes with ErrNotAvailable while the preparation of a version tells its progress; the wrapping text repeats it.
+	ErrPreparing = errors.New("being prepared")
 	// ErrBadInput: the batch does not fit the model; the wrapping text says how.
 	ErrBadInput = errors.New("bad input")
 )

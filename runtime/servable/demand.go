@@ -24,8 +24,9 @@ type demand struct {
 // failedFor is how long a version on demand that failed to load is not tried again.
 const failedFor = 5 * time.Second
 
-// Demand is Await for versions that need not be aspired: one that is not loaded is, and all who ask meanwhile wait for the one load.
-// Errors: ErrUnknown; ErrNotAvailable, wrapped with the reason, also when ctx ends first, while the load goes on.
+// Demand is Await for versions that need not be aspired: one that is not loaded is, and all who ask meanwhile wait for the one load, but not for
+// a preparation that tells its progress. Errors: ErrUnknown; ErrNotAvailable, wrapped with the reason, also when ctx ends first, while the load
+// goes on.
 func (m *Manager) Demand(ctx context.Context, id ID) (*Handle, error) {
 	var mine *entry
 	for {
@@ -64,6 +65,10 @@ func (m *Manager) demand(id ID, waited *entry) (*Handle, *entry, <-chan struct{}
 		e.demand.asked = m.opts.Now()
 	}
 	switch e.status.State {
+	case Loading:
+		if e.prepares && e.status.Progress != "" { // minutes, maybe: nobody should hang
+			return nil, nil, nil, fmt.Errorf("%w: %s is %w: %s", ErrNotAvailable, id, ErrPreparing, e.status.Progress)
+		}
 	case Ready:
 		if h := m.hold(id); h != nil {
 			h.used()

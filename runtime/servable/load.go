@@ -46,6 +46,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // attempt loads and warms a version once, within the bound on concurrent loads.
 func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
+	if err := m.prepare(ctx, e); err != nil {
+		return nil, err
+	}
 	done, err := m.wait(ctx, e)
 	if err != nil {
 		return nil, err
@@ -84,6 +87,39 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 		return nil, errors.Join(err, h.close(ctx))
 	}
 	return h, nil
+}
+
+// prepare gets ready what the load of a version needs.
+func (m *Manager) prepare(ctx context.Context, e *entry) error {
+	if m.opts.Prepare == nil {
+		return nil
+	}
+	m.preparing(e, true)
+	defer m.preparing(e, false)
+	return safely(func() error {
+		return m.opts.Prepare(ctx, e.id, func(text string) { m.progress(e, text) })
+	})
+}
+
+// preparing notes that the preparation of a version begins or ends.
+func (m *Manager) preparing(e *entry, now bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.prepares = now
+	if e.status.Progress != "" {
+		e.status.Progress = ""
+		m.announce(e.id)
+	}
+}
+
+// progress notes how far the preparation of a version is.
+func (m *Manager) progress(e *entry, text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.prepares && e.status.State == Loading && e.status.Progress != text && m.entries[e.id] == e {
+		e.status.Progress = text
+		m.announce(e.id)
+	}
 }
 
 // accept makes a version Ready. If it is no longer aspired it is closed instead.

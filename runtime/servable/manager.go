@@ -27,6 +27,8 @@ type Options struct {
 	MaxOnDemand int
 	// OnDemandIdle is how long nobody must ask for such a version until it is let go. Default (0): 5 min.
 	OnDemandIdle time.Duration
+	// Prepare is called before a version is loaded. Default: nothing is prepared.
+	Prepare Preparer
 	// LoadTimeout ends a load with its warm-up. Default (0): 10 min.
 	LoadTimeout time.Duration
 	// Logger. Default: discard.
@@ -89,6 +91,7 @@ type entry struct {
 	handle   *Handle // of Ready
 	cancel   context.CancelFunc
 	reviving bool               // Evicted, and being loaded again
+	prepares bool               // Prepare is under way
 	measured *batch.Calibration // at the first load; belongs to the load under way
 	verdict  Batching           // of the handle last Ready
 }

@@ -1,0 +1,82 @@
+package servable_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sluice/runtime/servable"
+)
+
+func TestPreparationTakesNoLoadsPlaceAndTellsItsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, built := newWorld(), make(chan struct{})
+		opts := &servable.Options{MaxConcurrentLoads: 1, LoadTimeout: time.Minute}
+		opts.Prepare = func(ctx context.Context, id servable.ID, progress func(string)) error {
+			if id != v1 {
+				return nil
+			}
+			progress("installing")
+			select {
+			case <-built:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return nil
+		}
+		m := start(t, w, opts)
+		m.Aspire([]servable.ID{v1, v2})
+		ready(t, m, v2)
+		time.Sleep(time.Hour) // of the bubble: much longer than a load may take
+		if s := m.Status(v1); s.State != servable.Loading || s.Progress != "installing" || s.Reason != "" {
+			t.Errorf("while it is prepared: %+v", s)
+		}
+		close(built)
+		ready(t, m, v1)
+		if s := m.Status(v1); s.Progress != "" {
+			t.Errorf("ready, and still %q", s.Progress)
+		}
+	})
+}
+
+func TestAPreparationThatFailsIsAFailedLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, tries := newWorld(), 0
+		m := start(t, w, &servable.Options{Prepare: func(context.Context, servable.ID, func(string)) error {
+			if tries++; tries == 1 {
+				return errors.New("no such package")
+			}
+			return nil
+		}})
+		m.Aspire([]servable.ID{v1})
+		if err := m.WaitReady(t.Context(), v1); err == nil || m.Status(v1).Reason == "" {
+			t.Errorf("got %v, %+v", err, m.Status(v1))
+		}
+		time.Sleep(2 * time.Second)
+		ready(t, m, v1)
+		if n := w.count(v1); n != 1 {
+			t.Errorf("loaded %d times", n)
+		}
+	})
+}
+
+func TestNobodyHangsOnAPreparation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		m := start(t, w, &servable.Options{Prepare: func(ctx context.Context, _ servable.ID, progress func(string)) error {
+			progress("resolving")
+			<-ctx.Done()
+			progress("too late") // is not heard
+			return ctx.Err()
+		}})
+		for range 2 {
+			if _, err := m.Demand(t.Context(), v1); !errors.Is(err, servable.ErrNotAvailable) || !errors.Is(err, servable.ErrPreparing) {
+				t.Errorf("got %v", err)
+			}
+		}
+		m.Forget("wine", 1)
+		synctest.Wait()
+	})
+}
