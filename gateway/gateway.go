@@ -63,6 +63,8 @@ type ServedEntity struct {
 	// ScaleToZero permits to unload the version while it is idle. It is a permission, not an order: versions leave memory when
 	// the memory budget needs room, and come back with the next request.
 	ScaleToZero bool
+	// Backend is what must execute the version: "onnx", "python", or empty for what is best.
+	Backend string
 }
 
 // Entity returns the served entity of the name.

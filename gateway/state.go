@@ -45,6 +45,9 @@ type ArmState struct {
 	Reason  string // why it is stale, empty, loading or failed; empty otherwise
 	// Progress is how far the preparation of Creating is, in a few words; empty otherwise.
 	Progress string
+	// ServedBy says what executes the version that answers ("onnx", "onnx (converted)", "python"), ServedNote what there is to know about that, for
+	// example why the version was not converted.
+	ServedBy, ServedNote string
 }
 
 // Message is Reason with the progress.

@@ -179,7 +179,9 @@ func routedIn(t *route.Table, demands map[servable.ID]*demanded) func(outcome.Ke
 	for i := range t.Endpoints() {
 		e := &t.Endpoints()[i]
 		for j := range e.Arms {
-			routed[target{e.Name, e.Arms[j].Servable}] = true
+			id := e.Arms[j].Servable
+			id.Backend = "" // windows know versions, not forms
+			routed[target{e.Name, id}] = true
 		}
 	}
 	for id, d := range demands {

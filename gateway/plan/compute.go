@@ -47,7 +47,7 @@ type computation struct {
 type arm struct {
 	entity gateway.ServedEntity
 	res    gateway.Resolution
-	serve  int // the version that answers; 0 when none can
+	serve  servable.ID // what answers; version 0 when nothing can
 	state  gateway.ArmState
 }
 
@@ -80,6 +80,8 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 		for _, r := range next.arms {
 			if r.Name == arms[i].entity.Name && r.Servable.Model == arms[i].entity.Model {
 				arms[i].state.Weight, arms[i].state.Serving = gateway.Weight(r.Weight), r.Servable.Version
+				status := c.in.Status(r.Servable)
+				arms[i].state.ServedBy, arms[i].state.ServedNote = status.By, status.Note
 			}
 		}
 		state.Arms = append(state.Arms, arms[i].state)
@@ -101,44 +103,61 @@ func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
 		a.state.State = gateway.Empty
 		return a
 	}
-	want := servable.ID{Model: entity.Model, Version: a.res.Version}
+	want := c.form(entity, a.res.Version)
 	c.aspired[want] = true
 	status := c.in.Status(want)
 	if status.State.Routable() {
-		a.serve, a.state.State = want.Version, gateway.Serving
+		a.serve, a.state.State = want, gateway.Serving
 		c.remember(e, entity, want.Version)
 		return a
 	}
 	fallback := c.fallback(e.Name, entity, record, want)
 	failed, why := c.failure(e.Name, entity.Name, want, status)
 	if fallback.Version > 0 && c.ready(fallback) {
-		a.serve = fallback.Version
+		a.serve = fallback
 	}
-	if a.serve > 0 || failed && fallback.Version > 0 {
+	if a.serve.Version > 0 || failed && fallback.Version > 0 {
 		c.aspired[fallback] = true
 	}
 	a.state.State, a.state.Reason, a.state.Progress = gateway.Creating, fmt.Sprintf("version %d is being loaded", want.Version), status.Progress
 	if failed {
 		a.state.State, a.state.Reason, a.state.Progress = gateway.LoadFailed, why, ""
 	}
-	if a.serve > 0 {
-		a.state.Reason += fmt.Sprintf("; version %d keeps serving", a.serve)
+	if a.serve.Version > 0 {
+		a.state.Reason += fmt.Sprintf("; version %d keeps serving", a.serve.Version)
 	}
 	return a
 }
 
+// onnx is the form of a version that ONNX Runtime executes.
+const onnx = "onnx"
+
+// form is the version in the form that the entity wants it in. A stage that accepts ONNX only overrules an entity that wants another.
+func (c *computation) form(entity gateway.ServedEntity, version int) servable.ID {
+	id := servable.ID{Model: entity.Model, Version: version, Backend: entity.Backend}
+	if c.onlyONNX(entity) {
+		id.Backend = onnx
+	}
+	return id
+}
+
+// onlyONNX says whether the entity follows a stage that accepts no model that Python would execute.
+func (c *computation) onlyONNX(entity gateway.ServedEntity) bool {
+	return entity.Target.Stage != "" && slices.Contains(c.in.OnlyONNX, entity.Target.Stage)
+}
+
 // fallback is the version that the arm served before: the one in the table, or after a restart the one on record. Version 0 means none.
 func (c *computation) fallback(endpoint string, entity gateway.ServedEntity, record gateway.ArmRecord, want servable.ID) servable.ID {
-	id := servable.ID{Model: entity.Model}
+	id := c.form(entity, 0)
 	if record.Model == entity.Model && record.Target == entity.Target {
 		id.Version = record.Version
 	}
 	for _, a := range c.prev.served[endpoint].arms {
 		if a.Name == entity.Name && a.Servable.Model == entity.Model {
-			id.Version = a.Servable.Version
+			id = a.Servable
 		}
 	}
-	if id == want || !c.in.Registered.Models[id.Model].Has(id.Version) {
+	if id == want || c.onlyONNX(entity) && id.Backend != onnx || !c.in.Registered.Models[id.Model].Has(id.Version) {
 		return servable.ID{}
 	}
 	return id
@@ -200,11 +219,11 @@ func (c *computation) routeArms(arms []arm) []route.Arm {
 	var out []route.Arm
 	var weights []gateway.Weight
 	for _, a := range stableFirst(arms) {
-		if a.serve == 0 {
+		if a.serve.Version == 0 {
 			continue
 		}
 		r := c.describe(a.entity, a.serve)
-		if a.state.Stale && a.serve == a.res.Version {
+		if a.state.Stale && a.serve.Version == a.res.Version {
 			r.Stale, r.Reason = true, a.res.Reason
 		}
 		out = append(out, r)
@@ -234,11 +253,11 @@ func withWeights(arms []route.Arm, shares []gateway.Weight) []route.Arm {
 
 // describe returns the arm of the table for a version that answers. It carries the stage and alias that the entity follows, so that the
 // addresses by stage and alias reach it while a newer version is being loaded.
-func (c *computation) describe(entity gateway.ServedEntity, version int) route.Arm {
+func (c *computation) describe(entity gateway.ServedEntity, id servable.ID) route.Arm {
 	model := c.in.Registered.Models[entity.Model]
 	r := route.Arm{
-		Name: entity.Name, Servable: servable.ID{Model: entity.Model, Version: version},
-		Stage: model.StageOf(version), Aliases: model.AliasesOf(version),
+		Name: entity.Name, Servable: id,
+		Stage: model.StageOf(id.Version), Aliases: model.AliasesOf(id.Version),
 	}
 	if entity.Target.Stage != "" {
 		r.Stage = entity.Target.Stage
@@ -255,7 +274,7 @@ func (c *computation) hold(e gateway.Endpoint, arms []arm, next []route.Arm) (se
 	if !ok || slices.Equal(before.config.ServedEntities, e.Config.ServedEntities) {
 		return served{}, false
 	}
-	waiting := slices.ContainsFunc(arms, func(a arm) bool { return a.entity.Weight > 0 && a.res.Version > 0 && a.serve == 0 })
+	waiting := slices.ContainsFunc(arms, func(a arm) bool { return a.entity.Weight > 0 && a.res.Version > 0 && a.serve.Version == 0 })
 	if !waiting {
 		return served{}, false
 	}
@@ -268,7 +287,7 @@ func (c *computation) hold(e gateway.Endpoint, arms []arm, next []route.Arm) (se
 			continue
 		}
 		if old, ok := before.config.Entity(a.Name); ok {
-			fresh := c.describe(old, a.Servable.Version)
+			fresh := c.describe(old, a.Servable)
 			a.Stage, a.Aliases = fresh.Stage, fresh.Aliases
 		}
 		kept.arms = append(kept.arms, a)

@@ -20,6 +20,7 @@ type world struct {
 	status    map[servable.ID]servable.Status
 	plan      *Plan
 	byDefault string
+	onlyONNX  []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -84,7 +85,7 @@ func (w *world) compute() *Plan {
 	p, err := Compute(Input{
 		Endpoints: gateway.Effective(w.explicit, w.reg, records), Registered: w.reg, Arms: records,
 		Status:   func(id servable.ID) servable.Status { return w.status[id] },
-		Previous: w.plan, DefaultEndpoint: w.byDefault, NowMS: 7,
+		Previous: w.plan, DefaultEndpoint: w.byDefault, OnlyONNX: w.onlyONNX, NowMS: 7,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -32,7 +32,7 @@ func (c *computation) coming(e gateway.Endpoint, s gateway.State) []route.Arm {
 	entities := slices.Concat(e.Config.ServedEntities, e.Config.Kept())
 	for i, a := range s.Arms {
 		if a.Want > 0 && a.Serving != a.Want {
-			arm := c.describe(entities[i], a.Want)
+			arm := c.describe(entities[i], c.form(entities[i], a.Want))
 			arm.Reason = a.Reason
 			out = append(out, arm)
 		}

@@ -40,7 +40,9 @@ type Input struct {
 	// DefaultEndpoint answers requests that name no endpoint; empty means the only one there is. If it does not exist yet, it is in the
 	// table without arms.
 	DefaultEndpoint string
-	NowMS           int64 // ms since the epoch
+	// OnlyONNX are the stages whose arms ONNX Runtime must execute.
+	OnlyONNX []string
+	NowMS    int64 // ms since the epoch
 }
 
 // Plan is what Compute decides.
@@ -79,5 +81,5 @@ func (p *Plan) serves(id servable.ID) bool {
 }
 
 func compareIDs(a, b servable.ID) int {
-	return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version))
+	return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Backend, b.Backend))
 }

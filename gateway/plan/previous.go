@@ -23,11 +23,11 @@ func (c *computation) warm(entity gateway.ServedEntity, r gateway.ArmRecord) arm
 		res:    gateway.Resolution{Version: r.Version},
 		state:  gateway.ArmState{Name: name, Model: r.Model, Want: r.Version, State: gateway.Serving},
 	}
-	id := servable.ID{Model: r.Model, Version: r.Version}
+	id := c.form(entity, r.Version)
 	c.aspired[id] = true
 	switch status := c.in.Status(id); {
 	case status.State.Routable():
-		a.serve = r.Version
+		a.serve = id
 	case status.State == servable.Failed:
 		a.state.State, a.state.Reason = gateway.Empty, "the version could not be loaded: "+status.Reason
 	default:

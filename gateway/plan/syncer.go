@@ -46,6 +46,8 @@ type Deps struct {
 type Options struct {
 	// DefaultEndpoint answers requests that name no endpoint; empty means the only one there is.
 	DefaultEndpoint string
+	// OnlyONNX are the stages that accept no model that Python would execute.
+	OnlyONNX []string
 	// Resync is how often everything is read without being poked, to see what other processes wrote; 0 means 5 s.
 	Resync time.Duration
 	// Linger is how long a version that left the table stays loaded, for requests that picked it before the swap; 0 means 2 s.
@@ -259,7 +261,7 @@ func overlay(arms, newer []gateway.ArmRecord) []gateway.ArmRecord {
 func (s *Syncer) apply() bool {
 	in := *s.input
 	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
-	in.DefaultEndpoint, in.NowMS = s.opts.DefaultEndpoint, s.opts.Now().UnixMilli()
+	in.DefaultEndpoint, in.OnlyONNX, in.NowMS = s.opts.DefaultEndpoint, s.opts.OnlyONNX, s.opts.Now().UnixMilli()
 	p, err := Compute(in)
 	if err != nil {
 		s.opts.Log.Error("no table can be made of the desired state; the last one keeps serving", slog.Any("error", err))
@@ -329,7 +331,7 @@ func (s *Syncer) State(endpoint string) (gateway.State, bool) {
 // RoutedVersion says whether the table routes to the version, or it is on its way into the table. The registry asks before it deletes.
 func (s *Syncer) RoutedVersion(name string, version int) bool {
 	p := s.current.Load()
-	return p != nil && p.serves(servable.ID{Model: name, Version: version})
+	return p != nil && slices.ContainsFunc(p.Aspired, func(id servable.ID) bool { return id.Model == name && id.Version == version })
 }
 
 // GuardDelete refuses the deletion of a version that is routed, or on its way into the table; version 0 stands for the whole registered

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 
@@ -72,6 +73,10 @@ type servedAnswer struct {
 	InEffect gateway.Weight `json:"traffic_percentage_in_effect"` // ours: its share now
 	Stale    bool           `json:"stale"`                        // ours: it keeps the last version of an empty stage or alias
 	Reason   string         `json:"reason,omitempty"`             // ours: why it is stale, empty, loading or failed
+
+	Backend    string `json:"backend"`               // ours: what must execute the version: auto, onnx or python
+	ServedBy   string `json:"served_by,omitempty"`   // ours: what executes the version that answers now
+	ServedNote string `json:"served_note,omitempty"` // ours: why it is not ONNX
 
 	Batching *batchingAnswer `json:"batching,omitempty"` // ours: of the version that answers now
 }
@@ -150,6 +155,7 @@ func describeEntity(e gateway.Endpoint, entity gateway.ServedEntity, arm gateway
 		Name: entity.Name, WorkloadSize: entity.WorkloadSize, WorkloadType: "CPU", ScaleToZero: entity.ScaleToZero,
 		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: deploymentAnswer{deployments[arm.State], arm.Message()},
 		Stage: entity.Target.Stage, Alias: entity.Target.Alias, Serving: number(arm.Serving), InEffect: arm.Weight, Stale: arm.Stale, Reason: arm.Reason,
+		Backend: cmp.Or(entity.Backend, "auto"), ServedBy: arm.ServedBy, ServedNote: arm.ServedNote,
 	}
 }
 

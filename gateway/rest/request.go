@@ -113,6 +113,13 @@ func (r *configRequest) addEntity(o *object, modelField, versionField string) er
 	e := gateway.ServedEntity{Name: o.text("name"), Model: o.text(modelField)}
 	version, stage, alias := o.textOrNumber(versionField), o.text("entity_stage"), o.text("entity_alias")
 	e.WorkloadSize, e.ScaleToZero = o.text("workload_size"), o.flag("scale_to_zero_enabled")
+	switch e.Backend = o.text("backend"); e.Backend {
+	case "auto":
+		e.Backend = ""
+	case "", "onnx", "python":
+	default:
+		o.fail("backend", "%q is not one of auto, onnx, python", clip(e.Backend))
+	}
 	if kind := o.text("workload_type"); kind != "" && kind != "CPU" {
 		o.fail("workload_type", "%q is not supported here: only CPU", clip(kind))
 	}
@@ -122,7 +129,7 @@ func (r *configRequest) addEntity(o *object, modelField, versionField string) er
 		o.fail("workload_size", "%q is not one of Small, Medium, Large", clip(e.WorkloadSize))
 	}
 	refuseEntityFields(o)
-	o.ignore("state", "creator", "creation_timestamp", "reason", "stale", "serving_version", "traffic_percentage_in_effect", "batching")
+	o.ignore("state", "creator", "creation_timestamp", "reason", "stale", "serving_version", "traffic_percentage_in_effect", "batching", "served_by", "served_note")
 	if e.Model == "" {
 		o.fail(modelField, "is missing")
 	}

@@ -19,6 +19,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -273,10 +274,7 @@ func (t *Table) Servables() []servable.ID {
 }
 
 func compareIDs(a, b servable.ID) int {
-	if c := strings.Compare(a.Model, b.Model); c != 0 {
-		return c
-	}
-	return a.Version - b.Version
+	return cmp.Or(strings.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), strings.Compare(a.Backend, b.Backend))
 }
 
 // names lists the endpoints for an error message: at most ten, then how many more.

@@ -22,6 +22,7 @@ type entityRow struct {
 	Weight       int    `json:"weight"` // basis points
 	WorkloadSize string `json:"workload_size,omitempty"`
 	ScaleToZero  bool   `json:"scale_to_zero,omitempty"`
+	Backend      string `json:"backend,omitempty"`
 }
 
 func encodeConfig(c gateway.Config) (string, error) {
@@ -29,7 +30,7 @@ func encodeConfig(c gateway.Config) (string, error) {
 	for i, e := range c.ServedEntities {
 		row.ServedEntities[i] = entityRow{
 			Name: e.Name, Model: e.Model, Version: e.Target.Version, Stage: e.Target.Stage, Alias: e.Target.Alias,
-			Weight: int(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero,
+			Weight: int(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend,
 		}
 	}
 	b, err := json.Marshal(row)
@@ -45,7 +46,7 @@ func decodeConfig(endpoint, text string) (gateway.Config, error) {
 	for i, e := range row.ServedEntities {
 		c.ServedEntities[i] = gateway.ServedEntity{
 			Name: e.Name, Model: e.Model, Target: gateway.Selector{Version: e.Version, Stage: e.Stage, Alias: e.Alias},
-			Weight: gateway.Weight(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero,
+			Weight: gateway.Weight(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend,
 		}
 	}
 	decodeSettings(row.settingsRow, &c)

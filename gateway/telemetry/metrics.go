@@ -72,11 +72,19 @@ func Servables(read func() map[servable.ID]servable.Status) Metric {
 		Name: "sluice.servable.state", Description: "1 for the present state of a model version in memory.",
 		Read: func(emit Emit) {
 			for id, s := range read() {
-				emit(1, Attribute{"model", id.Model}, Attribute{"version", strconv.Itoa(id.Version)},
-					Attribute{"state", s.State.String()})
+				emit(1, append(idAttributes(id), Attribute{"state", s.State.String()})...)
 			}
 		},
 	}
+}
+
+// idAttributes name a servable; the form that it was asked for only where one was.
+func idAttributes(id servable.ID) []Attribute {
+	a := []Attribute{{"model", id.Model}, {"version", strconv.Itoa(id.Version)}}
+	if id.Backend != "" {
+		a = append(a, Attribute{"backend", id.Backend})
+	}
+	return a
 }
 
 // Batches are the metrics of joined predictions: rows divided by executions is the mean size of a batch.
@@ -84,7 +92,7 @@ func Batches(read func() map[servable.ID]batch.Executions) []Metric {
 	counter := func(name, unit, what string, of func(batch.Executions) int64) Metric {
 		return Metric{Name: name, Unit: unit, Description: what, Counter: true, Read: func(emit Emit) {
 			for id, e := range read() {
-				emit(float64(of(e)), Attribute{"model", id.Model}, Attribute{"version", strconv.Itoa(id.Version)})
+				emit(float64(of(e)), idAttributes(id)...)
 			}
 		}}
 	}

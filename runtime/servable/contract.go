@@ -9,14 +9,21 @@ import (
 	"sluice/runtime/tensor"
 )
 
-// ID names a servable: one version of a registered model.
+// ID names a servable: one version of a registered model, in the form that it is wanted in.
 type ID struct {
 	Model   string
 	Version int
+	// Backend is the form that the loader is asked for; empty leaves it to the loader. Two forms of a version are two servables.
+	Backend string
 }
 
-// String is "model/version".
-func (id ID) String() string { return fmt.Sprintf("%s/%d", id.Model, id.Version) }
+// String is "model/version", with the form in brackets if one is wanted.
+func (id ID) String() string {
+	if id.Backend != "" {
+		return fmt.Sprintf("%s/%d (%s)", id.Model, id.Version, id.Backend)
+	}
+	return fmt.Sprintf("%s/%d", id.Model, id.Version)
+}
 
 // Backend executes one loaded version. Predict is called concurrently; Close is called once, after the last Predict returned.
 type Backend interface {
@@ -74,6 +81,8 @@ type Loaded struct {
 	Params map[string]any // of Sample
 	// MadeUp says that zeros by the signature prove nothing about this model: one that fails on them is served all the same.
 	MadeUp bool
+	// By says for people what executes the version, Note what there is to know about that; either may be empty.
+	By, Note string
 }
 
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.
@@ -125,6 +134,8 @@ type Status struct {
 	Progress string
 	// SinceMS is when the state was entered, ms since the epoch.
 	SinceMS int64
+	// By and Note are Loaded's, of Ready and Evicted.
+	By, Note string
 }
 
 var (

@@ -131,6 +131,7 @@ func (m *Manager) accept(e *entry, h *Handle) bool {
 		return false
 	}
 	e.handle, e.reviving, e.verdict = h, false, h.Batching()
+	e.by, e.note = h.loaded.By, h.loaded.Note
 	m.ring = append(m.ring, e)
 	m.publish()
 	m.set(e, Ready, "")

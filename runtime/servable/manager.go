@@ -94,6 +94,7 @@ type entry struct {
 	prepares bool               // Prepare is under way
 	measured *batch.Calibration // at the first load; belongs to the load under way
 	verdict  Batching           // of the handle last Ready
+	by, note string             // the same: Loaded's
 }
 
 // NewManager returns a Manager without servables.
@@ -241,6 +242,9 @@ func (m *Manager) drain(h *Handle) {
 // set moves an entry to a state. m.mu is held.
 func (m *Manager) set(e *entry, s State, reason string) {
 	e.status = Status{State: s, Reason: reason, SinceMS: m.opts.Now().UnixMilli()}
+	if s.Routable() {
+		e.status.By, e.status.Note = e.by, e.note
+	}
 	m.announce(e.id)
 }
 
