@@ -49,6 +49,7 @@ type Config struct {
 	Sticky         Sticky
 	Rules          []Rule // in the order in which they are looked at
 	Fallbacks      []Fallback
+	Shadows        []Shadow
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

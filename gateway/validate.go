@@ -76,6 +76,7 @@ func (c Config) checkSettings() error {
 		c.Sticky.check(),
 		c.checkRules(),
 		c.checkFallbacks(),
+		c.checkShadows(),
 	)
 }
 

@@ -12,16 +12,17 @@ import (
 
 // explanation is the answer of explain.
 type explanation struct {
-	Endpoint  string           `json:"endpoint"`
-	Revision  int64            `json:"revision"` // of the routing table
-	DecidedBy string           `json:"decided_by"`
-	Why       string           `json:"why"`
-	Arm       *explainedArm    `json:"served_entity,omitempty"` // absent where chance decides, and where nobody answers
-	Bucket    *int             `json:"bucket,omitempty"`
-	Sticky    *explainedSticky `json:"sticky,omitempty"`
-	Rules     []explainedRule  `json:"rules,omitempty"`
-	Arms      []explainedArm   `json:"arms"`
-	Refused   *explainedError  `json:"refused,omitempty"`
+	Endpoint  string            `json:"endpoint"`
+	Revision  int64             `json:"revision"` // of the routing table
+	DecidedBy string            `json:"decided_by"`
+	Why       string            `json:"why"`
+	Arm       *explainedArm     `json:"served_entity,omitempty"` // absent where chance decides, and where nobody answers
+	Bucket    *int              `json:"bucket,omitempty"`
+	Sticky    *explainedSticky  `json:"sticky,omitempty"`
+	Rules     []explainedRule   `json:"rules,omitempty"`
+	Arms      []explainedArm    `json:"arms"`
+	Shadows   []explainedShadow `json:"shadows,omitempty"`
+	Refused   *explainedError   `json:"refused,omitempty"`
 }
 
 type explainedArm struct {
@@ -41,6 +42,13 @@ type explainedFallback struct {
 	Arm       string   `json:"served_entity_name,omitempty"`
 	Constant  bool     `json:"answer,omitempty"` // a constant answer
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`
+}
+
+// explainedShadow is an arm that gets copies of a share of the requests.
+type explainedShadow struct {
+	Name       string      `json:"name"`
+	Percentage weightValue `json:"percentage"`
+	Copied     *bool       `json:"copied,omitempty"` // whether this request is; absent where chance decides
 }
 
 // weightValue is basis points, written as a percentage.
@@ -103,6 +111,14 @@ func (h *Handler) tell(k *call, x *route.Explanation) explanation {
 	}
 	for _, v := range x.Rules {
 		out.Rules = append(out.Rules, explainRule(v))
+	}
+	for i := range d.Endpoint.Shadows {
+		s := &d.Endpoint.Shadows[i]
+		about := explainedShadow{Name: s.Arm, Percentage: weightValue(s.Share)}
+		if copied := d.Shadow(i) != nil; x.KeyFound || s.Share == 0 || s.Share == route.FullWeight {
+			about.Copied = &copied
+		}
+		out.Shadows = append(out.Shadows, about)
 	}
 	if d.Rule == "" {
 		out.Sticky = &explainedSticky{Key: stickyPlace(d.Endpoint, x.KeyGiven), Found: x.KeyFound}

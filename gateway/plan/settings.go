@@ -18,6 +18,9 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 		}
 		entry.Rules = append(entry.Rules, rule)
 	}
+	for _, s := range c.Shadows {
+		entry.Shadows = append(entry.Shadows, route.Shadow{Arm: s.Arm, Share: int(s.Share)})
+	}
 	addFallbacks(entry, c)
 }
 
@@ -60,7 +63,8 @@ var causes = map[gateway.Cause]route.Causes{
 // sameSettings says whether two entries would route in the same way, their arms aside.
 func sameSettings(a, b *route.Endpoint) bool {
 	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
-		reflect.DeepEqual(a.Fallbacks, b.Fallbacks)
+		reflect.DeepEqual(a.Fallbacks, b.Fallbacks) &&
+		reflect.DeepEqual(a.Shadows, b.Shadows)
 }
 
 var sources = map[gateway.Source]route.Source{

@@ -20,6 +20,7 @@ var subjects = []subject{
 	{"sticky", parseSticky, describeSticky},
 	{"rules", parseRules, describeRules},
 	{"fallback", parseFallbacks, describeFallbacks},
+	{"shadows", parseShadows, describeShadows},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
@@ -27,6 +28,7 @@ type settingsAnswer struct {
 	Sticky   *stickyAnswer    `json:"sticky,omitempty"`
 	Rules    []ruleAnswer     `json:"rules,omitempty"`
 	Fallback []fallbackAnswer `json:"fallback,omitempty"`
+	Shadows  []shadowAnswer   `json:"shadows,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

@@ -26,12 +26,12 @@ func (e *Endpoint) noArms() error {
 	return fmt.Errorf("%w at endpoint %q: %s", ErrNoArms, e.Name, e.Reason)
 }
 
-// bucket is in [0, FullWeight).
-func (e *Endpoint) bucket(key string, rnd uint64) uint32 {
-	if key != "" {
-		rnd = mix(e.seed ^ xxhash.Sum64String(key))
+// draw are the bits that decide for a request: those of its sticky key, else the random ones.
+func (e *Endpoint) draw(key string, rnd uint64) uint64 {
+	if key == "" {
+		return rnd
 	}
-	return uint32(rnd % FullWeight) // uniform to within 2^-50
+	return mix(e.seed ^ xxhash.Sum64String(key))
 }
 
 // arm returns the index of the arm that owns the bucket.

@@ -46,7 +46,9 @@ func (t *Table) PickFor(endpoint string, req Request, stickyKey string, rnd uint
 			return Decision{Endpoint: e, Revision: t.revision, Bucket: -1}, err
 		}
 		if r != nil {
-			return t.byRule(e, r, req)
+			d, err := t.byRule(e, r, req)
+			d.Draw = e.draw(stickyKey, rnd)
+			return d, err
 		}
 	}
 	if stickyKey == "" && e.Sticky.Source != None {
@@ -77,6 +79,7 @@ func (t *Table) byWeight(e *Endpoint, stickyKey string, rnd uint64) (Decision, e
 	if len(e.spans) == 0 {
 		return Decision{Endpoint: e, Revision: t.revision, Bucket: -1}, e.noArms()
 	}
-	bucket := e.bucket(stickyKey, rnd)
-	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket)}, nil
+	draw := e.draw(stickyKey, rnd)
+	bucket := uint32(draw % FullWeight) // uniform to within 2^-50
+	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket), Draw: draw}, nil
 }

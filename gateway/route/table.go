@@ -85,6 +85,8 @@ type Endpoint struct {
 	Rules []Rule
 	// Fallbacks say who answers when an arm does not; at most one from each arm.
 	Fallbacks []Fallback
+	// Shadows get copies of what the arms are asked.
+	Shadows []Shadow
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Coming are versions on their way: not loaded yet, or failing to. Their weights and staleness mean nothing; Reason says what keeps them.
@@ -114,6 +116,8 @@ type Decision struct {
 	Bucket int
 	// Rule is the name of the rule that chose the arm; "" where none did.
 	Rule string
+	// Draw are the bits, of the sticky key or else random, that the bucket was made of; they decide on copies for shadows.
+	Draw uint64
 }
 
 // Table is one published revision of all routes.
@@ -169,6 +173,9 @@ func (t *Table) compile(e *Endpoint) error {
 	}
 	e.compileRules()
 	e.compileFallbacks()
+	if err := e.compileShadows(); err != nil {
+		return err
+	}
 	e.seed = seed(e.Salt, e.Name)
 	e.spans = layout(e.Arms)
 	return nil

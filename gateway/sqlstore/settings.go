@@ -11,6 +11,7 @@ type settingsRow struct {
 	Sticky    *stickyRow    `json:"sticky,omitempty"`
 	Rules     []ruleRow     `json:"rules,omitempty"`
 	Fallbacks []fallbackRow `json:"fallbacks,omitempty"`
+	Shadows   []shadowRow   `json:"shadows,omitempty"`
 }
 
 type stickyRow struct {
@@ -37,6 +38,11 @@ type fallbackRow struct {
 	TimeoutMS int64           `json:"timeout_ms,omitempty"`
 }
 
+type shadowRow struct {
+	Arm   string `json:"arm"`
+	Share int    `json:"share"` // basis points
+}
+
 type conditionRow struct {
 	Source gateway.Source `json:"source"`
 	Name   string         `json:"name"`
@@ -58,6 +64,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 	for _, f := range c.Fallbacks {
 		row.Fallbacks = append(row.Fallbacks, fallbackRow{f.From, f.On, f.Arm, f.Previous, f.Answer, f.Timeout.Milliseconds()})
 	}
+	for _, s := range c.Shadows {
+		row.Shadows = append(row.Shadows, shadowRow{s.Arm, int(s.Share)})
+	}
 	return row
 }
 
@@ -76,5 +85,8 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 		c.Fallbacks = append(c.Fallbacks, gateway.Fallback{
 			From: f.From, On: f.On, Arm: f.Arm, Previous: f.Previous, Answer: f.Answer, Timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
 		})
+	}
+	for _, s := range row.Shadows {
+		c.Shadows = append(c.Shadows, gateway.Shadow{Arm: s.Arm, Share: gateway.Weight(s.Share)})
 	}
 }
