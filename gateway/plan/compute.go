@@ -86,7 +86,7 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 		}
 		state.Arms = append(state.Arms, arms[i].state)
 	}
-	c.finish(e, state, next)
+	c.finish(e, arms, state, next)
 }
 
 // arm decides which version one served entity answers with.

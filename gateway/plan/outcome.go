@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"sluice/gateway"
@@ -10,14 +9,14 @@ import (
 )
 
 // finish completes the endpoint's state, tells what happened to it, and puts it into the plan.
-func (c *computation) finish(e gateway.Endpoint, state gateway.State, next served) {
+func (c *computation) finish(e gateway.Endpoint, arms []arm, state gateway.State, next served) {
 	state.Ready = answers(next.arms)
 	state.Update, state.Reason = progress(state)
 	c.wait(e, state)
 	c.events(e.Name, state)
 	c.plan.States[e.Name] = state
 	c.plan.served[e.Name] = next
-	entry := route.Endpoint{Name: e.Name, Arms: next.arms, Coming: c.coming(e, state)}
+	entry := route.Endpoint{Name: e.Name, Arms: next.arms, Coming: c.coming(arms, state)}
 	addSettings(&entry, &next.config)
 	if !state.Ready {
 		entry.Reason = state.Reason
@@ -27,12 +26,11 @@ func (c *computation) finish(e gateway.Endpoint, state gateway.State, next serve
 
 // coming lists the versions that arms mean and that do not answer yet, so that who asks for one is told to come again. Progress is left out: a
 // table for every word of it would be too many.
-func (c *computation) coming(e gateway.Endpoint, s gateway.State) []route.Arm {
+func (c *computation) coming(arms []arm, s gateway.State) []route.Arm {
 	var out []route.Arm
-	entities := slices.Concat(e.Config.ServedEntities, e.Config.Kept())
 	for i, a := range s.Arms {
 		if a.Want > 0 && a.Serving != a.Want {
-			arm := c.describe(entities[i], c.form(entities[i], a.Want))
+			arm := c.describe(arms[i].entity, c.form(arms[i].entity, a.Want))
 			arm.Reason = a.Reason
 			out = append(out, arm)
 		}
