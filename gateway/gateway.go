@@ -50,6 +50,8 @@ type Config struct {
 	Rules          []Rule // in the order in which they are looked at
 	Fallbacks      []Fallback
 	Shadows        []Shadow
+	// Rollout says how a version that an arm's stage or alias moves to takes over; nil means at once.
+	Rollout *RolloutPlan
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -102,7 +102,7 @@ func Resolve(e ServedEntity, reg *Registered, last *ArmRecord) Resolution {
 	if v := model.lookup(e.Target); v > 0 {
 		return Resolution{Version: v}
 	}
-	empty := fmt.Sprintf("%s of registered model %q has no version", e.Target.words(), e.Model)
+	empty := fmt.Sprintf("%s of registered model %q has no version", e.Target.Words(), e.Model)
 	if e.Target.Version > 0 {
 		return Resolution{Reason: fmt.Sprintf("version %d of registered model %q does not exist", e.Target.Version, e.Model)}
 	}

@@ -71,8 +71,8 @@ func (s Selector) String() string {
 	return strconv.Itoa(s.Version)
 }
 
-// words names the selector in a sentence: `stage Production`, `alias "x"`, `version 3`.
-func (s Selector) words() string {
+// Words names the selector in a sentence: `stage Production`, `alias "x"`, `version 3`.
+func (s Selector) Words() string {
 	switch {
 	case s.Alias != "":
 		return "alias " + strconv.Quote(s.Alias)

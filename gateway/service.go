@@ -16,6 +16,8 @@ type Options struct {
 	// Changed is called after every accepted change, without arguments and without waiting for its effect; nil means nobody listens.
 	// cmd hands in the plan syncer's Poke.
 	Changed func()
+	// Feeds says whether something counts what a metric of rollouts compares; nil means everything is counted.
+	Feeds func(MetricName) bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log hears about events that could not be written; nil means silence.
@@ -170,6 +172,9 @@ func (s *Service) checkConfig(ctx context.Context, endpoint string, c Config, re
 	if err := c.check(); err != nil {
 		return err
 	}
+	if err := c.checkRollout(s.opts.Feeds); err != nil {
+		return err
+	}
 	records, err := s.records(ctx, endpoint)
 	if err != nil {
 		return err
@@ -216,6 +221,16 @@ func Conflict(endpoint string, current int64) error {
 		Code:    mlflow.ResourceConflict,
 		Message: "the configuration of endpoint " + quote(endpoint) + " changed meanwhile: its config_version is " + itoa(current),
 		Details: map[string]any{"config_version": current},
+	}
+}
+
+// RolloutConflict is the error of a change that an active rollout stands in the way of.
+func RolloutConflict(active Rollout) error {
+	return &mlflow.Error{
+		Code: mlflow.ResourceConflict,
+		Message: "a rollout of version " + itoa(int64(active.Canary)) + " is active at endpoint " + quote(active.Endpoint) +
+			": promote or abort it first",
+		Details: map[string]any{"rollout_id": active.ID},
 	}
 }
 

@@ -37,7 +37,8 @@ type State struct {
 type ArmState struct {
 	Name    string
 	Model   string // the registered model
-	Want    int    // the version that the arm means; 0 when it means none
+	Want    int    // the version that the arm is to serve; 0 when there is none
+	Means   int    // the version that the arm's target names now, whatever a rollout says; 0 when it names none
 	Serving int    // the version that answers; 0 when none does
 	Weight  Weight // the share that it really has, after the weight of empty arms went to the others
 	Stale   bool   // Want is the last version of an empty stage or alias

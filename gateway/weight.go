@@ -45,6 +45,13 @@ func (w Weight) String() string {
 // MarshalJSON writes the percentage as a JSON number.
 func (w Weight) MarshalJSON() ([]byte, error) { return []byte(w.String()), nil }
 
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (w *Weight) UnmarshalJSON(text []byte) error {
+	var err error
+	*w, err = ParsePercent(string(text))
+	return err
+}
+
 // Distribute returns shares that sum to FullWeight and stand to each other as weights do; weights of 0 stay 0. It returns nil if no
 // weight is above 0. What rounding leaves over goes to the largest remainders, the earlier first.
 func Distribute(weights []Weight) []Weight {

@@ -18,6 +18,7 @@ import (
 	"sluice/gateway/outcome"
 	"sluice/gateway/plan"
 	"sluice/gateway/predlog"
+	"sluice/gateway/rollout"
 	gatewaystore "sluice/gateway/sqlstore"
 	"sluice/gateway/telemetry"
 	"sluice/registry"
@@ -58,6 +59,7 @@ type App struct {
 	telemetry     *telemetry.Telemetry
 	data          atomic.Pointer[invoke.Handler]
 	syncer        *plan.Syncer
+	rollouts      atomic.Pointer[rollout.Controller]
 	authority     *auth.Authority
 	http          *fiber.App
 	routes        []wire.Route
@@ -118,6 +120,7 @@ func (a *App) Run(ctx context.Context) error {
 	planning, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose("plan", func(context.Context) error { stop(); return a.syncer.Close() })
 	go func() { a.syncing <- a.syncer.Run(planning) }()
+	a.runRollouts(planning)
 	serving := make(chan error, 1)
 	go func() { serving <- a.http.Listener(a.listener) }()
 	inferring := a.grpc.serve()

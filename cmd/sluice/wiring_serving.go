@@ -61,8 +61,9 @@ func (a *App) openServing(ctx context.Context) error {
 	a.data.Store(data) // telemetry may be reading already
 	a.syncer = plan.NewSyncer(plan.Deps{
 		Store: a.control, Registry: plan.FromRegistry(a.registry), Servables: a.servables,
-		Publish: a.publish,
+		Publish: a.publish, Rollouts: a.activeRollouts, StartRollouts: a.startRollouts,
 	}, &plan.Options{DefaultEndpoint: a.cfg.DefaultEndpoint, Log: a.log})
+	a.openRollouts()
 	return nil
 }
 
@@ -110,6 +111,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 		telemetry.InFlight(a.inFlight),
 	}
 	metrics = append(metrics, telemetry.Admission(admission)...)
+	metrics = append(metrics, telemetry.Rollouts(a.runningRollouts, a.rolloutVerdicts)...)
 	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
 	metrics = append(metrics, telemetry.Workers(a.restarts))
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
@@ -234,7 +236,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
-		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Who: auth.Who}).Routes(),
+		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Rollouts: a.rollouts.Load(), Who: auth.Who}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil
 }

@@ -34,6 +34,8 @@ type Book struct {
 
 	series atomic.Pointer[map[Key]*Series] // replaced, never changed
 	mu     sync.Mutex                      // guards replacing series
+	// watched are the endpoints whose series count finely; guarded by mu.
+	watched map[string]bool
 }
 
 // NewBook returns an empty Book; opts may be nil.
@@ -65,7 +67,8 @@ func shardCount(procs int) int {
 type Series struct {
 	key     Key
 	startMS int64
-	deadMS  atomic.Int64 // when Keep first found the key dead; 0 while alive
+	deadMS  atomic.Int64         // when Keep first found the key dead; 0 while alive
+	fine    atomic.Pointer[fine] // nil unless the endpoint is watched
 	shards  []shard
 }
 
@@ -85,6 +88,9 @@ func (s *Series) Record(latency time.Duration) {
 	}
 	sh.buckets[bucketOf(latency)].Add(1)
 	sh.sum.Add(int64(latency))
+	if f := s.fine.Load(); f != nil {
+		f.latency[fineOf(latency)].Add(1)
+	}
 }
 
 // Key returns the series' key.
@@ -123,6 +129,7 @@ func (b *Book) Series(k Key) *Series {
 		}
 	}
 	s := &Series{key: k, startMS: b.now().UnixMilli(), shards: make([]shard, b.shards)}
+	b.refine(s)
 	next := make(map[Key]*Series, len(old)+1)
 	for key, v := range old {
 		next[key] = v

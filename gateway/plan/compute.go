@@ -23,8 +23,9 @@ func Compute(in Input) (*Plan, error) {
 	for _, r := range in.Arms {
 		c.records[armKey{r.Endpoint, r.Arm}] = r
 	}
+	c.indexRollouts()
 	for _, e := range in.Endpoints {
-		c.endpoint(e)
+		c.endpoint(c.split(e))
 	}
 	c.addDefault()
 	c.findObsolete()
@@ -41,6 +42,10 @@ type computation struct {
 	plan    *Plan
 	records map[armKey]gateway.ArmRecord
 	aspired map[servable.ID]bool
+	// rollouts are the active ones, by endpoint.
+	rollouts map[string]*gateway.Rollout
+	// replaced are the promoted ones that keep a version loaded, by endpoint.
+	replaced map[string][]*gateway.Rollout
 }
 
 // arm is one served entity on its way into the table.
@@ -98,6 +103,12 @@ func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
 	} else {
 		a.res = gateway.Resolve(entity, c.in.Registered, nil)
 	}
+	meant := 0
+	if !a.res.Stale {
+		meant = a.res.Version
+	}
+	a.res = c.pin(e, entity, a.res, record)
+	a.state.Means = meant
 	a.state.Want, a.state.Stale, a.state.Reason = a.res.Version, a.res.Stale, a.res.Reason
 	if a.res.Version == 0 {
 		a.state.State = gateway.Empty
@@ -186,6 +197,9 @@ func trimKeeps(s gateway.ArmState) string {
 
 // remember notes what the arm serves, if that is news.
 func (c *computation) remember(e gateway.Endpoint, entity gateway.ServedEntity, version int) {
+	if c.isCanary(e.Name, entity.Name) {
+		return // it ends with its rollout
+	}
 	r := gateway.ArmRecord{Endpoint: e.Name, Arm: entity.Name, Model: entity.Model, Target: entity.Target, Version: version}
 	if _, configured := e.Config.Entity(entity.Name); !configured {
 		return // a kept arm names its version: there is nothing to remember

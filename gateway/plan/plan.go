@@ -15,6 +15,8 @@
 //   - A new configuration is applied as a whole: while a version that it gives traffic to is not Ready, and everything that served
 //     before still can, the arms and weights of the old configuration stay. So a canary never inherits the stable arm's traffic because
 //     the new stable version takes longer to load.
+//   - While a rollout is active its arm serves the version that the rollout says, whatever the arm means, and its canary stands beside it.
+//     Where the endpoint has a plan for rollouts, an arm whose stage or alias moves stays on its version until one begins.
 //   - With the database gone the last state read goes on: tables are still swapped when versions become Ready.
 package plan
 
@@ -33,6 +35,8 @@ type Input struct {
 	Endpoints  []gateway.Endpoint
 	Registered *gateway.Registered
 	Arms       []gateway.ArmRecord
+	// Rollouts are the active ones, at most one for each endpoint, and those whose replaced version stays loaded.
+	Rollouts []gateway.Rollout
 	// Status answers what state a version is in now.
 	Status func(servable.ID) servable.Status
 	// Previous is the plan that was published last; nil at the start.
@@ -59,6 +63,8 @@ type Plan struct {
 	Records []gateway.ArmRecord
 	// Obsolete are endpoints that no longer exist but have arm records to delete, sorted.
 	Obsolete []string
+	// Starts are the rollouts that must begin: their arms stay as they are until then.
+	Starts []gateway.RolloutStart
 	// Events are what happened since the previous plan.
 	Events []gateway.Event
 	// Waiting are the reasons why some wanted version is served by nothing, sorted; empty when every routed version is ready.

@@ -33,13 +33,17 @@ type Servables interface {
 	Status(id servable.ID) servable.Status
 }
 
-// Deps are what a Syncer works with; all are required.
+// Deps are what a Syncer works with.
 type Deps struct {
 	Store     Store
 	Registry  gateway.Registry
 	Servables Servables
 	// Publish takes every new table, in order; it must not block.
 	Publish func(*route.Table)
+	// Rollouts reads the active rollouts, and those whose replaced version stays loaded; nil means there are none.
+	Rollouts func(ctx context.Context) ([]gateway.Rollout, error)
+	// StartRollouts is told which rollouts must begin, again and again until they did; it must not block. nil if Rollouts is.
+	StartRollouts func([]gateway.RolloutStart)
 }
 
 // Options of NewSyncer; nil and the zero value work.
@@ -84,6 +88,9 @@ type Syncer struct {
 
 	ledger *ledger
 
+	overrideMu sync.Mutex
+	overrides  map[string]gateway.Rollout // by id; guarded by overrideMu
+
 	// The rest belongs to Run's goroutine.
 	input   *Input // what was read last; nil until the first success
 	leaving map[servable.ID]time.Time
@@ -92,7 +99,7 @@ type Syncer struct {
 
 // NewSyncer returns a Syncer that does nothing until Run.
 func NewSyncer(deps Deps, opts *Options) *Syncer {
-	s := &Syncer{deps: deps, wake: make(chan struct{}, 1), leaving: map[servable.ID]time.Time{}}
+	s := &Syncer{deps: deps, wake: make(chan struct{}, 1), leaving: map[servable.ID]time.Time{}, overrides: map[string]gateway.Rollout{}}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -220,6 +227,14 @@ func (s *Syncer) read(ctx context.Context) bool {
 func (s *Syncer) desired(ctx context.Context) (*Input, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	// Rollouts before arms and registry: the end of one writes the arm's record and moves its stage, which must not be seen without it.
+	var rollouts []gateway.Rollout
+	if s.deps.Rollouts != nil {
+		var err error
+		if rollouts, err = s.deps.Rollouts(ctx); err != nil {
+			return nil, err
+		}
+	}
 	explicit, err := s.deps.Store.Endpoints(ctx)
 	if err != nil {
 		return nil, err
@@ -234,7 +249,7 @@ func (s *Syncer) desired(ctx context.Context) (*Input, error) {
 		return nil, err
 	}
 	arms = overlay(arms, unsaved)
-	return &Input{Endpoints: gateway.Effective(explicit, reg, arms), Registered: reg, Arms: arms}, nil
+	return &Input{Endpoints: gateway.Effective(explicit, reg, arms), Registered: reg, Arms: arms, Rollouts: rollouts}, nil
 }
 
 // overlay replaces and adds records.
@@ -262,6 +277,7 @@ func (s *Syncer) apply() bool {
 	in := *s.input
 	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
 	in.DefaultEndpoint, in.OnlyONNX, in.NowMS = s.opts.DefaultEndpoint, s.opts.OnlyONNX, s.opts.Now().UnixMilli()
+	in.Rollouts = s.overridden(in.Rollouts)
 	p, err := Compute(in)
 	if err != nil {
 		s.opts.Log.Error("no table can be made of the desired state; the last one keeps serving", slog.Any("error", err))
@@ -279,6 +295,9 @@ func (s *Syncer) apply() bool {
 		return slices.Contains(p.Obsolete, r.Endpoint)
 	})
 	s.ledger.add(p)
+	if len(p.Starts) > 0 && s.deps.StartRollouts != nil {
+		s.deps.StartRollouts(p.Starts)
+	}
 	return true
 }
 

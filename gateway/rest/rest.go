@@ -50,6 +50,8 @@ type Deps struct {
 	Metrics func(ctx context.Context, endpoint string, w io.Writer) error
 	// Batching says whether predictions of a version are joined; nil, or false, leaves that out of the answer.
 	Batching func(model string, version int) (gateway.Batching, bool)
+	// Rollouts carries rollouts out; nil leaves their calls out.
+	Rollouts Rollouts
 	// Who names the caller, for an endpoint's creator; nil means nobody is known. cmd hands in auth.Who.
 	Who func(c *fiber.Ctx) string
 }
@@ -71,7 +73,7 @@ func New(deps Deps) *Handler {
 // Routes returns the rows of the endpoint table.
 func (h *Handler) Routes() []wire.Route {
 	const one = base + "/:name"
-	return []wire.Route{
+	return append(h.rolloutRoutes(), []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
 		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
 		// MLflow's deployment client joins the empty name of an endpoint to the path (mlflow/deployments/databricks, 3.17).
@@ -94,7 +96,7 @@ func (h *Handler) Routes() []wire.Route {
 		{Method: "GET", Path: "/api/2.0/endpoints/:name", Permission: wire.Read, Audit: "gateway.deployment.get", Handler: h.getDeployment},
 		{Method: "GET", Path: "/.well-known/databricks-config", Permission: wire.Public, Audit: "gateway.discovery.get", Handler: noDiscovery},
 		{Method: "GET", Path: "/ready", Permission: wire.Public, Audit: "gateway.server.ready", Handler: h.ready},
-	}
+	}...)
 }
 
 // absent refuses what Databricks has and we have not.

@@ -21,6 +21,7 @@ var subjects = []subject{
 	{"rules", parseRules, describeRules},
 	{"fallback", parseFallbacks, describeFallbacks},
 	{"shadows", parseShadows, describeShadows},
+	{"rollout", parseRolloutSubject, describeRolloutSubject},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
@@ -29,6 +30,7 @@ type settingsAnswer struct {
 	Rules    []ruleAnswer     `json:"rules,omitempty"`
 	Fallback []fallbackAnswer `json:"fallback,omitempty"`
 	Shadows  []shadowAnswer   `json:"shadows,omitempty"`
+	Rollout  *rolloutAnswer   `json:"rollout,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

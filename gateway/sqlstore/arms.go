@@ -35,16 +35,18 @@ func (s *Store) PutArms(ctx context.Context, records []gateway.ArmRecord) error 
 	if len(records) == 0 {
 		return nil
 	}
-	return s.change(ctx, func(tx *sqldb.Tx) error {
-		stmt := tx.Dialect().Insert("sluice_arm_state", "endpoint", "arm", "model", "target", "version", "updated_ms") +
-			tx.Dialect().Upsert([]string{"endpoint", "arm"}, "model", "target", "version", "updated_ms")
-		for _, r := range records {
-			if _, err := tx.ExecContext(ctx, stmt, r.Endpoint, r.Arm, r.Model, r.Target.String(), r.Version, r.UpdatedMS); err != nil {
-				return err
-			}
+	return s.change(ctx, func(tx *sqldb.Tx) error { return putArms(ctx, tx, records) })
+}
+
+func putArms(ctx context.Context, tx *sqldb.Tx, records []gateway.ArmRecord) error {
+	stmt := tx.Dialect().Insert("sluice_arm_state", "endpoint", "arm", "model", "target", "version", "updated_ms") +
+		tx.Dialect().Upsert([]string{"endpoint", "arm"}, "model", "target", "version", "updated_ms")
+	for _, r := range records {
+		if _, err := tx.ExecContext(ctx, stmt, r.Endpoint, r.Arm, r.Model, r.Target.String(), r.Version, r.UpdatedMS); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // DeleteArms implements gateway.ArmStore.

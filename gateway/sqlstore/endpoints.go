@@ -132,6 +132,9 @@ func (s *Store) CreateEndpoint(ctx context.Context, e gateway.Endpoint) error {
 		if n >= gateway.MaxEndpoints {
 			return mlflow.Errorf(mlflow.ResourceExhausted, "there are %d endpoints already, which is the most", n)
 		}
+		if err := noRollout(ctx, tx, e.Name); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, tx.Dialect().Insert("sluice_endpoints", "name", "description", "config", "config_version", "creator", "created_ms", "updated_ms"),
 			e.Name, e.Description, config, e.ConfigVersion, e.Creator, e.CreatedMS, e.UpdatedMS)
 		if sqldb.IsUniqueViolation(err) {
@@ -170,6 +173,9 @@ func (s *Store) UpdateConfig(ctx context.Context, name string, c gateway.Config,
 		if ifVersion != 0 && ifVersion != e.ConfigVersion {
 			return gateway.Conflict(name, e.ConfigVersion)
 		}
+		if err := noRollout(ctx, tx, name); err != nil {
+			return err
+		}
 		e.Config = c
 		e.ConfigVersion++
 		e.UpdatedMS = nowMS
@@ -181,6 +187,24 @@ func (s *Store) UpdateConfig(ctx context.Context, name string, c gateway.Config,
 		return keepArms(ctx, tx, e)
 	})
 	return e, err
+}
+
+// writeConfig replaces the configuration of an explicit endpoint.
+func writeConfig(ctx context.Context, tx *sqldb.Tx, name string, c gateway.Config, nowMS int64) error {
+	e, err := endpoint(ctx, tx, name)
+	if err != nil {
+		return err
+	}
+	config, err := encodeConfig(c)
+	if err != nil {
+		return err
+	}
+	e.Config = c
+	_, err = tx.ExecContext(ctx, `UPDATE sluice_endpoints SET config = ?, config_version = config_version + 1, updated_ms = ? WHERE name = ?`, config, nowMS, name)
+	if err != nil {
+		return err
+	}
+	return keepArms(ctx, tx, e)
 }
 
 // keepArms removes the records of arms that the configuration no longer has; what an arm served before stays with the arm.
@@ -232,6 +256,9 @@ func (s *Store) DeleteEndpoint(ctx context.Context, name string) error {
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return cmpErr(err, missing(name))
+		}
+		if err := noRollout(ctx, tx, name); err != nil {
+			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sluice_endpoint_tags WHERE endpoint = ?`, name); err != nil {
 			return err

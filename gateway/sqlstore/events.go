@@ -13,14 +13,7 @@ func (s *Store) AddEvents(ctx context.Context, events []gateway.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return s.change(ctx, func(tx *sqldb.Tx) error {
-		for _, e := range events {
-			if err := addEvent(ctx, tx, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return s.change(ctx, func(tx *sqldb.Tx) error { return addEvents(ctx, tx, events) })
 }
 
 // addEvent numbers the event behind the endpoint's newest and drops what is past the bound.

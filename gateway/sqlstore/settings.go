@@ -8,10 +8,11 @@ import (
 
 // settingsRow are the parts of a stored configuration beside the served entities; each is absent where it is not set.
 type settingsRow struct {
-	Sticky    *stickyRow    `json:"sticky,omitempty"`
-	Rules     []ruleRow     `json:"rules,omitempty"`
-	Fallbacks []fallbackRow `json:"fallbacks,omitempty"`
-	Shadows   []shadowRow   `json:"shadows,omitempty"`
+	Sticky    *stickyRow           `json:"sticky,omitempty"`
+	Rules     []ruleRow            `json:"rules,omitempty"`
+	Fallbacks []fallbackRow        `json:"fallbacks,omitempty"`
+	Shadows   []shadowRow          `json:"shadows,omitempty"`
+	Rollout   *gateway.RolloutPlan `json:"rollout,omitempty"`
 }
 
 type stickyRow struct {
@@ -50,7 +51,7 @@ type conditionRow struct {
 }
 
 func encodeSettings(c *gateway.Config) settingsRow {
-	var row settingsRow
+	row := settingsRow{Rollout: c.Rollout}
 	if s := c.Sticky; s != (gateway.Sticky{}) {
 		row.Sticky = &stickyRow{string(s.Source), s.Name, s.Salt}
 	}
@@ -71,6 +72,7 @@ func encodeSettings(c *gateway.Config) settingsRow {
 }
 
 func decodeSettings(row settingsRow, c *gateway.Config) {
+	c.Rollout = row.Rollout
 	if s := row.Sticky; s != nil {
 		c.Sticky = gateway.Sticky{Source: gateway.Source(s.Source), Name: s.Name, Salt: s.Salt}
 	}

@@ -106,3 +106,9 @@ func testKeys(t *testing.T, s, other *sqlstore.Store) {
 		t.Errorf("got %+v, revision %d (%v)", keys, last, err)
 	}
 }
+
+func TestRollouts(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
+		storetest.RunRollouts(t, func(t *testing.T) storetest.RolloutStore { return over(t, open(t, nil)) })
+	})
+}

@@ -1,0 +1,260 @@
+"""Rollouts in a real process with real models: a good version promotes itself, a bad one takes itself back, and a kill changes neither."""
+
+import collections
+import json
+import threading
+import time
+
+import requests
+from conftest import Server, wait_until, wine_rows
+from lifecycle import add_version, endpoint, files, move, serves, version_of
+from test_webhooks import LOCAL, Receiver
+
+PLAN = {
+    "steps": [
+        {"set_weight": 20}, {"analyse": {"min_requests": 100}},
+        {"set_weight": 50}, {"pause": {"duration": "300ms"}}, {"analyse": {"min_requests": 100}},
+    ],
+    "analysis": {"metrics": [{"name": "error_rate"}]},
+    "bake_time": "1s",
+    "keep_warm": "1m",
+}  # fmt: skip
+
+
+def picky_files():
+    """The example's package around a model that fails for rows whose first number is above 14: it looks a table up behind its end."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Gather", ["input", "first"], ["alcohol"], axis=1),
+        helper.make_node("Greater", ["alcohol", "limit"], ["strong"]),
+        helper.make_node("Cast", ["strong"], ["row"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "row"], ["score"], axis=0),
+    ]
+    constants = [("first", np.array([0], np.int64)), ("limit", np.array([14], np.float32)), ("table", np.array([1], np.float32))]
+    graph = helper.make_graph(
+        nodes, "picky",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(v, n) for n, v in constants],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.checker.check_model(model)
+    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+
+
+def body(alcohol):
+    rows = wine_rows(1)
+    rows["data"][0][0] = alcohol
+    return json.dumps({"dataframe_split": rows}).encode()
+
+
+class Callers:
+    """Clients that ask, every twentieth time with a row that a picky model fails for, and count (version, status)."""
+
+    def __init__(self, server, clients=2):
+        self.url = server.url + "/endpoints/wine/invocations"
+        self.seen, self.last = collections.Counter(), {}
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(clients)]
+
+    def __enter__(self):
+        for t in self._threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for t in self._threads:
+            t.join()
+
+    def _ask(self, n):
+        good, strong = body(13), body(14.5)
+        with requests.Session() as session:
+            session.headers["Content-Type"] = "application/json"
+            while not self._stop.is_set():
+                n += 1
+                sent = time.monotonic()
+                try:
+                    answer = session.post(self.url, data=good if n % 20 else strong, timeout=60)
+                except requests.ConnectionError:
+                    time.sleep(0.05)  # killed
+                    continue
+                version = answer.headers.get("X-Sluice-Model-Version")
+                with self._lock:
+                    self.seen[version, answer.status_code] += 1
+                    self.last[version] = sent
+
+    def count(self, version):
+        with self._lock:
+            return sum(n for (v, _), n in self.seen.items() if v == version)
+
+
+def versions(server, *packages):
+    made = [add_version(server, "wine", p) for p in packages]
+    move(server, "wine", made[0])
+    serves(server, made[0])
+    return made
+
+
+def plan(server, plan=PLAN):
+    entity = {"name": "stable", "entity_name": "wine", "entity_stage": "Production"}
+    answer = requests.put(
+        server.url + "/api/2.0/serving-endpoints/wine/config", json={"served_entities": [entity], "rollout": plan}, timeout=30
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def rollout(server):
+    answer = server.get("/api/2.0/serving-endpoints/wine/rollout")
+    return answer.json() if answer.ok else {"phase": None, "text": answer.text}
+
+
+def phase(server, *wanted, seconds=60):
+    def reached():
+        now = rollout(server)
+        assert now["phase"] in wanted, now
+        return now
+
+    return wait_until(reached, seconds, f"a rollout that is {wanted}")
+
+
+def stages(server):
+    found = server.api("GET", "model-versions/search", {"filter": "name = 'wine'"})["model_versions"]
+    return {v["version"]: v["current_stage"] for v in found}
+
+
+def tag(server, version):
+    got = server.api("GET", "model-versions/get", {"name": "wine", "version": version})["model_version"]
+    return {t["key"]: t["value"] for t in got.get("tags", [])}.get("sluice.rollout", "")
+
+
+def events(server):
+    return [e["kind"] for e in reversed(server.get("/api/2.0/serving-endpoints/wine/events").json()["events"])]
+
+
+def test_a_good_version_promotes_itself(server):
+    one, two = versions(server, files("v1"), files("v2"))
+    plan(server)
+    with Callers(server) as callers:
+        move(server, "wine", two)
+        done = phase(server, "promoted")
+    assert (done["stable_version"], done["canary_version"], done["origin"]) == (one, two, "transition")
+    assert done["canary"]["requests"] >= 200 and done["verdict"] == "promote", done
+    assert {status for _, status in callers.seen} == {200}, callers.seen
+    assert stages(server) == {one: "Archived", two: "Production"}
+    serves(server, two)
+    told = events(server)
+    assert told.count("rollout_started") == told.count("rollout_promoted") == 1 and "rollout_rolled_back" not in told, told
+    assert tag(server, two).startswith("promoted: endpoint wine")
+    metrics = server.get("/metrics").text
+    assert 'sluice_rollout_verdicts_total{endpoint="wine"' in metrics, metrics[:500]
+
+
+def test_a_bad_version_takes_itself_back(tmp_path):
+    receiver = Receiver()
+    server = Server(tmp_path / "data", *LOCAL).start()
+    try:
+        hook = {"name": "ci", "url": receiver.url, "events": [{"entity": "MODEL_VERSION_TAG", "action": "SET"}]}
+        answer = server.post("/api/2.0/mlflow/webhooks", json=hook)
+        assert answer.status_code == 200, answer.text
+        one, two = versions(server, files("v2"), picky_files())
+        plan(server)
+        with Callers(server) as callers:
+            move(server, "wine", two)
+            done = phase(server, "rolled_back")
+            before = callers.count(one)
+            wait_until(lambda: callers.count(one) > before + 50, what="traffic on the version before")
+        assert done["verdict"] == "rollback" and "error_rate" in done["reason"], done
+        assert done["metrics"][0]["evidence"] >= done["metrics"][0]["threshold"], done["metrics"]
+        assert stages(server) == {one: "Production", two: "Archived"}
+        failed = {key: n for key, n in callers.seen.items() if key[1] != 200}
+        assert {v for v, _ in failed} == {two}, failed
+        told = events(server)
+        assert told.count("rollout_decided") == told.count("rollout_rolled_back") == 1 and "rollout_promoted" not in told, told
+
+        def told_of_it():
+            return [m["data"] for m in receiver.messages() if m["data"]["key"] == "sluice.rollout"]
+
+        heard = wait_until(told_of_it, what="the webhook")
+        assert [(m["name"], m["version"]) for m in heard] == [("wine", two)], heard
+        assert heard[0]["value"].startswith("rolled_back: endpoint wine"), heard
+    finally:
+        server.stop()
+        receiver.server.shutdown()
+        receiver.server.server_close()
+
+
+def test_without_traffic_nothing_is_promoted(server):
+    one, two = versions(server, files("v1"), files("v2"))
+    plan(server)
+    move(server, "wine", two)
+    wait_until(lambda: rollout(server).get("verdict") == "insufficient_traffic", what="the verdict")
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        now = rollout(server)
+        assert (now["phase"], now["step"], now["verdict"]) == ("running", 1, "insufficient_traffic"), now
+        time.sleep(0.1)
+    weights = {a["name"]: a["traffic_percentage_in_effect"] for a in endpoint(server, "wine")["config"]["served_entities"]}
+    assert weights == {"stable": 80}, weights
+    assert stages(server)[two] == "Production", "the transition stands; the traffic does not follow yet"
+
+    change = requests.put(server.url + "/api/2.0/serving-endpoints/wine/config", json={"sticky": {"header": "X-User"}}, timeout=30)
+    assert (change.status_code, change.json()["error_code"]) == (409, "RESOURCE_CONFLICT"), change.text
+    for _ in range(2):
+        aborted = server.post("/api/2.0/serving-endpoints/wine/rollout/abort")
+        assert aborted.status_code == 200, aborted.text
+    phase(server, "aborted")
+    assert stages(server) == {one: "Production", two: "Archived"} and version_of(server) == one
+    late = server.post("/api/2.0/serving-endpoints/wine/rollout/promote")
+    assert late.status_code == 409 and late.json()["phase"] == "aborted", late.text
+
+
+def test_a_kill_in_the_middle_goes_on_where_it_was(server):
+    one, two = versions(server, files("v1"), files("v2"))
+    approval = {"steps": [{"set_weight": 10}, {"pause": {}}, {"set_weight": 60}, {"pause": {}}]}
+    started = server.post("/api/2.0/serving-endpoints/wine/rollout", json={"version": two, **approval})
+    assert started.status_code == 200, started.text
+    for step, weight in ((1, 10), (3, 60)):
+        wait_until(lambda step=step: rollout(server)["step"] == step, what=f"step {step}")
+        server.kill()
+        server.start().ready()
+        now = wait_until(lambda step=step: rollout(server)["step"] == step and rollout(server), what="the step after the restart")
+        assert (now["phase"], now["canary_percentage"], now["stable_version"], now["canary_version"]) == ("running", weight, one, two), now
+        split = {e["name"]: e["traffic_percentage_in_effect"] for e in endpoint(server, "wine")["config"]["served_entities"]}
+        assert set(split.values()) == {100 - weight}, split
+        on = server.post("/api/2.0/serving-endpoints/wine/rollout/promote", json={"step": step})
+        assert on.status_code == 200, on.text
+        server.kill()  # between the order and what follows from it
+        server.start()
+    phase(server, "promoted")
+    assert stages(server) == {one: "Archived", two: "Production"}
+    server.kill()
+    server.start().ready()
+    serves(server, two)
+    told = events(server)
+    assert told.count("rollout_started") == told.count("rollout_promoted") == 1, told
+
+
+def test_bad_plans_are_refused(server):
+    versions(server, files("v1"), files("v2"))
+    for sent, path in [
+        ({"steps": []}, "steps is empty"),
+        ({"steps": [{"set_weight": 50}, {"set_weight": 10}]}, "steps[1].set_weight 10 does not rise above 50"),
+        ({"steps": [{"set_weight": 10, "pause": {}}]}, "steps[0] holds 2 fields"),
+        ({"steps": [{"set_weight": 10}, {"analyse": {"min_requests": 1}}]}, "steps[1].analyse.min_requests 1"),
+        ({"steps": [{"set_weight": 10}], "analysis": {"metrics": [{"name": "luck"}]}}, "analysis.metrics[0].name"),
+        ({"steps": [{"set_weight": 10}], "analysis": {"metrics": [{"name": "accuracy"}]}}, "analysis.metrics[0].name"),
+        ({"steps": [{"set_weight": 10}], "surprise": 1}, "unknown field surprise"),
+    ]:
+        answer = server.post("/api/2.0/serving-endpoints/wine/rollout", json={"version": 2, **sent})
+        assert answer.status_code == 400 and path in answer.json()["message"], (sent, answer.text)
+        entity = {"name": "stable", "entity_name": "wine", "entity_stage": "Production"}
+        config = {"served_entities": [entity], "rollout": sent}
+        answer = requests.put(server.url + "/api/2.0/serving-endpoints/wine/config", json=config, timeout=30)
+        assert answer.status_code == 400 and "rollout." + path.removeprefix("unknown field ") in answer.json()["message"], answer.text
+    assert rollout(server)["phase"] is None
+    assert endpoint(server, "wine")["implicit"] is True

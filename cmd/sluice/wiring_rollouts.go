@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"sluice/gateway"
+	"sluice/gateway/rollout"
+)
+
+// openRollouts makes the loop that carries rollouts out; Run starts it.
+func (a *App) openRollouts() {
+	a.rollouts.Store(rollout.New(rollout.Deps{
+		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, NewID: uuid.NewString,
+	}, &rollout.Options{Log: a.log})) // telemetry may be reading already
+}
+
+// runRollouts starts the loop; it ends before the plan's.
+func (a *App) runRollouts(ctx context.Context) {
+	loop := a.rollouts.Load()
+	a.onClose("rollouts", func(context.Context) error { return loop.Close() })
+	go func() {
+		if err := loop.Run(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("rollouts are not carried out", slog.Any("error", err))
+		}
+	}()
+}
+
+// feeds says whether something counts what a metric of rollouts compares: ground truth has no way in, and without request metrics nothing
+// is counted at all.
+func (a *App) feeds(m gateway.MetricName) bool {
+	return a.cfg.RequestMetrics && m != gateway.MetricAccuracy
+}
+
+// activeRollouts reads the rows that the table follows.
+func (a *App) activeRollouts(ctx context.Context) ([]gateway.Rollout, error) {
+	return a.control.Rollouts(ctx, time.Now().UnixMilli())
+}
+
+// startRollouts hands over what the plan found.
+func (a *App) startRollouts(starts []gateway.RolloutStart) { a.rollouts.Load().Wanted(starts) }
+
+// runningRollouts and rolloutVerdicts are what the metrics show.
+func (a *App) runningRollouts() []rollout.Running {
+	if loop := a.rollouts.Load(); loop != nil {
+		return loop.Running()
+	}
+	return nil
+}
+
+func (a *App) rolloutVerdicts() []rollout.VerdictCount {
+	if loop := a.rollouts.Load(); loop != nil {
+		return loop.Counts()
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package rollout
+
+import (
+	"sluice/gateway"
+	"sluice/gateway/outcome"
+)
+
+// observer turns the counters of an endpoint into blocks.
+type observer struct {
+	last  map[outcome.Key]outcome.Observed // nil before the first look
+	truth [2]Count                         // of canary and stable, at the last look
+}
+
+// look returns what the two arms answered since the look before; the first look returns nothing, because what was counted before may belong
+// to anybody. A counter that fell was reset: what it shows now is new.
+func (o *observer) look(r *gateway.Rollout, now []outcome.Observed, truth func(version int) Count) Block {
+	b := Block{Baking: r.Phase == gateway.RolloutBaking || r.Weight == gateway.FullWeight}
+	first := o.last == nil
+	next := make(map[outcome.Key]outcome.Observed, len(now))
+	for i := range now {
+		k := now[i].Key
+		next[k] = now[i]
+		s := b.sample(r, k)
+		if s == nil || first {
+			continue
+		}
+		before := o.last[k]
+		if now[i].Count < before.Count {
+			before.Count = 0
+		}
+		if now[i].Latency.Count() < before.Latency.Count() || now[i].Outputs.Count() < before.Outputs.Count() {
+			before.Latency, before.Outputs = outcome.Fine{}, outcome.Outputs{}
+		}
+		s.count(k.Code, &now[i], &before)
+	}
+	o.last = next
+	if truth == nil {
+		return b
+	}
+	for i, version := range []int{r.Canary, r.Stable} {
+		c := truth(version)
+		s := []*Sample{&b.Canary, &b.Stable}[i]
+		if !first && c.N >= o.truth[i].N && c.K >= o.truth[i].K {
+			s.Truth = Count{c.N - o.truth[i].N, c.K - o.truth[i].K}
+		}
+		o.truth[i] = c
+	}
+	return b
+}
+
+// sample is where the series' requests are counted; nil if they belong to neither arm.
+func (b *Block) sample(r *gateway.Rollout, k outcome.Key) *Sample {
+	switch {
+	case k.Model != r.Model:
+		return nil
+	case k.Arm == r.CanaryArm && k.Version == r.Canary:
+		return &b.Canary
+	case k.Arm == r.Arm && k.Version == r.Stable:
+		return &b.Stable
+	}
+	return nil
+}
+
+// count adds what a series of the code holds beyond before.
+func (s *Sample) count(code int, now, before *outcome.Observed) {
+	n := now.Count - before.Count
+	if code == 429 {
+		s.Shed += n
+		return
+	}
+	s.Requests += n
+	switch {
+	case code >= 500:
+		s.Errors += n
+	case code >= 400:
+		s.ClientErrors += n
+	default:
+		for i := range now.Latency {
+			s.Latency[i] += now.Latency[i] - before.Latency[i]
+		}
+		for i := range now.Outputs {
+			s.Outputs[i] += now.Outputs[i] - before.Outputs[i]
+		}
+	}
+}
