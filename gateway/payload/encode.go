@@ -14,8 +14,8 @@ import (
 //
 // A Table is a list of records keyed by column name in the batch's order; a column of more dimensions than one gives each record its
 // slice as nested lists, except that a slice of a single element is written as the element, as MLflow's ONNX flavor does. Named is an
-// object of nested lists; Bare is a nested list. A column with Keys gives a map a row; a JSON column of a Table is copied as it
-// is. NaN, infinities and NaT are null; times are
+// object of nested lists; Bare is a nested list. A column with Keys gives a map a row; JSON texts are copied as they
+// are, so a Bare batch of one text without dimensions is an answer of any form. NaN, infinities and NaT are null; times are
 // ISO 8601 in a Table and nanoseconds elsewhere; bytes are Base64 in lines of 76 characters.
 //
 // On error (a Table column with another row count than the batch; a value with an impossible shape) dst is returned as it was given.
@@ -135,6 +135,10 @@ func appendTensor(dst []byte, c *tensor.Column) ([]byte, error) {
 	if want != t.Len() {
 		return dst, fmt.Errorf("output %q has the shape %v but %d elements", c.Name, t.Shape, t.Len())
 	}
+	if c.JSON && t.Type == tensor.String {
+		dst, _ = appendTexts(dst, t.Strings(), t.Shape)
+		return dst, nil
+	}
 	if c.Keys == nil {
 		dst, _ = appendNested(dst, t, t.Shape, 0, false)
 		return dst, nil
@@ -150,6 +154,21 @@ func appendTensor(dst []byte, c *tensor.Column) ([]byte, error) {
 		dst = appendMap(dst, c, row)
 	}
 	return append(dst, ']'), nil
+}
+
+// appendTexts writes JSON texts as lists of the given shape, and returns those behind them.
+func appendTexts(dst []byte, texts []string, shape []int64) ([]byte, []string) {
+	if len(shape) == 0 {
+		return append(dst, texts[0]...), texts[1:]
+	}
+	dst = append(dst, '[')
+	for i := range shape[0] {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst, texts = appendTexts(dst, texts, shape[1:])
+	}
+	return append(dst, ']'), texts
 }
 
 // appendNested writes the elements from at on as lists of the given shape and returns the index behind them.

@@ -290,6 +290,14 @@ func TestQuickWayIsTaken(t *testing.T) {
 	}
 }
 
+func jsonAnswer(texts []string, shape ...int64) *tensor.Batch {
+	b := &tensor.Batch{Form: tensor.Bare}
+	b.AddColumn("").Reset(tensor.String, shape...)
+	copy(b.Columns[0].Tensor.Strings(), texts)
+	b.Columns[0].JSON = true
+	return b
+}
+
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	table := func(rows int, fill func(b *tensor.Batch)) *tensor.Batch {
@@ -316,6 +324,8 @@ func TestEncode(t *testing.T) {
 			floats(b.AddColumn("p"), []float32{0.5, 0.25}, 1, 2)
 			b.Columns[0].Keys = []string{"no", "0"}
 		}), `[{"p": {"no": 0.5, "0": 0.25}}]`},
+		{"JSON texts in a list", jsonAnswer([]string{`{"a": 1}`, `null`}, 2), `[{"a": 1}, null]`},
+		{"a JSON text as the whole answer", jsonAnswer([]string{`{"a": [1, "x"]}`}), `{"a": [1, "x"]}`},
 		{"no rows", table(0, func(b *tensor.Batch) { floats(b.AddColumn("y"), nil, 0) }), `[]`},
 		{"named", &tensor.Batch{Form: tensor.Named, Rows: 1, Columns: namedColumns(floats)}, `{"a": [[1.0, 2.0]], "b": []}`},
 		{"text", table(1, func(b *tensor.Batch) {

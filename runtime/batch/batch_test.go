@@ -485,14 +485,14 @@ func TestCalibrate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, err := batch.Calibrate(t.Context(), tc.p, tc.sample, time.Second)
+				c, err := batch.Calibrate(t.Context(), tc.p, tc.sample, nil, time.Second)
 				if err != nil || c.Join != tc.join || !strings.Contains(c.Reason, tc.reason) {
 					t.Errorf("got %+v, %v", c, err)
 				}
 			})
 		})
 	}
-	if _, err := batch.Calibrate(t.Context(), predictor(double), rows(13), time.Second); !errors.Is(err, errPoison) {
+	if _, err := batch.Calibrate(t.Context(), predictor(double), rows(13), nil, time.Second); !errors.Is(err, errPoison) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -24,13 +24,14 @@ type Calibration struct {
 	Many   time.Duration // of 32 rows
 }
 
-// Calibrate measures p with the first row of sample, repeated, and decides whether joining pays: one row must cost at least 15 µs,
+// Calibrate measures p with the first row of sample, repeated, and params, and decides whether joining pays: one row must cost at least 15 µs,
 // a row of thirty-two half of that or less, and the rows must be independent (joined rows answer what they answer alone). A row
 // that costs over a tenth of budget is not measured further, and not joined: the measurement takes some budgets at most. Returns the
 // Predictor's error if a single row fails; a joined batch that fails is an answer (no joining), not an error.
-func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, budget time.Duration) (Calibration, error) {
+func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, params map[string]any, budget time.Duration) (Calibration, error) {
 	var c Calibration
 	var one, out tensor.Batch
+	p = &fixedParams{p, params}
 	if err := one.CopyRows(sample, 0, min(1, max(sample.Rows, 0))); err != nil || one.Rows != 1 {
 		c.Reason = "the sample has no row axis"
 		return c, nil
@@ -70,6 +71,16 @@ func Calibrate(ctx context.Context, p Predictor, sample *tensor.Batch, budget ti
 		c.Join = true
 	}
 	return c, nil
+}
+
+// fixedParams is a Predictor that is always given the same parameters.
+type fixedParams struct {
+	Predictor
+	params map[string]any
+}
+
+func (f *fixedParams) Predict(ctx context.Context, in *tensor.Batch, _ map[string]any, out *tensor.Batch) error {
+	return f.Predictor.Predict(ctx, in, f.params, out)
 }
 
 func repeated(one *tensor.Batch, rows int) (*tensor.Batch, error) {
@@ -115,18 +126,17 @@ func fastest(ctx context.Context, p Predictor, in, out *tensor.Batch, budget tim
 	return best, nil
 }
 
-// independent checks that different rows answer together what they answer alone; the text says why not. Numbers of the sample are
-// varied row by row, because equal rows would hide a model that mixes them.
+// sampleRows is how many rows of a sample the independence of rows is tried with.
+const sampleRows = 8
+
+// independent checks that different rows answer together what they answer alone; the text says why not. The rows are the sample's, or its only one
+// three times; floats are varied row by row, because equal rows would hide a model that mixes them.
 func independent(ctx context.Context, p Predictor, sample *tensor.Batch) string {
 	var one, together, alone, out tensor.Batch
-	if err := one.CopyRows(sample, 0, 1); err != nil {
-		return err.Error()
-	}
-	in, err := repeated(&one, 3)
+	in, err := different(sample)
 	if err != nil {
 		return err.Error()
 	}
-	vary(in)
 	if err := protect(p, ctx, in, nil, &together); err != nil {
 		return fmt.Sprintf("several rows at once fail: %v", err)
 	}
@@ -145,6 +155,23 @@ func independent(ctx context.Context, p Predictor, sample *tensor.Batch) string 
 		}
 	}
 	return ""
+}
+
+// different is a batch of rows that differ as far as the sample allows.
+func different(sample *tensor.Batch) (*tensor.Batch, error) {
+	in := new(tensor.Batch)
+	if err := in.CopyRows(sample, 0, min(sample.Rows, sampleRows)); err != nil {
+		return nil, err
+	}
+	if in.Rows > 1 {
+		vary(in)
+		return in, nil
+	}
+	in, err := repeated(in, 3)
+	if err == nil {
+		vary(in)
+	}
+	return in, err
 }
 
 // vary makes the floats of row i a little different from those of the others; integers and text stay, they may be categories.

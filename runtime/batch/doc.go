@@ -19,7 +19,7 @@
 // has to start to keep its deadline, and takes no rows that would make a call that it has taken miss it, by what runs of that size took
 // lately. A joined run is cut off when the last of its callers' deadlines has passed, not before.
 //
-// Calls are joined only if they have no parameters and Joinable tensors; others run alone, in their turn. A joined call that fails is
+// Calls are joined only if they have equal parameters and Joinable tensors; others run alone, in their turn. A joined call that fails is
 // run again in halves until the failure stands alone, so that one caller's bad row fails that caller only.
 //
 // # Passing through

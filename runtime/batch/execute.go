@@ -105,7 +105,7 @@ func (b *Batcher) runJoined(l *lane, live []*call) error {
 		}
 	}
 	l.ctx.begin(live)
-	err := protect(b.next, &l.ctx, &l.joined, nil, &l.out)
+	err := protect(b.next, &l.ctx, &l.joined, live[0].params, &l.out)
 	expired := err != nil && l.ctx.Err() != nil
 	l.ctx.finish()
 	if expired {

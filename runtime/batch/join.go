@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -32,7 +33,18 @@ func (b *Batcher) newCall() *call {
 }
 
 // alone reports whether the call must not be joined with any other.
-func (c *call) alone() bool { return len(c.params) > 0 || c.in.Rows < 1 }
+func (c *call) alone() bool { return c.in.Rows < 1 }
+
+// sameParams reports whether two calls have equal parameters. Calls that leave all parameters at their defaults share one map.
+func (c *call) sameParams(o *call) bool {
+	if len(c.params) != len(o.params) {
+		return false
+	}
+	if len(c.params) == 0 || reflect.ValueOf(c.params).Pointer() == reflect.ValueOf(o.params).Pointer() {
+		return true
+	}
+	return reflect.DeepEqual(c.params, o.params)
+}
 
 // lane is what one leader works with, reused from batch to batch.
 type lane struct {
@@ -295,7 +307,7 @@ func (b *Batcher) take(own *call, l *lane, now time.Time) {
 		}
 		more := rows + c.in.Rows
 		fits := b.joining && !c.promoted && !own.alone() && !c.alone() && more <= b.opts.MaxRows && bytes+c.bytes <= b.opts.MaxBytes &&
-			(due.IsZero() || !now.Add(b.times.expected(more)).After(due)) && own.in.Joinable(c.in) == nil
+			(due.IsZero() || !now.Add(b.times.expected(more)).After(due)) && own.sameParams(c) && own.in.Joinable(c.in) == nil
 		if !fits {
 			kept = append(kept, c)
 			continue

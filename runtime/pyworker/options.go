@@ -90,7 +90,7 @@ var threadVariables = []string{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_N
 func (o *Options) environment(home string) []string {
 	env := []string{
 		"HOME=" + home, "TMPDIR=" + home, "XDG_CACHE_HOME=" + home, "XDG_CONFIG_HOME=" + home, "MPLCONFIGDIR=" + home,
-		"PYTHONUNBUFFERED=1", "_MLFLOW_IS_IN_SERVING_ENVIRONMENT=true", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true",
+		"_MLFLOW_IS_IN_SERVING_ENVIRONMENT=true", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true",
 	}
 	have := map[string]bool{}
 	for _, entry := range o.Environ {

@@ -89,7 +89,7 @@ func (p *process) start(s *spawner, interpreter string, o *Options) error {
 	}
 	defer theirs.Close()
 	p.conn = ours
-	p.cmd = exec.Command(interpreter, "-I", script)
+	p.cmd = exec.Command(interpreter, "-I", "-u", script) // isolated from variables and user folders; prints at once
 	p.cmd.Dir, p.cmd.Env, p.cmd.ExtraFiles = p.dir, o.environment(p.dir), []*os.File{theirs}
 	p.cmd.SysProcAttr = attributes()
 	writers, err := p.openPipes()

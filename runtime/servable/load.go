@@ -11,8 +11,12 @@ import (
 	"sluice/runtime/tensor"
 )
 
-// calibrationBudget is what the measurement of one version may take.
-const calibrationBudget = 300 * time.Millisecond
+// calibrationBudget is what the measurement of one version may take; processOverhead times that, where a prediction has to go to another process
+// and back and joining is the more worth while.
+const (
+	calibrationBudget = 300 * time.Millisecond
+	processOverhead   = 5
+)
 
 // bring loads a version, again and again until it is Ready or no longer aspired; one on demand is tried once.
 func (m *Manager) bring(ctx context.Context, e *entry) {
@@ -233,7 +237,11 @@ func (m *Manager) measure(ctx context.Context, id ID, l *Loaded, sample *tensor.
 	case m.opts.Joining == JoinAlways:
 		return batch.Calibration{Join: true}, nil
 	}
-	c, err := batch.Calibrate(ctx, l.Backend, sample, calibrationBudget)
+	budget := calibrationBudget
+	if _, ok := l.Backend.(Slotted); ok {
+		budget *= processOverhead
+	}
+	c, err := batch.Calibrate(ctx, l.Backend, sample, l.Params, budget)
 	if err != nil {
 		return c, fmt.Errorf("warm-up: %w", err)
 	}

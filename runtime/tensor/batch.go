@@ -31,7 +31,7 @@ type Column struct {
 	// It is what ONNX's ZipMap answers; integer keys are written in decimal. The slice is shared and never written.
 	Keys []string
 	// JSON says that every element of a String tensor is a JSON text, not a text: one value of a nested kind (object, map, ragged
-	// array, any) per row.
+	// array, any) per row, or, in a Bare batch without dimensions, a whole answer.
 	JSON   bool
 	Tensor Tensor
 }

@@ -61,6 +61,17 @@ class Faults(mlflow.pyfunc.PythonModel):
             time.sleep(60)
         elif kind == "allocate":
             self.held = np.ones(int(argument) // 8)
+        elif kind == "hold":
+            import mmap
+
+            self.held = mmap.mmap(-1, int(argument))
+            for _ in range(int(argument) >> 20):
+                self.held.write(bytes(1 << 20))
+        elif kind == "tell":
+            import resource
+
+            print("told files=%d nice=%d mode=%o" % (resource.getrlimit(resource.RLIMIT_NOFILE)[0], os.nice(0), os.stat(".").st_mode & 0o777))
+            print(" ".join("%s=%s" % v for v in os.environ.items()))
         elif kind == "sleep":
             time.sleep(float(argument))
         elif kind == "print":
@@ -72,6 +83,16 @@ class Faults(mlflow.pyfunc.PythonModel):
             subprocess.Popen(["sleep", "600"])
 
 
+class Broken(mlflow.pyfunc.PythonModel):
+    """Cannot be loaded."""
+
+    def load_context(self, context):
+        raise RuntimeError("the model's own reason")
+
+    def predict(self, context, model_input, params=None):
+        return model_input
+
+
 def save(folder, name, model, signature=None, **more):
     mlflow.pyfunc.save_model(os.path.join(folder, name), python_model=model, signature=signature, pip_requirements=["mlflow"], **more)
 
@@ -79,6 +100,7 @@ def save(folder, name, model, signature=None, **more):
 def main(folder):
     pair = Schema([ColSpec(DataType.double, "a"), ColSpec(DataType.double, "b")])
     save(folder, "sums", Sums(), ModelSignature(inputs=pair))
+    save(folder, "broken", Broken())
     save(folder, "faults", Faults(), ModelSignature(inputs=Schema([ColSpec(DataType.string, "deed"), ColSpec(DataType.string, "token")])))
 
 
