@@ -51,7 +51,8 @@ type Config struct {
 	Fallbacks      []Fallback
 	Shadows        []Shadow
 	// Rollout says how a version that an arm's stage or alias moves to takes over; nil means at once.
-	Rollout *RolloutPlan
+	Rollout    *RolloutPlan
+	RateLimits []RateLimit // at most one of the endpoint and one by user
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -77,6 +77,7 @@ func (c Config) checkSettings() error {
 		c.checkRules(),
 		c.checkFallbacks(),
 		c.checkShadows(),
+		c.checkRateLimits(),
 	)
 }
 

@@ -42,6 +42,7 @@ func (a *App) openServing(ctx context.Context) error {
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
 		Breakers: breakers,
 		Behind:   func() bool { return a.syncer.Behind() },
+		Caller:   a.authority.Name,
 		May:      func(c *fiber.Ctx, p string) bool { return auth.May(c, wire.Permission(p)) },
 	}
 	if a.cfg.RequestMetrics {
@@ -187,6 +188,8 @@ type live struct{ app *App }
 
 func (l live) State(endpoint string) (gateway.State, bool) { return l.app.syncer.State(endpoint) }
 
+func (l live) Degraded() []string { return l.app.syncer.Degraded() }
+
 func (l live) Ready() (bool, []string) {
 	if l.app.draining.Load() {
 		return false, []string{"the server is shutting down"}
@@ -236,7 +239,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
-		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Rollouts: a.rollouts.Load(), Who: auth.Who}).Routes(),
+		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Rollouts: a.rollouts.Load(), Who: auth.Who}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil
 }

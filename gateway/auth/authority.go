@@ -150,6 +150,18 @@ func Who(c *fiber.Ctx) string {
 	return ""
 }
 
+// Name returns the name of the key that an Authorization header brings; "" for none, and while credentials do not count.
+func (a *Authority) Name(authorization []byte) string {
+	set := a.keys.Load()
+	if !a.counts(set) || len(authorization) == 0 {
+		return ""
+	}
+	if cred := set.find(authorization); cred != nil {
+		return cred.Name
+	}
+	return ""
+}
+
 // May says whether the request's caller has the permission; everybody has while credentials do not count. It is for handlers that ask for
 // more than their row of the endpoint table does, and always true on public ones.
 func May(c *fiber.Ctx, p wire.Permission) bool {

@@ -28,6 +28,7 @@ type refusal struct {
 //	a rule's permission is lacking                              403 PERMISSION_DENIED
 //	no endpoint named, and no default                           400 INVALID_PARAMETER_VALUE
 //	input that the model refuses                                400 BAD_REQUEST
+//	beyond a rate limit                                        429 REQUEST_LIMIT_EXCEEDED   Retry-After
 //	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
 //	breaker open, nothing ready, version not loaded             503 TEMPORARILY_UNAVAILABLE  Retry-After
 //	its Python workers died over it, twice                      503 TEMPORARILY_UNAVAILABLE  Retry-After
@@ -40,6 +41,7 @@ type refusal struct {
 func (h *Handler) classify(c *call, err error) refusal {
 	var known *mlflow.Error
 	var turned *turnedAway
+	var often *tooOften
 	say := func(code mlflow.Code, message string) refusal {
 		return refusal{Error: &mlflow.Error{Code: code, Message: message, Cause: err}}
 	}
@@ -53,6 +55,10 @@ func (h *Handler) classify(c *call, err error) refusal {
 			return r
 		}
 		return say(mlflow.ResourceDoesNotExist, err.Error())
+	case errors.As(err, &often):
+		r := say(mlflow.RequestLimitExceeded, often.Error())
+		r.retryAfter = often.wait
+		return r
 	case errors.Is(err, route.ErrForbidden):
 		return say(mlflow.PermissionDenied, err.Error())
 	case errors.Is(err, route.ErrNoEndpointNamed):

@@ -82,8 +82,9 @@ func (f *fell) appendText(dst []byte) []byte {
 func (c *call) causeOf(err error) (cause route.Causes, everywhere bool) {
 	var known *mlflow.Error
 	var turned *turnedAway
+	var often *tooOften
 	switch {
-	case errors.As(err, &known), errors.Is(err, servable.ErrBadInput), errors.Is(err, servable.ErrUnknown), errors.Is(err, route.ErrForbidden),
+	case errors.As(err, &known), errors.As(err, &often), errors.Is(err, servable.ErrBadInput), errors.Is(err, servable.ErrUnknown), errors.Is(err, route.ErrForbidden),
 		errors.Is(err, route.ErrUnknownEndpoint), errors.Is(err, route.ErrUnknownModel), errors.Is(err, route.ErrNotRouted), errors.Is(err, route.ErrNoEndpointNamed):
 		return 0, false
 	case errors.As(err, &turned):

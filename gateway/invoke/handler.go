@@ -74,6 +74,9 @@ type Deps struct {
 	// Demand is Acquire for a version that no endpoint routes and that a request names by its number; nil: such requests are answered 404.
 	// cmd hands in servable.Manager's. Errors: servable.ErrUnknown, servable.ErrNotAvailable.
 	Demand func(ctx context.Context, id servable.ID) (Handle, error)
+	// Caller names the key that an Authorization header brings, for rate limits by user; "" for none. nil: all are one user. cmd hands in
+	// auth.Authority's Name.
+	Caller func(authorization []byte) string
 	// May says whether the caller has the permission; nil: everybody has every one. cmd hands in auth.May.
 	May      func(c *fiber.Ctx, permission string) bool
 	Outcomes *outcome.Book // nil: requests are not counted
@@ -157,6 +160,8 @@ type Handler struct {
 	plans map[servable.ID]*planHolder // of the published table; guarded by mu
 	// budgets are those of the published table's endpoints with fallbacks, by name; guarded by mu.
 	budgets map[string]*budget
+	// limiters are those of the published table's endpoints with rate limits, by name; guarded by mu.
+	limiters map[string]*limiter
 }
 
 // New returns a handler with an empty table: until Publish every request is answered 404, or 503 if Behind says so. opts may be nil.

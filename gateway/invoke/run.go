@@ -39,6 +39,9 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 		err = wrong // told after the endpoint is known, which the request is counted under
 	}
 	if err == nil {
+		err = h.withinLimits(from, k)
+	}
+	if err == nil {
 		err = h.attempt(ctx, from, k)
 	}
 	for again := err != nil; again; {

@@ -27,8 +27,9 @@ type view struct {
 type armState struct {
 	breaker  *breaker.Breaker
 	plans    *planHolder
-	budget   *budget // of the endpoint's fallbacks; nil where it has none
-	endpoint []byte  // the answer's header values
+	limiter  *limiter // of the endpoint's rate limits; nil where it has none
+	budget   *budget  // of the endpoint's fallbacks; nil where it has none
+	endpoint []byte   // the answer's header values
 	version  []byte
 	arm      []byte
 	outcomes recorder
@@ -105,14 +106,15 @@ func (h *Handler) Publish(t *route.Table) {
 	defer h.mu.Unlock()
 	arms := make([]*armState, len(t.Arms()))
 	plans := make(map[servable.ID]*planHolder, len(arms))
-	budgets := map[string]*budget{}
+	budgets, limiters := map[string]*budget{}, map[string]*limiter{}
 	for i := range t.Endpoints() {
 		e := &t.Endpoints()[i]
 		h.keepBudget(budgets, e)
+		h.keepLimiter(limiters, e)
 		for j := range e.Arms {
 			a := &e.Arms[j]
 			arms[a.Ordinal()] = h.newArm(e, a, h.planFor(plans, a.Servable))
-			arms[a.Ordinal()].budget = budgets[e.Name]
+			arms[a.Ordinal()].budget, arms[a.Ordinal()].limiter = budgets[e.Name], limiters[e.Name]
 		}
 	}
 	keys, demands := keysOf(t), h.stillDemanded(t)
@@ -122,7 +124,7 @@ func (h *Handler) Publish(t *route.Table) {
 	for i, b := range h.deps.Breakers.Keep(keys)[:len(arms)] {
 		arms[i].breaker = b
 	}
-	h.plans, h.budgets = plans, budgets
+	h.plans, h.budgets, h.limiters = plans, budgets, limiters
 	h.view.Store(&view{table: t, arms: arms})
 	if h.deps.Outcomes != nil {
 		h.deps.Outcomes.Keep(routedIn(t, demands))

@@ -31,6 +31,7 @@ func Compute(in Input) (*Plan, error) {
 	c.findObsolete()
 	c.collectAspired()
 	slices.Sort(c.plan.Waiting)
+	slices.Sort(c.plan.Degraded)
 	return c.plan, c.makeTable()
 }
 

@@ -67,13 +67,27 @@ func waitingFor(a gateway.ArmState) string {
 	return "is being loaded"
 }
 
-// wait notes arms with traffic that mean a version and have none to answer with.
-func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
-	if s.Held {
-		return
+// insteadOf says which version answers while the one that is wanted does not.
+func insteadOf(a gateway.ArmState) string {
+	if a.Serving > 0 {
+		return fmt.Sprintf("; version %d keeps serving", a.Serving)
 	}
+	return ""
+}
+
+// wait notes arms with traffic that mean a version and have none to answer with: they are waited for. Those that could not be loaded while
+// something else answers in their place are listed, not waited for.
+func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
 	for i, a := range s.Arms {
-		if i < len(e.Config.ServedEntities) && a.Want > 0 && a.Serving == 0 && e.Config.ServedEntities[i].Weight > 0 {
+		configured := i < len(e.Config.ServedEntities)
+		if a.State == gateway.LoadFailed && (a.Serving > 0 || s.Held || !configured || e.Config.ServedEntities[i].Weight == 0) {
+			c.plan.Degraded = append(c.plan.Degraded, fmt.Sprintf("endpoint %s, %s: version %d could not be loaded%s", e.Name, a.Name, a.Want, insteadOf(a)))
+			continue
+		}
+		if s.Held {
+			continue
+		}
+		if configured && a.Want > 0 && a.Serving == 0 && e.Config.ServedEntities[i].Weight > 0 {
 			c.plan.Waiting = append(c.plan.Waiting, fmt.Sprintf("endpoint %s, %s: version %d %s", e.Name, a.Name, a.Want, waitingFor(a)))
 		}
 	}

@@ -67,6 +67,8 @@ type Plan struct {
 	Starts []gateway.RolloutStart
 	// Events are what happened since the previous plan.
 	Events []gateway.Event
+	// Degraded are the reasons why arms answer with another version than they mean, or not at all, although their endpoint answers; sorted.
+	Degraded []string
 	// Waiting are the reasons why some wanted version is served by nothing, sorted; empty when every routed version is ready.
 	Waiting []string
 

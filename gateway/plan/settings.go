@@ -22,6 +22,9 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 		entry.Shadows = append(entry.Shadows, route.Shadow{Arm: s.Arm, Share: int(s.Share)})
 	}
 	addFallbacks(entry, c)
+	for _, l := range c.RateLimits {
+		entry.Limits = append(entry.Limits, route.Limit{PerMinute: l.Calls, ByUser: l.ByUser})
+	}
 }
 
 // addFallbacks says of each arm who answers in its place. What keeps an earlier version falls back on a constant alone, so that no circle can
@@ -64,7 +67,7 @@ var causes = map[gateway.Cause]route.Causes{
 func sameSettings(a, b *route.Endpoint) bool {
 	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
 		reflect.DeepEqual(a.Fallbacks, b.Fallbacks) &&
-		reflect.DeepEqual(a.Shadows, b.Shadows)
+		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits)
 }
 
 var sources = map[gateway.Source]route.Source{

@@ -403,3 +403,11 @@ func (s *Syncer) Ready() (ok bool, reasons []string) {
 	}
 	return s.wasOnce.Load(), p.Waiting
 }
+
+// Degraded lists versions that could not be loaded although something else answers in their place: the server is ready with them.
+func (s *Syncer) Degraded() []string {
+	if p := s.current.Load(); p != nil {
+		return p.Degraded
+	}
+	return nil
+}

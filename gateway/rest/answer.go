@@ -11,21 +11,22 @@ import (
 
 // endpointAnswer is an endpoint as it is answered: Databricks' ServingEndpointDetailed with our own fields beside.
 type endpointAnswer struct {
-	Name            string        `json:"name"`
-	ID              string        `json:"id"`
-	Description     string        `json:"description,omitempty"`
-	Creator         string        `json:"creator"`
-	CreatedMS       int64         `json:"creation_timestamp"`
-	UpdatedMS       int64         `json:"last_updated_timestamp"`
-	State           stateAnswer   `json:"state"`
-	Config          configAnswer  `json:"config"`
-	Pending         *configAnswer `json:"pending_config,omitempty"`
-	Tags            []tagAnswer   `json:"tags"`
-	EndpointURL     string        `json:"endpoint_url"`
-	PermissionLevel string        `json:"permission_level"`
-	RouteOptimized  bool          `json:"route_optimized"`
-	Implicit        bool          `json:"implicit"`         // ours: it follows from a version in Production
-	Reason          string        `json:"reason,omitempty"` // ours: why it is not ready or not updated
+	Name            string            `json:"name"`
+	ID              string            `json:"id"`
+	Description     string            `json:"description,omitempty"`
+	Creator         string            `json:"creator"`
+	CreatedMS       int64             `json:"creation_timestamp"`
+	UpdatedMS       int64             `json:"last_updated_timestamp"`
+	State           stateAnswer       `json:"state"`
+	Config          configAnswer      `json:"config"`
+	Pending         *configAnswer     `json:"pending_config,omitempty"`
+	Tags            []tagAnswer       `json:"tags"`
+	RateLimits      []rateLimitAnswer `json:"rate_limits,omitempty"`
+	EndpointURL     string            `json:"endpoint_url"`
+	PermissionLevel string            `json:"permission_level"`
+	RouteOptimized  bool              `json:"route_optimized"`
+	Implicit        bool              `json:"implicit"`         // ours: it follows from a version in Production
+	Reason          string            `json:"reason,omitempty"` // ours: why it is not ready or not updated
 }
 
 type stateAnswer struct {
@@ -103,7 +104,7 @@ func describe(e gateway.Endpoint, live gateway.State) endpointAnswer {
 	a := endpointAnswer{
 		Name: e.Name, ID: e.Name, Description: e.Description, Creator: e.Creator, CreatedMS: e.CreatedMS, UpdatedMS: e.UpdatedMS,
 		State:  stateAnswer{Ready: "NOT_READY", ConfigUpdate: updates[live.Update]},
-		Config: describeConfig(e, live), Tags: describeTags(e.Tags),
+		Config: describeConfig(e, live), Tags: describeTags(e.Tags), RateLimits: describeRateLimits(e.Config.RateLimits),
 		EndpointURL: invocationsPath(e.Name), PermissionLevel: "CAN_MANAGE", Implicit: e.Implicit, Reason: live.Reason,
 	}
 	if live.Ready {

@@ -263,18 +263,3 @@ func (h *Handler) events(c *fiber.Ctx) error {
 	}
 	return wire.Send(c, fiber.Map{"events": out})
 }
-
-// ready answers 200 when the server may get traffic and 503 before, with what is waited for.
-func (h *Handler) ready(c *fiber.Ctx) error {
-	ok, reasons := h.deps.Live.Ready()
-	const most = 20
-	more := max(len(reasons)-most, 0)
-	reasons = reasons[:len(reasons)-more]
-	if reasons == nil {
-		reasons = []string{}
-	}
-	if !ok {
-		c.Status(fiber.StatusServiceUnavailable)
-	}
-	return wire.Send(c, fiber.Map{"ready": ok, "waiting": reasons, "waiting_more": more})
-}

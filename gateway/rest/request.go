@@ -31,6 +31,7 @@ func parseCreate(body []byte) (createRequest, error) {
 	o := parseObject("", body)
 	r := createRequest{name: o.text("name"), description: o.text("description")}
 	r.tags = parseTags(o, "tags")
+	limits := parseRateLimits(o)
 	refuseEndpointFields(o)
 	raw := o.take("config")
 	if err := o.done(); err != nil {
@@ -41,13 +42,13 @@ func parseCreate(body []byte) (createRequest, error) {
 	}
 	var err error
 	r.config, err = parseConfig("config.", raw, r.name)
+	r.config.settings = append(r.config.settings, func(c *gateway.Config) { c.RateLimits = limits })
 	return r, err
 }
 
 // refuseEndpointFields refuses what an endpoint cannot have here.
 func refuseEndpointFields(o *object) {
 	o.refuse("ai_gateway", "there is no AI gateway")
-	o.refuse("rate_limits", "an endpoint has no rate limits")
 	o.refuse("route_optimized", "every route is served the same way")
 	o.refuse("budget_policy_id", "there are no budgets")
 	o.refuse("usage_policy_id", "there are no usage policies")
@@ -251,7 +252,7 @@ func parseTags(o *object, field string) []gateway.Tag {
 func (r configRequest) apply(current gateway.Config) (gateway.Config, error) {
 	out := current
 	if r.entities != nil {
-		out = gateway.Config{}
+		out = gateway.Config{RateLimits: current.RateLimits} // they stand beside the configuration, not in it
 	}
 	var err error
 	out.ServedEntities, err = r.applyTraffic(current)

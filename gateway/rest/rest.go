@@ -40,6 +40,8 @@ type Live interface {
 	State(endpoint string) (gateway.State, bool)
 	// Ready says whether the server may get traffic, and what is waited for.
 	Ready() (ok bool, reasons []string)
+	// Degraded lists what could not be loaded although something else answers in its place.
+	Degraded() []string
 }
 
 // Deps are what the handlers work with.
@@ -52,6 +54,8 @@ type Deps struct {
 	Batching func(model string, version int) (gateway.Batching, bool)
 	// Rollouts carries rollouts out; nil leaves their calls out.
 	Rollouts Rollouts
+	// Leaving says whether the server is shutting down; nil means never.
+	Leaving func() bool
 	// Who names the caller, for an endpoint's creator; nil means nobody is known. cmd hands in auth.Who.
 	Who func(c *fiber.Ctx) string
 }
@@ -63,6 +67,9 @@ type Handler struct{ deps Deps }
 func New(deps Deps) *Handler {
 	if deps.Who == nil {
 		deps.Who = func(*fiber.Ctx) string { return "" }
+	}
+	if deps.Leaving == nil {
+		deps.Leaving = func() bool { return false }
 	}
 	if deps.Batching == nil {
 		deps.Batching = func(string, int) (gateway.Batching, bool) { return gateway.Batching{}, false }
@@ -86,7 +93,7 @@ func (h *Handler) Routes() []wire.Route {
 		{Method: "PATCH", Path: one + "/tags", Permission: wire.Manage, Audit: "gateway.endpoint.tag", Handler: h.updateTags},
 		{Method: "GET", Path: one + "/metrics", Permission: wire.Read, Audit: "gateway.endpoint.metrics", Handler: h.metrics},
 		{Method: "GET", Path: one + "/events", Permission: wire.Read, Audit: "gateway.endpoint.events", Handler: h.events},
-		{Method: "PUT", Path: one + "/rate-limits", Permission: wire.Manage, Audit: "gateway.endpoint.limit", Handler: absent("rate limits of an endpoint")},
+		{Method: "PUT", Path: one + "/rate-limits", Permission: wire.Manage, Audit: "gateway.endpoint.limit", Handler: h.putRateLimits},
 		{Method: "PUT", Path: one + "/ai-gateway", Permission: wire.Manage, Audit: "gateway.endpoint.ai_gateway", Handler: absent("the AI gateway")},
 		{Method: "PATCH", Path: one + "/notifications", Permission: wire.Manage, Audit: "gateway.endpoint.notify", Handler: absent("e-mail notifications")},
 		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: absent("the OpenAPI document of an endpoint")},

@@ -389,7 +389,6 @@ func TestBadInput(t *testing.T) {
 		t.Run("create: "+name, func(t *testing.T) { s.want(400, "POST", list, c.body, c.want) })
 	}
 	s.want(404, "PUT", list+"/beer/config", config(ok, ""), "RESOURCE_DOES_NOT_EXIST")
-	s.want(501, "PUT", wine+"/rate-limits", `{}`, "NOT_IMPLEMENTED", "rate limits")
 	s.want(501, "PUT", wine+"/ai-gateway", `{}`, "AI gateway")
 	s.want(404, "GET", "/.well-known/databricks-config", "", "error_code")
 }

@@ -2,7 +2,12 @@ package rest_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"sluice/runtime/servable"
 )
 
 // oneEntity is a configuration of version 1 with further parts.
@@ -130,4 +135,60 @@ func TestFallbackCircles(t *testing.T) {
 	}
 	s.want(200, "PUT", wine+"/config", with(`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"c"},{"from":"c","answer":{}}]`))
 	s.want(200, "PUT", wine+"/config", with(`[{"served_entity_name":"c"}]`))
+}
+
+// TestRateLimits: they stand beside the configuration, survive its change, and are refused where they mean nothing.
+func TestRateLimits(t *testing.T) {
+	s := newServer(t)
+	s.register(map[string][]string{"wine": {"Production", "Staging"}})
+	s.settle("wine")
+	const one = `{"rate_limits":[{"calls":100,"key":"user","renewal_period":"minute"},{"calls":5,"renewal_period":"minute"}]}`
+	out := s.want(200, "PUT", wine+"/rate-limits", one)
+	if dig(out, "rate_limits", 0, "calls") != 100.0 || dig(out, "rate_limits", 1, "key") != "endpoint" {
+		t.Errorf("got %v", out)
+	}
+	if out = s.want(200, "PUT", wine+"/config", oneEntity(`"sticky":{"header":"a"}`)); dig(out, "rate_limits", 1, "calls") != 5.0 {
+		t.Errorf("a new configuration lost them: %v", out)
+	}
+	for name, c := range map[string]struct{ body, want string }{
+		"zero":         {`{"rate_limits":[{"calls":0,"renewal_period":"minute"}]}`, "rate_limits[0].calls"},
+		"no calls":     {`{"rate_limits":[{"renewal_period":"minute"}]}`, "rate_limits[0].calls"},
+		"fraction":     {`{"rate_limits":[{"calls":1.5,"renewal_period":"minute"}]}`, "rate_limits[0].calls"},
+		"hour":         {`{"rate_limits":[{"calls":1,"renewal_period":"hour"}]}`, "rate_limits[0].renewal_period"},
+		"service":      {`{"rate_limits":[{"calls":1,"key":"service_principal","renewal_period":"minute"}]}`, "rate_limits[0].key"},
+		"twice":        {`{"rate_limits":[{"calls":1,"renewal_period":"minute"},{"calls":2,"key":"endpoint","renewal_period":"minute"}]}`, "rate_limits[1].key"},
+		"unknown":      {`{"rate_limits":[{"calls":1,"renewal_period":"minute","principal":"x"}]}`, "unknown field rate_limits[0].principal"},
+		"unknown part": {`{"limits":[]}`, "unknown field limits"},
+	} {
+		t.Run(name, func(t *testing.T) { s.want(400, "PUT", wine+"/rate-limits", c.body, c.want) })
+	}
+	if out = s.want(200, "PUT", wine+"/rate-limits", `{"rate_limits":[]}`); dig(out, "rate_limits") != nil {
+		t.Errorf("got %v", out)
+	}
+	s.want(200, "POST", list, `{"name":"new","rate_limits":[{"calls":7,"key":"user","renewal_period":"minute"}],"config":`+oneEntity(`"config_version":0`)+`}`, `"calls":7`)
+}
+
+// TestReadyOfOneEndpoint: R02. An endpoint whose new version cannot be loaded is ready with its predecessor, and says what it lacks; one without a
+// predecessor is not, and leaves the server's own readiness alone.
+func TestReadyOfOneEndpoint(t *testing.T) {
+	s := newServer(t)
+	s.loader.breakVersion(servable.ID{Model: "wine", Version: 2}, "no file at /secret/path")
+	s.loader.breakVersion(servable.ID{Model: "beer", Version: 1}, "no file")
+	s.register(map[string][]string{"wine": {"Production", "None"}})
+	s.settle("wine")
+	s.want(200, "GET", "/ready?endpoint=wine", "", `"ready":true`)
+	s.want(404, "GET", "/ready?endpoint=beer", "", "RESOURCE_DOES_NOT_EXIST")
+	s.register(map[string][]string{"wine": {"Archived", "Production"}, "beer": {"Production"}})
+	s.settle("wine")
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if _, out, _ := s.do("GET", "/ready?endpoint=beer", ""); strings.Contains(fmt.Sprint(out), "could not be loaded") {
+			break
+		}
+	}
+	out := s.want(200, "GET", "/ready?endpoint=wine", "", `"ready":true`, "version 2 could not be loaded")
+	if strings.Contains(fmt.Sprint(out), "secret") {
+		t.Errorf("the public probe names a path: %v", out)
+	}
+	s.want(503, "GET", "/ready?endpoint=beer", "", `"ready":false`, "version 1 could not be loaded")
+	s.want(200, "GET", "/ready", "", `"ready":true`, "endpoint wine, wine-Production: version 2 could not be loaded; version 1 keeps serving")
 }

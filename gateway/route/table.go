@@ -87,6 +87,8 @@ type Endpoint struct {
 	Fallbacks []Fallback
 	// Shadows get copies of what the arms are asked.
 	Shadows []Shadow
+	// Limits bound how often the endpoint is asked.
+	Limits []Limit
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Coming are versions on their way: not loaded yet, or failing to. Their weights and staleness mean nothing; Reason says what keeps them.
@@ -99,6 +101,12 @@ type Endpoint struct {
 	seed  uint64
 	next  *Next // when no arm is there
 	spans []span
+}
+
+// Limit allows so many requests a minute, saved up for a minute at most: to each user, or to all together.
+type Limit struct {
+	PerMinute int64 // ≥ 1
+	ByUser    bool
 }
 
 // span gives an arm the buckets from the end of the previous span (or 0) up to, but without, end.

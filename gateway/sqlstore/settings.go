@@ -8,11 +8,12 @@ import (
 
 // settingsRow are the parts of a stored configuration beside the served entities; each is absent where it is not set.
 type settingsRow struct {
-	Sticky    *stickyRow           `json:"sticky,omitempty"`
-	Rules     []ruleRow            `json:"rules,omitempty"`
-	Fallbacks []fallbackRow        `json:"fallbacks,omitempty"`
-	Shadows   []shadowRow          `json:"shadows,omitempty"`
-	Rollout   *gateway.RolloutPlan `json:"rollout,omitempty"`
+	Sticky     *stickyRow           `json:"sticky,omitempty"`
+	Rules      []ruleRow            `json:"rules,omitempty"`
+	Fallbacks  []fallbackRow        `json:"fallbacks,omitempty"`
+	Shadows    []shadowRow          `json:"shadows,omitempty"`
+	Rollout    *gateway.RolloutPlan `json:"rollout,omitempty"`
+	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
 }
 
 type stickyRow struct {
@@ -44,6 +45,11 @@ type shadowRow struct {
 	Share int    `json:"share"` // basis points
 }
 
+type rateLimitRow struct {
+	Calls  int64 `json:"calls"` // a minute
+	ByUser bool  `json:"by_user,omitempty"`
+}
+
 type conditionRow struct {
 	Source gateway.Source `json:"source"`
 	Name   string         `json:"name"`
@@ -68,6 +74,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 	for _, s := range c.Shadows {
 		row.Shadows = append(row.Shadows, shadowRow{s.Arm, int(s.Share)})
 	}
+	for _, l := range c.RateLimits {
+		row.RateLimits = append(row.RateLimits, rateLimitRow(l))
+	}
 	return row
 }
 
@@ -90,5 +99,8 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 	}
 	for _, s := range row.Shadows {
 		c.Shadows = append(c.Shadows, gateway.Shadow{Arm: s.Arm, Share: gateway.Weight(s.Share)})
+	}
+	for _, l := range row.RateLimits {
+		c.RateLimits = append(c.RateLimits, gateway.RateLimit(l))
 	}
 }

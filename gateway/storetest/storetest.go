@@ -47,7 +47,7 @@ func Config() gateway.Config {
 	}, Fallbacks: []gateway.Fallback{
 		{From: "b", On: []gateway.Cause{gateway.CauseTimeout, gateway.CauseError}, Arm: "a", Timeout: 250 * time.Millisecond},
 		{From: "a", On: []gateway.Cause{gateway.CauseBreaker}, Previous: true}, {On: gateway.Causes, Answer: `{"predictions":[0]}`},
-	}, Shadows: []gateway.Shadow{{Arm: "c", Share: 1234}, {Arm: "b", Share: gateway.FullWeight}}}
+	}, Shadows: []gateway.Shadow{{Arm: "c", Share: 1234}, {Arm: "b", Share: gateway.FullWeight}}, RateLimits: []gateway.RateLimit{{Calls: 600}, {Calls: 60, ByUser: true}}}
 }
 
 func sample(name string) gateway.Endpoint {
