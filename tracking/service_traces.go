@@ -227,11 +227,11 @@ func (s *Service) SearchTraces(ctx context.Context, q TraceQuery) (TracePage, er
 	if err := checkExperimentCount(q.ExperimentIDs); err != nil {
 		return TracePage{}, err
 	}
-	where, err := filter.Traces().Parse(q.Filter)
+	order, err := filter.Traces().ParseOrder(q.OrderBy) // of two mistakes MLflow names this one
 	if err != nil {
 		return TracePage{}, err
 	}
-	order, err := filter.Traces().ParseOrder(q.OrderBy)
+	where, err := filter.Traces().Parse(q.Filter)
 	if err != nil {
 		return TracePage{}, err
 	}

@@ -118,7 +118,7 @@ func (p *parser) check(r raw) (Clause, error) {
 	if p.grammar.kind == loggedModels && !slices.Contains(p.grammar.ops(c), c.Op) {
 		return c, p.grammar.checkOp(c)
 	}
-	if c.Value, err = p.grammar.value(c, r.value); err != nil {
+	if c.Value, err = p.grammar.value(c, writtenKey(r.field), r.value); err != nil {
 		return c, err
 	}
 	if err := p.count(c); err != nil {

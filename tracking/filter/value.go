@@ -9,8 +9,8 @@ import (
 	"sluice/tracking/pyjson"
 )
 
-// value reads the right side of a clause as the type of its field.
-func (g *Grammar) value(c Clause, t token) (Value, error) {
+// value reads the right side of a clause as the type of its field; written is the key as the client wrote it.
+func (g *Grammar) value(c Clause, written string, t token) (Value, error) {
 	if g.kind == loggedModels {
 		return g.loggedModelValue(c, t)
 	}
@@ -35,7 +35,7 @@ func (g *Grammar) value(c Clause, t token) (Value, error) {
 		return Value{}, illTyped("Expected a quoted string value for dataset attributes. Got value", t.raw)
 	}
 	if slices.Contains(g.numeric, c.Key) {
-		return g.numericValue(c.Key, t)
+		return g.numericValue(written, t)
 	}
 	return g.textValue(c.Key, t)
 }

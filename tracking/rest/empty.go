@@ -10,8 +10,8 @@ import (
 )
 
 // emptyRoutes are reads that the web UI makes on its ordinary pages for things that this server does not keep; writes of the same are
-// refused. They answer what MLflow
-// answers when there is nothing, and only then: with a Presence that finds records they are refused like the rest.
+// refused. They answer what MLflow answers when there is nothing, and only then: with a Presence that finds records they are refused
+// like the rest.
 func (a *API) emptyRoutes() []wire.Route {
 	none := func(audit string, there func(Presence, context.Context) (bool, error)) fiber.Handler {
 		return call(a, func(ctx context.Context, _ *struct{}) (any, error) { return done(a.nothing(ctx, audit, there)) })
@@ -29,6 +29,8 @@ func (a *API) emptyRoutes() []wire.Route {
 		wire.API("3.0", fiber.MethodGet, "/gateway/endpoints/list", wire.Read, "tracking.gateway.list", gateway),
 		wire.API("3.0", fiber.MethodGet, "/gateway/endpoints/bindings/list", wire.Read, "tracking.gateway.list", gateway),
 		wire.API("3.0", fiber.MethodGet, "/scorers/list", wire.Read, "tracking.scorer.list", scorers),
+		wire.API("3.0", fiber.MethodGet, "/review-queues/list", wire.Read, "tracking.review.list", none("review queues", Presence.HasReviewQueues)),
+		wire.API("3.0", fiber.MethodGet, "/label-schemas/list", wire.Read, "tracking.review.list", none("label schemas", Presence.HasLabelSchemas)),
 		wire.API("3.0", fiber.MethodPost, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		wire.API("3.0", fiber.MethodGet, "/datasets/search", wire.Read, "tracking.dataset.search", datasets),
 		[]wire.Route{

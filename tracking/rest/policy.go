@@ -31,9 +31,9 @@ const script = `(function(){try{var d={` +
 	`if(b&&e.source)b.text().then(function(t){e.source.postMessage(t,"*")})})})()`
 
 // uiPolicy is the policy of MLflow's page: its own scripts alone, no plug-ins, no connection to anybody else. Descriptions may show pictures
-// from elsewhere.
+// from elsewhere, and an experiment without traces shows MLflow's own film of them, from MLflow's own site.
 var uiPolicy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval' '" + hashOf(script) + "'; worker-src 'self' blob:; " +
-	"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https:; font-src 'self' data:; media-src 'self' data: blob:; " +
+	"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https:; font-src 'self' data:; media-src 'self' data: blob: https://mlflow.org; " +
 	"connect-src 'self' data: blob:; frame-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 
 // frame is the page in which an HTML artifact is shown. It waits for the document from the page around it.

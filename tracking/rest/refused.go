@@ -27,7 +27,7 @@ var refusals = []refusal{
 	{"3.0/mlflow/issues", "Issues found in traces are not stored yet."},
 	{"3.0/mlflow/issues/*", "Issues found in traces are not stored yet."},
 	{"3.0/mlflow/label-schemas/*", "Label schemas are not stored yet."},
-	{"3.0/mlflow/review-queues/*", "Review queues are not stored yet."},
+	{"3.0/mlflow/review-queues/*", "Review queues are not stored yet."}, // which the page of them, that wants to make one, bears
 	{"3.0/mlflow/prompt-optimization/*", "Prompt optimization needs MLflow's job runner."},
 	{"3.0/mlflow/genai/*", "Evaluation of generative models needs MLflow's job runner."},
 	{"3.0/mlflow/jobs/*", "MLflow's job runner is not part of this server."},

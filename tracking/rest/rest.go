@@ -24,6 +24,10 @@ type Presence interface {
 	HasGateway(ctx context.Context) (bool, error)
 	// HasMCPServers reports whether any MCP server is stored.
 	HasMCPServers(ctx context.Context) (bool, error)
+	// HasReviewQueues reports whether any review queue is stored.
+	HasReviewQueues(ctx context.Context) (bool, error)
+	// HasLabelSchemas reports whether any label schema is stored.
+	HasLabelSchemas(ctx context.Context) (bool, error)
 }
 
 // Options are the settings of an API; nil and the zero value work.

@@ -26,15 +26,18 @@ func versionSource(uris map[string]string) rest.VersionSource {
 
 // presence is a store that has evaluation datasets and scorers or not.
 type presence struct {
-	datasets, scorers, gateway, servers bool
-	err                                 error
+	datasets, scorers, gateway, servers, queues, schemas bool
+
+	err error
 }
 
 func (p presence) HasDatasets(context.Context) (bool, error) { return p.datasets, p.err }
 func (p presence) HasScorers(context.Context) (bool, error)  { return p.scorers, p.err }
 func (p presence) HasGateway(context.Context) (bool, error)  { return p.gateway, p.err }
 
-func (p presence) HasMCPServers(context.Context) (bool, error) { return p.servers, p.err }
+func (p presence) HasMCPServers(context.Context) (bool, error)   { return p.servers, p.err }
+func (p presence) HasReviewQueues(context.Context) (bool, error) { return p.queues, p.err }
+func (p presence) HasLabelSchemas(context.Context) (bool, error) { return p.schemas, p.err }
 
 func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	t.Parallel()
@@ -43,6 +46,9 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 	secret := request("POST", "/ajax-api/3.0/mlflow/gateway/secrets/create", "Content-Type: application/json\r\n", `{"secret_name":"s"}`)
 	servers := request("GET", "/ajax-api/3.0/mlflow/mcp-servers?max_results=25", "", "")
 	scorers := request("GET", "/ajax-api/3.0/mlflow/scorers/list?experiment_id=1", "", "")
+	queues := request("GET", "/ajax-api/3.0/mlflow/review-queues/list?experiment_id=1", "", "")
+	queue := request("POST", "/ajax-api/3.0/mlflow/review-queues/get-or-create-user", "Content-Type: application/json\r\n", `{"experiment_id":"1","user":"default"}`)
+	schemas := request("GET", "/ajax-api/3.0/mlflow/label-schemas/list?experiment_id=1", "", "")
 	for _, c := range []struct {
 		name   string
 		ask    string
@@ -60,6 +66,11 @@ func TestEmptyAnswersAreTheTruth(t *testing.T) {
 		{"no MCP servers", servers, &rest.Options{Presence: presence{gateway: true}}, 200, `{"mcp_servers":[],"next_page_token":null}`},
 		{"some MCP servers", servers, &rest.Options{Presence: presence{servers: true}}, 501, "does not serve MCP servers yet"},
 		{"no new secrets", secret, &rest.Options{Presence: presence{}}, 501, "not part of this server"},
+		{"no review queues", queues, &rest.Options{Presence: presence{schemas: true}}, 200, "{}"},
+		{"some review queues", queues, &rest.Options{Presence: presence{queues: true}}, 501, "does not serve review queues yet"},
+		{"no new review queue", queue, &rest.Options{Presence: presence{}}, 501, "Review queues are not stored yet"},
+		{"no label schemas", schemas, &rest.Options{Presence: presence{queues: true}}, 200, "{}"},
+		{"some label schemas", schemas, &rest.Options{Presence: presence{schemas: true}}, 501, "does not serve label schemas yet"},
 		{"some scorers", scorers, &rest.Options{Presence: presence{scorers: true}}, 501, "does not serve scorers yet"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,10 +30,25 @@ func (s *Store) HasGateway(ctx context.Context) (bool, error) {
 
 // HasMCPServers reports whether the database holds an MCP server; MLflow may have written it. Older schemas have no table of them.
 func (s *Store) HasMCPServers(ctx context.Context) (bool, error) {
-	if !s.db.HasTable("mcp_servers") {
+	return s.hasNewRows(ctx, "mcp_servers")
+}
+
+// HasReviewQueues reports whether the database holds a review queue; MLflow may have written it. Older schemas have no table of them.
+func (s *Store) HasReviewQueues(ctx context.Context) (bool, error) {
+	return s.hasNewRows(ctx, "review_queues")
+}
+
+// HasLabelSchemas reports whether the database holds a label schema; MLflow may have written it. Older schemas have no table of them.
+func (s *Store) HasLabelSchemas(ctx context.Context) (bool, error) {
+	return s.hasNewRows(ctx, "label_schemas")
+}
+
+// hasNewRows is hasRows for a table that older schemas lack.
+func (s *Store) hasNewRows(ctx context.Context, table string) (bool, error) {
+	if !s.db.HasTable(table) {
 		return false, nil
 	}
-	return s.hasRows(ctx, "SELECT 1 FROM mcp_servers LIMIT 1")
+	return s.hasRows(ctx, "SELECT 1 FROM "+table+" LIMIT 1")
 }
 
 func (s *Store) hasRows(ctx context.Context, query string) (bool, error) {

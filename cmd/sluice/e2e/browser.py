@@ -5,6 +5,7 @@ import time
 import pytest
 
 CHROMIUM = "/usr/bin/chromium"
+FILM = "https://mlflow.org/docs/latest/images/llms/tracing/tracing-top.mp4*"  # shown where no traces are; tests don't need the network for it
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -31,6 +32,7 @@ class Visit:
         tab.on("request", lambda r: self.pending.add(r) if "-api/" in r.url or "/graphql" in r.url or "/get-artifact" in r.url else None)
         tab.on("requestfinished", lambda r: self.pending.discard(r))
         tab.on("requestfailed", self.failed)
+        tab.route(FILM, lambda route: route.fulfill(status=200, content_type="video/mp4", body=b""))
 
     def complain(self, text):
         if not any(part in text for part, _ in ALLOWED):

@@ -33,14 +33,14 @@ def ours(tmp_path_factory):
 def theirs(ours, tmp_path_factory):
     """A real MLflow server on a copy of our empty database, which saves it the migrations."""
     if url := os.environ.get("MLFLOW_SERVER_URL"):
-        yield url
+        yield url, "unknown folder"
         return
     ours.stop()
     folder = tmp_path_factory.mktemp("mlflow")
     shutil.copy(ours.data_dir / "sluice.db", folder / "empty.db")
     ours.start()
     with mlflow_server(folder, folder / "empty.db") as url:
-        yield url
+        yield url, folder
 
 
 def keep(generator, path, sides, responses):
@@ -62,8 +62,10 @@ def has_more(responses):
 
 
 def test_same_answers_as_mlflow(ours, theirs):
-    sides = [Side(theirs), Side(ours.url)]
-    generator, differences = Generator(SEED), []
+    sides = [Side(theirs[0]), Side(ours.url)]
+    for side, folder in zip(sides, (theirs[1], ours.data_dir.parent)):
+        side.ids["folder"] = str(folder)
+    generator, differences, apart, unequal = Generator(SEED), [], set(), 0
     for number in range(CALLS):
         method, path, body = call = generator.call()
         responses = [side.send(method, path, body) for side in sides]
@@ -73,9 +75,26 @@ def test_same_answers_as_mlflow(ours, theirs):
             for side, response in zip(sides, responses):
                 side.ids["page"] = response.json()["next_page_token"]
         want, got = [side.answer(response) for side, response in zip(sides, responses)]
+        if method != "GET" and "search" not in path and taken_by_one(want, got):
+            apart |= named(method, path, body)
+        elif want["status"] == got["status"] == 200 and apart & named(method, path, body, want, got):
+            unequal += 1
+            continue
         if got["status"] == 500 or want != got and not two_mistakes(want, got) and not explain(Case(method, path, body), want, got):
             differences.append(told(number, call, want, got))
+    print(f"seed {SEED}: {unequal} answers not compared, about {sorted(apart)}")
     assert not differences, f"seed {SEED}: {len(differences)} of {CALLS} answers differ\n" + "\n".join(differences[:60])
+
+
+def taken_by_one(want, got):
+    """Whether one server did what the other refused. That is told or explained as a difference; what is named in such a call may
+    differ from then on, and successes that name it are no longer compared."""
+    return (want["status"] == 200) != (got["status"] == 200)
+
+
+def named(*parts):
+    """The names of ids in a call and its answers."""
+    return set(re.findall(r"\{([a-z]+\d+)\}", str(parts)))
 
 
 def two_mistakes(want, got):
