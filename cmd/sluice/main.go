@@ -52,6 +52,7 @@ func newRoot(environ []string) *cobra.Command {
 		newExportCommand(environ),
 		newImportCommand(environ),
 		newDBCommand(environ),
+		newRolloutCommand(environ),
 		newLoadtestCommand(),
 		newVersionCommand(),
 	)

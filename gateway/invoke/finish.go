@@ -9,6 +9,7 @@ import (
 
 	"sluice/gateway/outcome"
 	"sluice/runtime/batch"
+	"sluice/runtime/tensor"
 )
 
 // UnknownEndpoint is the endpoint under which requests are counted that name none that there is: names that clients make up must not
@@ -88,7 +89,10 @@ func (h *Handler) count(k *call, latency time.Duration) {
 		return
 	}
 	if k.arm != nil {
-		k.arm.outcomes.record(k.status, latency)
+		s := k.arm.outcomes.record(k.status, latency)
+		if k.work != nil && k.err == nil && s.Watched() {
+			predicted(s, &k.work.out)
+		}
 		return
 	}
 	key := outcome.Key{Endpoint: UnknownEndpoint, Code: k.status}
@@ -96,6 +100,20 @@ func (h *Handler) count(k *call, latency time.Duration) {
 		key.Endpoint = e.Name
 	}
 	h.deps.Outcomes.Series(key).Record(latency)
+}
+
+// predicted counts the first value of the first row; answers without one are left out.
+func predicted(s *outcome.Series, out *tensor.Batch) {
+	if len(out.Columns) == 0 {
+		return
+	}
+	switch t := &out.Columns[0].Tensor; {
+	case t.Len() == 0:
+	case t.Type.Text():
+		s.OutputText(t.Strings()[0])
+	default:
+		s.Output(t.At(0))
+	}
 }
 
 // log offers the request to the prediction log, whatever became of it. Requests to an endpoint that there is not are left out: there is

@@ -46,7 +46,7 @@ type recorder struct {
 // commonCodes are the statuses that this package gives in normal operation.
 var commonCodes = [...]int{200, 400, 429, 500, 503, 504}
 
-func (r *recorder) record(code int, latency time.Duration) {
+func (r *recorder) record(code int, latency time.Duration) *outcome.Series {
 	for i, c := range commonCodes {
 		if c != code {
 			continue
@@ -57,9 +57,11 @@ func (r *recorder) record(code int, latency time.Duration) {
 			r.known[i].Store(s)
 		}
 		s.Record(latency)
-		return
+		return s
 	}
-	r.lookup(code).Record(latency)
+	s := r.lookup(code)
+	s.Record(latency)
+	return s
 }
 
 func (r *recorder) lookup(code int) *outcome.Series {
