@@ -52,6 +52,7 @@ type App struct {
 	endpoints     *gateway.Service
 	loader        *loader
 	restarts      *pyworker.Restarts
+	environments  *environments
 	servables     *servable.Manager
 	outcomes      *outcome.Book
 	monitor       *monitor.Monitor

@@ -57,7 +57,8 @@ type Config struct {
 	OnDemandVersions int
 	OnDemandIdle     time.Duration
 
-	Python PythonConfig
+	Python       PythonConfig
+	Environments EnvironmentConfig
 
 	Batching       string
 	RequestMetrics bool
@@ -105,6 +106,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.IntVar(&c.OnDemandVersions, "on-demand-versions", 16, "model versions without a route that are kept loaded because /models/NAME/versions/N/invocations asked for them, within --model-memory-bytes; 0: only routed versions answer")
 	f.DurationVar(&c.OnDemandIdle, "on-demand-idle", 5*time.Minute, "how long nobody must ask for such a version until it is let go")
 	c.Python.bind(f)
+	c.Environments.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
@@ -161,6 +163,7 @@ func (c *Config) resolve(environ []string) error {
 		oneOf("sqlite-synchronous", c.SQLiteSynchronous, "full", "normal"),
 		c.checkTLS(),
 		c.Python.check(),
+		c.Environments.check(c.CacheDir),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }

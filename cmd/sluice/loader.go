@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"sluice/registry"
 	"sluice/registry/modelcache"
@@ -29,33 +30,84 @@ type loader struct {
 	// started before `sluice setup` finds it at the next try. Opening again costs nothing.
 	runtime func() (*onnx.Runtime, error)
 	// environment and workers are for versions that only Python can run.
-	environment Environment
-	workers     func(id servable.ID) *pyworker.Options
+	environment  Environment
+	environments *environments
+	workers      func(id servable.ID) *pyworker.Options
+	// preparing holds a token for each version whose files are fetched ahead of its load.
+	preparing chan struct{}
+}
+
+// prepare is a servable.Preparer: it makes the environment of a version that Python runs, which may take minutes.
+func (l *loader) prepare(ctx context.Context, id servable.ID, progress func(string)) error {
+	if l.environments.fixed != "" {
+		return nil
+	}
+	local, release, err := l.fetchAhead(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	model, err := mlmodel.Load(local.Dir)
+	if err != nil {
+		return err
+	}
+	if model.Flavors.Has("onnx") || !model.Flavors.Has("python_function") {
+		return nil
+	}
+	return l.environments.prepare(ctx, model, local.Dir, progress)
+}
+
+func (l *loader) fetchAhead(ctx context.Context, id servable.ID) (modelcache.Local, func(), error) {
+	select {
+	case l.preparing <- struct{}{}:
+		defer func() { <-l.preparing }()
+	case <-ctx.Done():
+		return modelcache.Local{}, nil, ctx.Err()
+	}
+	return l.fetch(ctx, id)
+}
+
+// anyPythonTag on a version allows, with the value "any", another minor version of Python than its own.
+const anyPythonTag = "sluice.python"
+
+func anyPython(tags []registry.Tag) bool {
+	return slices.Contains(tags, registry.Tag{Key: anyPythonTag, Value: "any"})
+}
+
+// fetch brings the files of a version to this machine, where they stay until release.
+func (l *loader) fetch(ctx context.Context, id servable.ID) (local modelcache.Local, release func(), err error) {
+	version, err := l.registry.Version(ctx, id.Model, id.Version)
+	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
+		return local, nil, fmt.Errorf("%w: %w", servable.ErrUnknown, err)
+	}
+	if err != nil {
+		return local, nil, err
+	}
+	uri, err := locate(ctx, l.runs, version.DownloadURI())
+	if err != nil {
+		return local, nil, err
+	}
+	repo, err := l.artifacts.Resolve(uri)
+	if err != nil {
+		return local, nil, err
+	}
+	// A version's files never change: the key names the version, and by its time of creation not one of the same number after a deletion.
+	key := fmt.Sprintf("%s@%d %s", id, version.CreatedMS, version.DownloadURI())
+	local, release, err = l.cache.Fetch(ctx, key, repo)
+	if err != nil {
+		return local, nil, fmt.Errorf("fetch %s: %w", uri, err)
+	}
+	l.environments.about(local.Dir, id, anyPython(version.Tags))
+	return local, release, nil
 }
 
 // load is a servable.Loader.
 func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
-	version, err := l.registry.Version(ctx, id.Model, id.Version)
-	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
-		return nil, fmt.Errorf("%w: %w", servable.ErrUnknown, err)
-	}
+	local, unpin, err := l.fetch(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	uri, err := locate(ctx, l.runs, version.DownloadURI())
-	if err != nil {
-		return nil, err
-	}
-	repo, err := l.artifacts.Resolve(uri)
-	if err != nil {
-		return nil, err
-	}
-	// A version's files never change: the key names the version, and by its time of creation not one of the same number after a deletion.
-	key := fmt.Sprintf("%s@%d %s", id, version.CreatedMS, version.DownloadURI())
-	local, release, err := l.cache.Fetch(ctx, key, repo)
-	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", uri, err)
-	}
+	release := func() { l.environments.release(local.Dir); unpin() }
 	loaded, err := l.open(ctx, id, local.Dir)
 	if err != nil {
 		release()

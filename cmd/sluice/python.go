@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"sluice/runtime/mlmodel"
 	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 )
@@ -32,7 +30,7 @@ type PythonConfig struct {
 
 // bind declares the flags.
 func (c *PythonConfig) bind(f *pflag.FlagSet) {
-	f.StringVar(&c.Interpreter, "python", "", "interpreter that runs every model that is not ONNX, as it is; it must have mlflow and what the models need")
+	f.StringVar(&c.Interpreter, "python", "", "interpreter that runs every model that is not ONNX, as it is; it must have mlflow and what the models need (default: one of an environment that is built for the model)")
 	f.IntVar(&c.Workers, "python-workers", 2, "processes of each model version that runs in Python")
 	f.Int64Var(&c.Memory, "python-worker-memory-bytes", 0, "memory of a Python worker before it is replaced, and the most that it can allocate (default: half of the machine's or the container's)")
 	f.IntVar(&c.Files, "python-worker-files", 1024, "files that a Python worker may have open")
@@ -71,14 +69,6 @@ func (c *PythonConfig) checkInterpreter() error {
 		return fmt.Errorf("--python: %w", err)
 	}
 	return nil
-}
-
-// environment is an Environment: the interpreter that the setting names.
-func (c *PythonConfig) environment(_ context.Context, model *mlmodel.Model, _ string) (string, error) {
-	if c.Interpreter == "" {
-		return "", fmt.Errorf("this version has the flavors %v and needs Python: set --python to an interpreter that has mlflow and what the model needs", model.FlavorNames())
-	}
-	return c.Interpreter, nil
 }
 
 // openWorkers makes the folder of the workers' private directories, without what a server that was killed has left there.

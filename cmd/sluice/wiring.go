@@ -205,11 +205,13 @@ func (a *App) openModels(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime, environment: a.cfg.Python.environment, workers: workers}
+	a.environments = newEnvironments(a.cfg.Python.Interpreter, &a.cfg.Environments, a.environ, a.log)
+	a.onClose("environments", func(context.Context) error { return a.environments.close() })
+	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime, environment: a.environments.interpreter, environments: a.environments, workers: workers, preparing: make(chan struct{}, 2)}
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
-	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, MaxOnDemand: a.cfg.OnDemandVersions, OnDemandIdle: a.cfg.OnDemandIdle, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
+	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, Prepare: a.loader.prepare, MaxBytes: a.cfg.ModelMemory, MaxOnDemand: a.cfg.OnDemandVersions, OnDemandIdle: a.cfg.OnDemandIdle, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
 			a.syncer.PokeStatus()
 		}

@@ -239,7 +239,10 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
-		gatewayrest.New(gatewayrest.Deps{Service: a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Rollouts: a.rollouts.Load(), Who: auth.Who}).Routes(),
+		gatewayrest.New(gatewayrest.Deps{
+			BuildLog: a.environments.buildLog,
+			Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Rollouts: a.rollouts.Load(), Who: auth.Who,
+		}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	), track.Refused(), nil
 }

@@ -3,7 +3,9 @@ package rest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -230,6 +232,34 @@ func (h *Handler) metrics(c *fiber.Ctx) error {
 	}
 	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
 	return c.Send(text.Bytes())
+}
+
+// buildLogs answers what building the environment of the version that a served entity means said; databricks-sdk's build_logs.
+func (h *Handler) buildLogs(c *fiber.Ctx) error {
+	ctx, cancel := deadline(c)
+	defer cancel()
+	e, err := h.named(ctx, c)
+	if err != nil {
+		return err
+	}
+	name, err := wire.Param(c, "served")
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(e.Config.ServedEntities, func(s gateway.ServedEntity) bool { return s.Name == name })
+	if i < 0 {
+		return mlflow.Missingf("Endpoint %s serves nothing of the name %s.", mlflow.Repr(e.Name), mlflow.Repr(name))
+	}
+	resolved, err := h.deps.Service.Resolve(ctx, e)
+	if err != nil {
+		return err
+	}
+	version := resolved[e.Name][i].Version
+	text, ok := h.deps.BuildLog(e.Config.ServedEntities[i].Model, version)
+	if !ok {
+		text = fmt.Sprintf("No environment was built for version %d of %s.\n", version, e.Config.ServedEntities[i].Model)
+	}
+	return wire.Send(c, fiber.Map{"logs": text})
 }
 
 type eventAnswer struct {

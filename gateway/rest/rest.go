@@ -56,6 +56,8 @@ type Deps struct {
 	Rollouts Rollouts
 	// Leaving says whether the server is shutting down; nil means never.
 	Leaving func() bool
+	// BuildLog is what building the environment of a version said; nil, or false: none was built.
+	BuildLog func(model string, version int) (string, bool)
 	// Who names the caller, for an endpoint's creator; nil means nobody is known. cmd hands in auth.Who.
 	Who func(c *fiber.Ctx) string
 }
@@ -73,6 +75,9 @@ func New(deps Deps) *Handler {
 	}
 	if deps.Batching == nil {
 		deps.Batching = func(string, int) (gateway.Batching, bool) { return gateway.Batching{}, false }
+	}
+	if deps.BuildLog == nil {
+		deps.BuildLog = func(string, int) (string, bool) { return "", false }
 	}
 	return &Handler{deps: deps}
 }
@@ -98,7 +103,7 @@ func (h *Handler) Routes() []wire.Route {
 		{Method: "PATCH", Path: one + "/notifications", Permission: wire.Manage, Audit: "gateway.endpoint.notify", Handler: absent("e-mail notifications")},
 		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: absent("the OpenAPI document of an endpoint")},
 		{Method: "GET", Path: one + "/served-models/:served/logs", Permission: wire.Read, Audit: "gateway.endpoint.logs", Handler: absent("logs of a served model: see the server's own log")},
-		{Method: "GET", Path: one + "/served-models/:served/build-logs", Permission: wire.Read, Audit: "gateway.endpoint.build_logs", Handler: absent("build logs: no image is built, models are loaded in place")},
+		{Method: "GET", Path: one + "/served-models/:served/build-logs", Permission: wire.Read, Audit: "gateway.endpoint.build_logs", Handler: h.buildLogs},
 		{Method: "GET", Path: "/api/2.0/endpoints", Permission: wire.Read, Audit: "gateway.deployment.list", Handler: h.listDeployments},
 		{Method: "GET", Path: "/api/2.0/endpoints/:name", Permission: wire.Read, Audit: "gateway.deployment.get", Handler: h.getDeployment},
 		{Method: "GET", Path: "/.well-known/databricks-config", Permission: wire.Public, Audit: "gateway.discovery.get", Handler: noDiscovery},
