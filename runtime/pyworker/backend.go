@@ -16,7 +16,7 @@ import (
 var (
 	// ErrWorkerDied: the worker died during the prediction, and so did the one that tried it again.
 	ErrWorkerDied = errors.New("the model's workers died")
-	// ErrModel: the model raised an exception; the wrapping text has the traceback.
+	// ErrModel: the model raised an exception; the wrapping text names it, and the log has the traceback.
 	ErrModel = errors.New("the model failed")
 )
 
@@ -30,7 +30,7 @@ type Backend struct {
 var _ servable.Backend = (*Backend)(nil)
 
 // Open starts workers for the model package in dir with the interpreter of its environment, and returns when the first has loaded the model; the
-// others follow in the background. ctx ends the wait. Errors: ErrModel, wrapped with the traceback, if the model cannot be loaded.
+// others follow in the background. ctx ends the wait. Errors: ErrModel, wrapped, if the model cannot be loaded.
 func Open(ctx context.Context, interpreter, dir string, model *mlmodel.Model, opts *Options) (*Backend, error) {
 	if _, err := model.PyFunc(); err != nil {
 		return nil, err
@@ -45,6 +45,7 @@ func Open(ctx context.Context, interpreter, dir string, model *mlmodel.Model, op
 	if err := b.pool.open(ctx); err != nil {
 		var told *failure
 		if errors.As(err, &told) {
+			b.pool.opts.Logger.Warn("model cannot be loaded", slog.String("error", told.Message), slog.String("traceback", told.Trace))
 			err = fmt.Errorf("%w: %w", ErrModel, err)
 		}
 		return nil, err
@@ -143,6 +144,7 @@ func (b *Backend) once(ctx context.Context, r *request, rows int, out *tensor.Ba
 	case errors.As(err, &told) && told.Kind == "input":
 		return fmt.Errorf("%w: %s", servable.ErrBadInput, told.Message)
 	case errors.As(err, &told):
+		b.pool.opts.Logger.Warn("prediction failed", slog.String("error", told.Message), slog.String("traceback", told.Trace))
 		return fmt.Errorf("%w: %w", ErrModel, err)
 	}
 	return err

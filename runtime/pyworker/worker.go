@@ -61,12 +61,7 @@ type failure struct {
 	Trace   string `json:"trace"`
 }
 
-func (f *failure) Error() string {
-	if f.Trace != "" {
-		return f.Trace
-	}
-	return f.Message
-}
+func (f *failure) Error() string { return f.Message }
 
 // condemn kills the worker for a reason; the first one counts.
 func (w *worker) condemn(why Reason) {

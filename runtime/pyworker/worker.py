@@ -195,7 +195,8 @@ class Served:
         self.layouts = {}
         meta = self.model.metadata
         self.schema = meta.get_input_schema()
-        self.has_params = bool(meta.get_params_schema()) if hasattr(meta, "get_params_schema") else False
+        params = meta.get_params_schema() if hasattr(meta, "get_params_schema") else None
+        self.params = [p.name for p in params.params] if params else []
         self.takes_params = "params" in inspect.signature(self.model.predict).parameters
         self.unnamed = self.schema is None or not self.schema.has_input_names()
         self.object_names = self._object_names()
@@ -212,7 +213,7 @@ class Served:
         for special in ("_is_signature_from_type_hint", "_is_type_hint_from_example"):
             if hasattr(meta, special) and getattr(meta, special)():
                 return None
-        if function is None or self.schema is None or self.has_params or type(self.model).__name__ != "PyFuncModel":
+        if function is None or self.schema is None or self.params or type(self.model).__name__ != "PyFuncModel":
             return None
         try:
             params = inspect.signature(function).parameters.get("params")
@@ -319,11 +320,11 @@ class Answers:
 
     def _table(self, frame):
         columns = []
-        for i, name in enumerate(frame.columns):
+        for name, series in frame.items():
             label = self._key(name)
             if label is None:
                 return self._raw(frame)
-            columns.append((label, *self._column(frame.iloc[:, i])))
+            columns.append((label, *self._column(series)))
         if len({c[0] for c in columns}) != len(columns):
             return self._raw(frame)
         return self._pack("table", columns, len(frame))
@@ -438,7 +439,8 @@ class Worker:
 
     def predict(self, rows, head, extra, body):
         layout = self.served.layout(head)
-        params = json.loads(extra) if extra else None
+        params = json.loads(extra) if extra else {}
+        params = {name: params[name] for name in self.served.params if name in params}
         result = self.served.predict(layout, layout.data(rows, body), params)
         head, rows, parts = self.answers.encode(result)
         return ANSWER, head, rows, parts

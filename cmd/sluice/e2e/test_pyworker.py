@@ -25,22 +25,24 @@ def served(tmp_path_factory):
     """A server with every model of pythonmodels in Production, one worker each; its frames are what the models can be asked."""
     folder = tmp_path_factory.mktemp("python")
     server = Server(folder / "data", "--python", sys.executable, "--python-workers", "1", "--model-memory-bytes", str(64 << 30)).start()
-    with real_client() as point:
-        client = point(server)
-        text = models.Schema([models.ColSpec(models.DataType.string, "kind")])
-        models.log("answers", python_model=models.Answers(), signature=models.ModelSignature(inputs=text))
-        for name, signature in models.MIRRORS.items():
-            models.log("mirror-" + name, python_model=models.Mirror(), signature=signature)
-        models.log_doubler(folder)
-        models.log_factors()
-        server.frames = {"spam": models.log_spam(), "boosted": models.log_boosted(), "iris": models.log_iris_onnx()}
-        for model in client.search_registered_models():
-            client.transition_model_version_stage(model.name, "1", "Production")
-        server.names = sorted(m.name for m in client.search_registered_models())
-        for name in server.names:  # a body without an input field is refused by a model that is there
-            wait_until(lambda: ask(server, name, {}).status_code == 400, LOAD_SECONDS, f"{name} answers")
-        yield server
-    server.stop()
+    try:
+        with real_client() as point:
+            client = point(server)
+            text = models.Schema([models.ColSpec(models.DataType.string, "kind")])
+            models.log("answers", python_model=models.Answers(), signature=models.ModelSignature(inputs=text))
+            for name, signature in models.MIRRORS.items():
+                models.log("mirror-" + name, python_model=models.Mirror(), signature=signature)
+            models.log_doubler(folder)
+            models.log_factors()
+            server.frames = {"spam": models.log_spam(), "boosted": models.log_boosted(), "iris": models.log_iris_onnx()}
+            for model in client.search_registered_models():
+                client.transition_model_version_stage(model.name, "1", "Production")
+            server.names = sorted(m.name for m in client.search_registered_models())
+            for name in server.names:  # a body without an input field is refused by a model that is there
+                wait_until(lambda: ask(server, name, {}).status_code == 400, LOAD_SECONDS, f"{name} answers")
+            yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +164,13 @@ def test_workers_have_a_private_place_and_no_credentials_and_die_with_the_server
         tmp_path / "data", "--python", sys.executable, "--python-workers", "1",
         env={"AWS_SECRET_ACCESS_KEY": "secret", "DATABASE_PASSWORD": "secret", "MLFLOW_TRACKING_TOKEN": "secret"},
     ).start()  # fmt: skip
-    client = mlflow_at(server)
+    try:
+        check_surroundings(server, mlflow_at(server), tmp_path)
+    finally:
+        server.stop()
+
+
+def check_surroundings(server, client, tmp_path):
     models.log_doubler(tmp_path)
     client.transition_model_version_stage("doubler", "1", "Production")
     body = {"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}
