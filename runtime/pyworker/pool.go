@@ -178,14 +178,23 @@ func (p *pool) renew(w *worker, why Reason) *worker {
 	next, err := p.start(p.ctx)
 	if err != nil {
 		p.failed(err)
-		if sleep(p.ctx, p.opts.MaxBackoff) { // the old one serves on
+		again := time.NewTimer(p.opts.MaxBackoff)
+		defer again.Stop()
+		select { // the old one serves on
+		case <-again.C:
 			w.wish(why)
+		case <-w.dead:
+		case <-p.ctx.Done():
 		}
 		return w
 	}
-	p.report(w, why)
 	p.idle <- next
 	w.retired.Store(true)
+	if isClosed(w.dead) { // meanwhile, and nobody who met it knew that it was retired
+		p.bury(w)
+		return next
+	}
+	p.report(w, why)
 	p.sweep()
 	return next
 }
@@ -204,12 +213,11 @@ func (p *pool) sweep() {
 
 // giveBack makes a worker idle, or ends it where it is not wanted any more.
 func (p *pool) giveBack(w *worker) {
-	select {
-	case <-w.dead:
+	switch {
+	case w.retired.Load():
+	case isClosed(w.dead):
 		return // its slot buries it
 	default:
-	}
-	if !w.retired.Load() {
 		p.idle <- w
 		return
 	}
