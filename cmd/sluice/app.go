@@ -19,6 +19,7 @@ import (
 	"sluice/gateway/plan"
 	"sluice/gateway/predlog"
 	"sluice/gateway/rollout"
+	"sluice/gateway/shadow"
 	gatewaystore "sluice/gateway/sqlstore"
 	"sluice/gateway/telemetry"
 	"sluice/registry"
@@ -55,6 +56,7 @@ type App struct {
 	environments  *environments
 	servables     *servable.Manager
 	outcomes      *outcome.Book
+	shadows       *shadow.Book
 	monitor       *monitor.Monitor
 	predlog       *predlog.Log // nil when switched off
 	telemetry     *telemetry.Telemetry

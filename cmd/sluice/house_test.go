@@ -116,7 +116,7 @@ func arrows() []arrow {
 	}
 }
 
-var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip"}
+var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip", "gateway/shadow"}
 
 func inModule(folders []string) []string {
 	out := make([]string, len(folders))

@@ -22,6 +22,7 @@ import (
 	"sluice/gateway/predlog"
 	gatewayrest "sluice/gateway/rest"
 	"sluice/gateway/route"
+	"sluice/gateway/shadow"
 	"sluice/gateway/telemetry"
 	registryrest "sluice/registry/rest"
 	"sluice/runtime/servable"
@@ -41,6 +42,7 @@ func (a *App) openServing(ctx context.Context) error {
 	deps := invoke.Deps{
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
 		Breakers: breakers,
+		Shadows:  a.shadows,
 		Behind:   func() bool { return a.syncer.Behind() },
 		Caller:   a.authority.Name,
 		May:      func(c *fiber.Ctx, p string) bool { return auth.May(c, wire.Permission(p)) },
@@ -60,6 +62,7 @@ func (a *App) openServing(ctx context.Context) error {
 		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(),
 	})
 	a.data.Store(data) // telemetry may be reading already
+	a.onClose("shadows", data.Close)
 	a.syncer = plan.NewSyncer(plan.Deps{
 		Store: a.control, Registry: plan.FromRegistry(a.registry), Servables: a.servables,
 		Publish: a.publish, Rollouts: a.activeRollouts, StartRollouts: a.startRollouts,
@@ -114,6 +117,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	metrics = append(metrics, telemetry.Admission(admission)...)
 	metrics = append(metrics, telemetry.Rollouts(a.runningRollouts, a.rolloutVerdicts)...)
 	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
+	metrics = append(metrics, telemetry.Shadows(a.shadows.Snapshot)...)
 	metrics = append(metrics, telemetry.Workers(a.restarts))
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
@@ -131,7 +135,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 
 // openPredictionLog opens the log and the monitor that delivers its segments into tracking.
 func (a *App) openPredictionLog(context.Context) error {
-	a.outcomes = outcome.NewBook(nil)
+	a.outcomes, a.shadows = outcome.NewBook(nil), shadow.NewBook(nil)
 	var err error
 	a.monitor, err = monitor.New(monitor.Sources{
 		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped,

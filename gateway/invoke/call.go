@@ -61,6 +61,7 @@ type call struct {
 	infer      *inference // of the Open Inference Protocol; nil for MLflow's
 	class      admit.Class
 	demand     *servable.ID // no endpoint routes it: it is loaded on demand
+	view       *view        // the table that decided
 	decision   route.Decision
 	arm        *armState
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in

@@ -115,7 +115,7 @@ func (h *Handler) tell(k *call, x *route.Explanation) explanation {
 	for i := range d.Endpoint.Shadows {
 		s := &d.Endpoint.Shadows[i]
 		about := explainedShadow{Name: s.Arm, Percentage: weightValue(s.Share)}
-		if copied := d.Shadow(i) != nil; x.KeyFound || s.Share == 0 || s.Share == route.FullWeight {
+		if copied := d.Shadow(i) != nil; d.Arm != nil && (x.KeyFound || s.Share == 0 || s.Share == route.FullWeight) {
 			about.Copied = &copied
 		}
 		out.Shadows = append(out.Shadows, about)

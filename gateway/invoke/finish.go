@@ -47,13 +47,14 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 	return nil
 }
 
-// book counts, logs and traces a call whose answer is ready.
+// book counts, logs, traces and copies a call whose answer is ready.
 func (h *Handler) book(ctx context.Context, k *call) {
 	k.end = h.opts.Now()
 	latency := k.end.Sub(k.start)
 	h.count(k, latency)
 	h.log(k, latency)
 	h.endTrace(ctx, k, k.end)
+	h.mirror(k)
 }
 
 // wholeSeconds rounds up, to 1 at least.

@@ -7,7 +7,10 @@
 //
 // # One request
 //
-//	request id → pick → deadline → acquire → admitted → body → decode → breaker → predict → encode → headers → counted → logged
+//	request id → pick → deadline → acquire → admitted → body → decode → breaker → predict → encode → headers → counted → logged → copied
+//
+// Copies for shadows (shadow.go) are executed by goroutines of the handler's, after bounded queues: nobody waits for a shadow, and what is too much
+// is dropped and counted. Close ends them.
 //
 // A version that no endpoint routes but whose number a URL names is loaded on demand (demand.go): its first request waits for a registry, and
 // for a lock here.
@@ -45,6 +48,7 @@ import (
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
 	"sluice/gateway/route"
+	"sluice/gateway/shadow"
 	"sluice/runtime/batch"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
@@ -82,6 +86,8 @@ type Deps struct {
 	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged
+	// Shadows takes what came of copies for shadows; nil: a book of the handler's own.
+	Shadows *shadow.Book
 	// Behind says that something was changed which the table does not show yet, so that what it does not know may be there all the same; nil:
 	// never. It is asked before an answer 404.
 	Behind func() bool
@@ -93,6 +99,8 @@ type Options struct {
 	MaxBodyBytes int64
 	// Timeout is the deadline of endpoints that set none; default 60 s, as in MLflow's scoring server.
 	Timeout time.Duration
+	// ShadowTimeout is how long a copy for a shadow may wait, and again how long it may be executed; default 10 s.
+	ShadowTimeout time.Duration
 	// Admission says which requests are turned away at once, with 429; default: a controller of its own with default options.
 	Admission *admit.Controller
 	// Payload bounds what a body may unfold to.
@@ -126,6 +134,9 @@ func (o *Options) withDefaults() Options {
 	if out.Timeout <= 0 {
 		out.Timeout = 60 * time.Second
 	}
+	if out.ShadowTimeout <= 0 {
+		out.ShadowTimeout = 10 * time.Second
+	}
 	if out.Admission == nil {
 		out.Admission = admit.New(nil)
 	}
@@ -154,6 +165,7 @@ type Handler struct {
 	view      atomic.Pointer[view]
 	demands   atomic.Pointer[map[servable.ID]*demanded] // replaced, never changed
 	admission *admit.Controller
+	shadows   *shadows
 	calls     sync.Pool // of *call
 
 	mu    sync.Mutex                  // serializes Publish and what replaces demands
@@ -169,6 +181,10 @@ func New(deps Deps, opts *Options) *Handler {
 	h := &Handler{deps: deps, opts: opts.withDefaults()}
 	h.admission = h.opts.Admission
 	h.sampleAt = ratioThreshold(h.opts.SampleRatio)
+	if deps.Shadows == nil {
+		deps.Shadows = shadow.NewBook(h.opts.Now)
+	}
+	h.shadows = newShadows(deps.Shadows, h.opts.ShadowTimeout)
 	h.calls.New = func() any { return newCall(h) }
 	h.view.Store(&view{table: &route.Table{}})
 	h.demands.Store(&map[servable.ID]*demanded{})

@@ -33,6 +33,7 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	asked, wrong := k.asked.limits(k)
 	k.look = look{k, from}
 	v := h.view.Load()
+	k.view = v
 	err := h.pick(k, v)
 	h.limit(ctx, k, asked)
 	if err == nil {

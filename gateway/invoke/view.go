@@ -74,6 +74,7 @@ func (r *recorder) lookup(code int) *outcome.Series {
 type planHolder struct {
 	compiled atomic.Pointer[compiled]
 	gate     *admit.Gate
+	lane     lane // of copies for the version as a shadow
 }
 
 // compiled is a signature made ready for decoding, and the memory that its requests are decoded into.
@@ -131,6 +132,7 @@ func (h *Handler) Publish(t *route.Table) {
 	if h.deps.Outcomes != nil {
 		h.deps.Outcomes.Keep(routedIn(t, demands))
 	}
+	h.shadows.book.Keep(shadowed(t))
 	h.opts.Logger.Info("routing table published",
 		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
 }

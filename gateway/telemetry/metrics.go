@@ -22,7 +22,12 @@ type Metric struct {
 	Counter     bool // true: only rises, since the process started; false: a gauge
 	// Read calls emit for every value with its attributes. It must be quick and safe for concurrent use.
 	Read func(emit Emit)
+	// Histograms is Read of a metric that is a histogram, which then has no Read.
+	Histograms func(emit EmitHistogram)
 }
+
+// EmitHistogram takes one histogram, counted since the process started: counts has one more than bounds, for what is above the last.
+type EmitHistogram func(bounds []float64, counts []uint64, count uint64, sum float64, attributes ...Attribute)
 
 // Emit takes one value; attributes are of bounded sets.
 type Emit func(value float64, attributes ...Attribute)

@@ -91,14 +91,13 @@ func attributesOf(k *outcome.Key) attribute.Set {
 }
 
 func (p *producer) read(m *Metric, now time.Time) metricdata.Metrics {
+	if m.Histograms != nil {
+		return p.readHistograms(m, now)
+	}
 	var points []metricdata.DataPoint[float64]
 	m.Read(func(value float64, attributes ...Attribute) {
-		kv := make([]attribute.KeyValue, len(attributes))
-		for i, a := range attributes {
-			kv[i] = attribute.String(a.Key, a.Value)
-		}
 		points = append(points, metricdata.DataPoint[float64]{
-			Attributes: attribute.NewSet(kv...), StartTime: p.start, Time: now, Value: value,
+			Attributes: setOf(attributes), StartTime: p.start, Time: now, Value: value,
 		})
 	})
 	out := metricdata.Metrics{Name: m.Name, Unit: m.Unit, Description: m.Description}
@@ -108,4 +107,25 @@ func (p *producer) read(m *Metric, now time.Time) metricdata.Metrics {
 		out.Data = metricdata.Gauge[float64]{DataPoints: points}
 	}
 	return out
+}
+
+func (p *producer) readHistograms(m *Metric, now time.Time) metricdata.Metrics {
+	var points []metricdata.HistogramDataPoint[float64]
+	m.Histograms(func(bounds []float64, counts []uint64, count uint64, sum float64, attributes ...Attribute) {
+		points = append(points, metricdata.HistogramDataPoint[float64]{
+			Attributes: setOf(attributes), StartTime: p.start, Time: now, Count: count, Bounds: bounds, BucketCounts: counts, Sum: sum,
+		})
+	})
+	return metricdata.Metrics{
+		Name: m.Name, Unit: m.Unit, Description: m.Description,
+		Data: metricdata.Histogram[float64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality},
+	}
+}
+
+func setOf(attributes []Attribute) attribute.Set {
+	kv := make([]attribute.KeyValue, len(attributes))
+	for i, a := range attributes {
+		kv[i] = attribute.String(a.Key, a.Value)
+	}
+	return attribute.NewSet(kv...)
 }

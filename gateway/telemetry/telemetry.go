@@ -12,6 +12,11 @@
 //	sluice.requests.in_flight   gauge, {request}
 //	sluice.requests.refused     counter, {request}    reason class; turned away with 429 before they were executed
 //	sluice.scheduler.delay      gauge, s              median wait of goroutines for a processor
+//	sluice.shadow.requests      counter, {request}    endpoint arm model version result; copies executed: answered incomparable failed
+//	sluice.shadow.drops         counter, {request}    endpoint arm model version reason; copies not executed
+//	sluice.shadow.distance      histogram             endpoint arm model version; 0–2 (gateway/shadow)
+//	sluice.shadow.disagreement  histogram             endpoint arm model version; share of labels that differ
+//	sluice.shadow.latency_delta histogram, s          endpoint arm model version; later than the arm that answered
 //	sluice.breaker.state        gauge                 endpoint model version; 0 closed, 1 half-open, 2 open
 //	sluice.servable.state       gauge                 model version state; 1 for the present state
 //	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated
