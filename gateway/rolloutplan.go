@@ -88,7 +88,7 @@ type AnalysisMetric struct {
 	// Tolerance is by how much the canary's share may differ from stable's, 0–1: error_rate and client_error_rate may be higher, accuracy
 	// lower, and drift is the share of predictions that may move into or out of a tenth of stable's distribution.
 	Tolerance float64 `json:"tolerance,omitempty"`
-	// Quantile and Ratio are of latency_ratio: 0.5–0.999, and ≥ 1.
+	// Quantile and Ratio are of latency_ratio: 0.5–0.999, and ≥ 1; a millisecond more is always allowed.
 	Quantile float64 `json:"quantile,omitempty"`
 	Ratio    float64 `json:"ratio,omitempty"`
 }

@@ -36,7 +36,7 @@
 // the same source, which weights and sticky keys see to.
 //
 // Latency: when 100 successful requests of stable are known, x is fixed as the bound of the bucket of its q-quantile. If the canary's latencies
-// are at most r times stable's, its share above r·x is at most stable's above x: the same test with t = 0. Drift: when 200 predictions of stable
+// are at most r times stable's, its share above r·x is at most stable's above x: the same test with t = 0 (r·x is x and a millisecond, where that is more). Drift: when 200 predictions of stable
 // are known they are cut into at most eleven parts of about a tenth; for each part both "more than t more" and "more than t fewer" are tested, and the
 // mean of those evidences is evidence again. While the canary bakes there is no stable traffic: its share is tested against a bound that stable's
 // share is below with the probability 1−α, for ever: the s above k/n where the Beta mixture B(k+1, n−k+1)/(s^k(1−s)^(n−k)) reaches 1/α (H. Robbins,

@@ -71,7 +71,7 @@ type Test struct {
 	Reference float64 `json:"reference,omitempty"`
 	// BoundNS is the latency that stable's share is counted from, once it is fixed; the canary's is counted from Ratio times it.
 	BoundNS time.Duration `json:"bound_ns,omitempty"`
-	// Parts are the last buckets of the parts that drift is counted in, once they are fixed; Parts2 are their evidences, for more and for fewer.
+	// Parts are the last buckets of the parts that drift is counted in, once they are fixed; PartE are the logarithms of their evidences, for more and for fewer.
 	Parts []int     `json:"parts,omitempty"`
 	PartE []float64 `json:"part_e,omitempty"`
 }
@@ -119,6 +119,11 @@ func ParseEvidence(text string) Evidence {
 	if len(e.Canary.Latency) != len(e.Stable.Latency) || e.Canary.Latency != nil && len(e.Canary.Latency) != outcome.FineCount ||
 		len(e.Canary.Outputs) != len(e.Stable.Outputs) || e.Canary.Outputs != nil && len(e.Canary.Outputs) != outcome.OutputCount {
 		return Evidence{}
+	}
+	for _, t := range e.Tests {
+		if len(t.PartE) != 2*len(t.Parts) {
+			return Evidence{}
+		}
 	}
 	return e
 }
@@ -266,7 +271,7 @@ func (t *Test) add(m gateway.AnalysisMetric, e *Evidence, canary, stable *Sample
 			}
 			t.BoundNS = known.Quantile(m.Quantile)
 		}
-		canaryBound = time.Duration(float64(t.BoundNS) * m.Ratio)
+		canaryBound = slower(t.BoundNS, m.Ratio)
 	}
 	canaryPast, stablePast := e.Canary.past(m.Name, canaryBound), e.Stable.past(m.Name, t.BoundNS)
 	canaryNow, stableNow := canary.of(m.Name, canaryBound), stable.of(m.Name, t.BoundNS)
@@ -280,6 +285,14 @@ func (t *Test) add(m gateway.AnalysisMetric, e *Evidence, canary, stable *Sample
 	if t.Reference < 1 {
 		t.BakeLogE += betAgainst(canaryPast, canaryNow, t.Reference)
 	}
+}
+
+// latencySlack is what a canary may be slower by whatever the ratio: caches that are colder with less traffic cost as much.
+const latencySlack = time.Millisecond
+
+// slower is the latency that the canary may have where stable has d.
+func slower(d time.Duration, ratio float64) time.Duration {
+	return max(time.Duration(float64(d)*ratio), d+latencySlack)
 }
 
 // thresholds are what LogE and BakeLogE must reach, for a metric whose part of the false rollbacks is alpha.

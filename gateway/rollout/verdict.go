@@ -86,7 +86,7 @@ func (e *Evidence) values(f *Finding, t *Test) {
 		canary, stable := e.Canary.latency(), e.Stable.latency()
 		f.Canary, f.Stable = canary.Quantile(f.Metric.Quantile).Seconds(), stable.Quantile(f.Metric.Quantile).Seconds()
 		f.CanarySample, f.StableSample = canary.Count(), stable.Count()
-		f.Limit = f.Stable * f.Metric.Ratio
+		f.Limit = slower(stable.Quantile(f.Metric.Quantile), f.Metric.Ratio).Seconds()
 	case gateway.MetricDrift:
 		f.Canary, f.Limit = t.shift(e), f.Metric.Tolerance
 		f.CanarySample, f.StableSample = e.Canary.outputs().Count(), e.Stable.outputs().Count()
@@ -112,8 +112,8 @@ func (t *Totals) all(name gateway.MetricName) Count {
 func (f *Finding) words() string {
 	switch f.Metric.Name {
 	case gateway.MetricLatencyRatio:
-		return fmt.Sprintf("%s: the %g quantile is %s against %s (%d and %d requests), at most %g times is allowed", f.Metric.Name, f.Metric.Quantile,
-			milliseconds(f.Canary), milliseconds(f.Stable), f.CanarySample, f.StableSample, f.Metric.Ratio)
+		return fmt.Sprintf("%s: the %g quantile is %s against %s (%d and %d requests), %s is allowed", f.Metric.Name, f.Metric.Quantile,
+			milliseconds(f.Canary), milliseconds(f.Stable), f.CanarySample, f.StableSample, milliseconds(f.Limit))
 	case gateway.MetricDrift:
 		return fmt.Sprintf("%s: predictions moved by %.2f %% of all at most (%d and %d of them), %.2f %% is allowed", f.Metric.Name,
 			100*f.Canary, f.CanarySample, f.StableSample, 100*f.Metric.Tolerance)

@@ -19,6 +19,9 @@
 //	sluice.shadow.latency_delta histogram, s          endpoint arm model version; later than the arm that answered
 //	sluice.breaker.state        gauge                 endpoint model version; 0 closed, 1 half-open, 2 open
 //	sluice.servable.state       gauge                 model version state; 1 for the present state
+//	sluice.rollout.step         gauge                 endpoint version; of running rollouts, from 0
+//	sluice.rollout.weight       gauge, %              endpoint version; the canary's share of its arm's traffic
+//	sluice.rollout.verdicts     counter, {verdict}    endpoint verdict = promote hold rollback insufficient_traffic
 //	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated
 //	sluice.predlog.drops        counter, {record}     reason
 //	sluice.predlog.queue        gauge, By

@@ -2,11 +2,12 @@
 
 import collections
 import json
+import subprocess
 import threading
 import time
 
 import requests
-from conftest import Server, wait_until, wine_rows
+from conftest import BINARY, Server, wait_until, wine_rows
 from lifecycle import add_version, endpoint, files, move, serves, version_of
 from test_webhooks import LOCAL, Receiver
 
@@ -237,6 +238,39 @@ def test_a_kill_in_the_middle_goes_on_where_it_was(server):
     serves(server, two)
     told = events(server)
     assert told.count("rollout_started") == told.count("rollout_promoted") == 1, told
+
+
+def command(server, *args):
+    done = subprocess.run([str(BINARY), "rollout", *args, "--url", server.url], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_command_starts_approves_and_aborts(server, tmp_path):
+    one, two = versions(server, files("v1"), files("v2"))
+    plan_file = tmp_path / "plan.json"
+    plan_file.write_text(json.dumps({"steps": [{"set_weight": 50}, {"pause": {}}, {"set_weight": 90}, {"pause": {}}]}))
+    code, text = command(server, "start", "wine", two)
+    assert code == 1 and "has no plan for rollouts" in text, text
+    code, text = command(server, "start", "wine", two, "--plan", str(plan_file))
+    assert code == 0 and f"version {two} after version {one}, running" in text, text
+    wait_until(lambda: "pause until approved" in command(server, "status", "wine")[1], what="the pause")
+    code, text = command(server, "promote", "wine")
+    assert code == 0, text
+    wait_until(lambda: "90 % of the traffic" in command(server, "status", "wine")[1], what="the second weight")
+
+    with Callers(server, clients=2) as callers:
+        wait_until(lambda: callers.count(two) > 20, what="traffic on the canary")
+        code, text = command(server, "abort", "wine")
+        aborted = time.monotonic()
+        assert code == 0 and "rolling_back" in text, text
+        before = callers.count(one)
+        wait_until(lambda: callers.count(one) > before + 50, what="traffic on the version before")
+    assert callers.last[two] <= aborted + 0.25, "a request that was sent later than 250 ms after the order met the canary"
+    phase(server, "aborted")
+    code, text = command(server, "list", "wine")
+    assert code == 0 and "aborted" in text and len(text.splitlines()) == 2, text
+    assert command(server, "list")[1] == text
+    assert command(server, "status", "nobody")[0] == 1
 
 
 def test_bad_plans_are_refused(server):
