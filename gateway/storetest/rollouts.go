@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ func RunRollouts(t *testing.T, New func(t *testing.T) RolloutStore) {
 		"endpoint cannot change":        rolloutLocksEndpoint,
 		"events come with the row":      rolloutEvents,
 		"a refused write leaves no row": refusedRollout,
+		"an endpoint keeps its plan":    endpointPlan,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, New(t)) })
 	}
@@ -259,6 +261,23 @@ func rolloutEvents(t *testing.T, s RolloutStore) {
 	got, err := s.Events(t.Context(), "wine", 10)
 	if err != nil || len(got) != 2 || got[0] != event(gateway.EventRolloutStep)[0] || got[1].Kind != gateway.EventRolloutStarted {
 		t.Errorf("got %+v (%v)", got, err)
+	}
+}
+
+func endpointPlan(t *testing.T, s RolloutStore) {
+	plan := sampleRollout("1", "wine", 10).Plan
+	e := sample("wine")
+	e.Config.Rollout = &plan
+	if err := s.CreateEndpoint(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Endpoint(t.Context(), "wine")
+	if err != nil || got.Config.Rollout == nil || !reflect.DeepEqual(*got.Config.Rollout, plan) {
+		t.Fatalf("got %+v (%v), want %+v", got.Config.Rollout, err, plan)
+	}
+	got, err = s.UpdateConfig(t.Context(), "wine", Config(), 0, 20)
+	if err != nil || got.Config.Rollout != nil {
+		t.Errorf("a configuration without a plan has %+v (%v)", got.Config.Rollout, err)
 	}
 }
 
