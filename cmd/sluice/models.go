@@ -16,11 +16,11 @@ import (
 func newModelsCommand(environ []string) *cobra.Command {
 	models := &cobra.Command{
 		Use:   "models",
-		Short: "Look after the Python environments of models",
+		Short: "Serve one model, predict with it, pack it for Docker; look after the Python environments of models",
 	}
 	env := &cobra.Command{Use: "env", Short: "List and prune the Python environments that were built for models"}
 	env.AddCommand(newEnvListCommand(environ), newEnvPruneCommand(environ))
-	models.AddCommand(env)
+	models.AddCommand(newModelsServeCommand(environ), newModelsPredictCommand(environ), newModelsPrepareEnvCommand(environ), newModelsBuildDockerCommand(environ), env)
 	return models
 }
 
