@@ -29,6 +29,7 @@ const wide = 128
 type model struct {
 	name    string
 	dir     string          // what python/models.py wrote
+	folder  string          // of the MLflow package that sluice serves, in dir
 	columns []string        // of the signature; nil: it is one tensor
 	rows    [][]json.Number // [wide][features], as they travel in JSON
 	floats  []float32       // the same, row-major
@@ -47,7 +48,7 @@ func (b *bench) models(ctx context.Context) (map[string]*model, error) {
 	for _, m := range []*model{
 		{name: "small", columns: []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}}, {name: "trees"}, {name: "mlp"},
 	} {
-		m.dir = filepath.Join(dir, m.name)
+		m.dir, m.folder = filepath.Join(dir, m.name), "onnx"
 		if err := m.readRows(); err != nil {
 			return nil, err
 		}

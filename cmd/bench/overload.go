@@ -72,7 +72,7 @@ func (b *bench) busyServer(ctx context.Context, name string) (*process, *model, 
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &model{name: "busy", dir: filepath.Join(dir, "busy")}
+	m := &model{name: "busy", dir: filepath.Join(dir, "busy"), folder: "onnx"}
 	if err := m.readRows(); err != nil {
 		return nil, nil, err
 	}

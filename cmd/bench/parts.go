@@ -36,6 +36,7 @@ func allParts() []part {
 		{"overload", serving, window, (*bench).overload},
 		{"swap", serving, swapWindow, (*bench).swap},
 		{"compare", serving, window, (*bench).compareByTool},
+		{"python", serving, window, (*bench).pythonModels},
 		{"tracking", tracking, 3 * time.Second, (*bench).tracking},
 	}
 }

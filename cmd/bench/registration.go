@@ -30,7 +30,7 @@ func (a api) register(ctx context.Context, m *model) error {
 		return err
 	}
 	id := run.Run.Info.ID
-	root := os.DirFS(filepath.Join(m.dir, "onnx"))
+	root := os.DirFS(filepath.Join(m.dir, m.folder))
 	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -61,7 +61,7 @@ func (a api) register(ctx context.Context, m *model) error {
 
 // answered waits until the model's endpoint predicts.
 func (a api) answered(ctx context.Context, m *model) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a Python model takes some seconds on a machine at rest
 	defer cancel()
 	for {
 		_, err := a.predict(ctx, m)
