@@ -236,7 +236,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		return nil, nil, err
 	}
 	a.onClose("web UI", func(context.Context) error { return track.Close() })
-	return slices.Concat(
+	served = slices.Concat(
 		a.data.Load().Routes(),
 		track.Routes(),
 		registryrest.Routes(a.registry),
@@ -245,8 +245,13 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		trackingrest.BundleRoutes(a.bundles()),
 		gatewayrest.New(gatewayrest.Deps{
 			BuildLog: a.environments.buildLog,
-			Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Rollouts: a.rollouts.Load(), Who: auth.Who,
+			Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Signature: a.signature, Rollouts: a.rollouts.Load(), Who: auth.Who,
 		}).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
-	), track.Refused(), nil
+	)
+	described, err := describeAPI(served)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(served, described), track.Refused(), nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway"
+	"sluice/runtime/mlmodel"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
 )
@@ -54,6 +55,8 @@ type Deps struct {
 	Batching func(model string, version int) (gateway.Batching, bool)
 	// Rollouts carries rollouts out; nil leaves their calls out.
 	Rollouts Rollouts
+	// Signature returns what a loaded version takes and answers; nil if it has none. A nil function answers NOT_IMPLEMENTED.
+	Signature func(ctx context.Context, model string, version int) (*mlmodel.Signature, error)
 	// Leaving says whether the server is shutting down; nil means never.
 	Leaving func() bool
 	// BuildLog is what building the environment of a version said; nil, or false: none was built.
@@ -101,8 +104,8 @@ func (h *Handler) Routes() []wire.Route {
 		{Method: "PUT", Path: one + "/rate-limits", Permission: wire.Manage, Audit: "gateway.endpoint.limit", Handler: h.putRateLimits},
 		{Method: "PUT", Path: one + "/ai-gateway", Permission: wire.Manage, Audit: "gateway.endpoint.ai_gateway", Handler: absent("the AI gateway")},
 		{Method: "PATCH", Path: one + "/notifications", Permission: wire.Manage, Audit: "gateway.endpoint.notify", Handler: absent("e-mail notifications")},
-		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: absent("the OpenAPI document of an endpoint")},
-		{Method: "GET", Path: one + "/served-models/:served/logs", Permission: wire.Read, Audit: "gateway.endpoint.logs", Handler: absent("logs of a served model: see the server's own log")},
+		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: h.openAPI},
+		{Method: "GET", Path: one + "/served-models/:served/logs", Permission: wire.Read, Audit: "gateway.endpoint.logs", Handler: h.logs},
 		{Method: "GET", Path: one + "/served-models/:served/build-logs", Permission: wire.Read, Audit: "gateway.endpoint.build_logs", Handler: h.buildLogs},
 		{Method: "GET", Path: "/api/2.0/endpoints", Permission: wire.Read, Audit: "gateway.deployment.list", Handler: h.listDeployments},
 		{Method: "GET", Path: "/api/2.0/endpoints/:name", Permission: wire.Read, Audit: "gateway.deployment.get", Handler: h.getDeployment},
