@@ -19,9 +19,6 @@ type RolloutPlan struct {
 	KeepWarm time.Duration `json:"keep_warm,omitempty"`
 }
 
-// copies says whether requests can be copied to a canary.
-const copies = false
-
 // StepKind says what a step does.
 type StepKind string
 
@@ -197,9 +194,6 @@ func (p RolloutPlan) checkSteps(path string) error {
 func (s RolloutStep) check(path string, weight Weight, shadowed bool) error {
 	switch s.Kind {
 	case StepShadow:
-		if !copies {
-			return mlflow.Invalidf("%s.shadow is not supported here: no requests are copied", path)
-		}
 		if weight > 0 {
 			return mlflow.Invalidf("%s.shadow comes after a set_weight: shadow first", path)
 		}

@@ -9,12 +9,13 @@ import (
 
 	"sluice/gateway"
 	"sluice/gateway/rollout"
+	"sluice/gateway/shadow"
 )
 
 // openRollouts makes the loop that carries rollouts out; Run starts it.
 func (a *App) openRollouts() {
 	a.rollouts.Store(rollout.New(rollout.Deps{
-		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, NewID: uuid.NewString,
+		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, Shadowed: a.shadowed, NewID: uuid.NewString,
 	}, &rollout.Options{Log: a.log})) // telemetry may be reading already
 }
 
@@ -27,6 +28,17 @@ func (a *App) runRollouts(ctx context.Context) {
 			a.log.Error("rollouts are not carried out", slog.Any("error", err))
 		}
 	}()
+}
+
+// shadowed counts what a version executed as a shadow.
+func (a *App) shadowed(endpoint, arm, model string, version int) (executed, failed uint64) {
+	for _, s := range a.shadows.Snapshot() {
+		if s.Endpoint == endpoint && s.Arm == arm && s.Servable.Model == model && s.Servable.Version == version {
+			executed += s.Executed()
+			failed += s.Results[shadow.Failed]
+		}
+	}
+	return executed, failed
 }
 
 // feeds says whether something counts what a metric of rollouts compares: ground truth has no way in, and without request metrics nothing

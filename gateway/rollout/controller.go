@@ -42,7 +42,7 @@ type Outcomes interface {
 	Observe(endpoint string) []outcome.Observed
 }
 
-// Deps are what a Controller works with; all but Truth and Feeds are required.
+// Deps are what a Controller works with; all but Truth, Shadowed and Feeds are required.
 type Deps struct {
 	Store     gateway.RolloutStore
 	Endpoints Endpoints
@@ -52,6 +52,9 @@ type Deps struct {
 	// Truth counts the predictions of a version at an endpoint for which ground truth is known, and how many of them were wrong; it only
 	// rises. nil: nothing feeds the accuracy.
 	Truth func(endpoint, model string, version int) Count
+	// Shadowed counts the copies of requests that the version executed as a shadow, and those of them that failed; both only rise while it is
+	// routed. nil: nothing counts them, and an analysis of a shadow never sees its requests.
+	Shadowed func(endpoint, arm, model string, version int) (executed, failed uint64)
 	// Feeds says whether something counts what the metric compares; nil means everything but the accuracy without Truth.
 	Feeds func(gateway.MetricName) bool
 	// NewID makes the id of a rollout, at most 36 characters.
@@ -316,6 +319,9 @@ func (c *Controller) decide(ctx context.Context, w *watch) (Decision, bool) {
 		truth = func(version int) Count { return c.deps.Truth(w.row.Endpoint, w.row.Model, version) }
 	}
 	block := w.observer.look(&w.row, c.deps.Outcomes.Observe(w.row.Endpoint), truth)
+	if c.deps.Shadowed != nil {
+		w.observer.copies(&block, &w.row, c.deps.Shadowed)
+	}
 	w.evidence = w.evidence.Add(block, w.row.Plan.Analysis)
 	d := Next(w.row, w.evidence, c.facts(ctx, &w.row), c.opts.Now())
 	c.note(w, d)

@@ -381,3 +381,40 @@ func TestOrders(t *testing.T) {
 		t.Errorf("abort of a promoted one: %v", err)
 	}
 }
+
+func TestAShadowIsAnalysedBeforeItGetsTraffic(t *testing.T) {
+	shadowFirst := gateway.RolloutPlan{Steps: []gateway.RolloutStep{
+		{Kind: gateway.StepShadow, Weight: 5000, Duration: time.Minute}, {Kind: gateway.StepAnalyse, MinRequests: 200},
+		{Kind: gateway.StepSetWeight, Weight: 1000}, {Kind: gateway.StepApproval},
+	}}.WithDefaults()
+	for name, c := range map[string]struct {
+		failing uint64
+		phase   gateway.RolloutPhase
+		routes  string
+	}{
+		"good": {0, gateway.RolloutRunning, "stable=1@9000 canary=2@1000 "},
+		"bad":  {10, gateway.RolloutRolledBack, "stable=1@10000 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.configure(&shadowFirst)
+			w.stages[1], w.stages[2] = "Archived", "Production"
+			w.compute()
+			w.turn(0)
+			w.turn(0)
+			w.turn(0)
+			shadows := w.plan.Table.Endpoint(endpointName).Shadows
+			if len(shadows) != 1 || shadows[0].Arm != "canary" || shadows[0].Share != 5000 || w.routes() != "stable=1@10000 canary=2@0 " {
+				t.Fatalf("%+v, %s", shadows, w.routes())
+			}
+			for range 30 {
+				w.ask(100, nil)
+				w.copies = w.copies.plus(Count{50, c.failing})
+				w.turn(10 * time.Second)
+			}
+			if r := w.newest(); r.Phase != c.phase || w.routes() != c.routes || len(w.plan.Table.Endpoint(endpointName).Shadows) != 0 {
+				t.Errorf("%+v, %s", r, w.routes())
+			}
+		})
+	}
+}

@@ -9,6 +9,9 @@ import (
 type observer struct {
 	last  map[outcome.Key]outcome.Observed // nil before the first look
 	truth [2]Count                         // of canary and stable, at the last look
+
+	shadowed     Count // copies executed, and failed, at the last look
+	shadowedOnce bool
 }
 
 // look returns what the two arms answered since the look before; the first look returns nothing, because what was counted before may belong
@@ -46,6 +49,19 @@ func (o *observer) look(r *gateway.Rollout, now []outcome.Observed, truth func(v
 		o.truth[i] = c
 	}
 	return b
+}
+
+// copies adds what the canary executed as a shadow since the look before. A copy that failed is an error, like a request's.
+func (o *observer) copies(b *Block, r *gateway.Rollout, read func(endpoint, arm, model string, version int) (uint64, uint64)) {
+	executed, failed := read(r.Endpoint, r.CanaryArm, r.Model, r.Canary)
+	if executed < o.shadowed.N || failed < o.shadowed.K { // it was not routed for a while, and counts anew
+		o.shadowed = Count{}
+	}
+	if o.shadowedOnce {
+		b.Canary.Requests += executed - o.shadowed.N
+		b.Canary.Errors += failed - o.shadowed.K
+	}
+	o.shadowed, o.shadowedOnce = Count{executed, failed}, true
 }
 
 // sample is where the series' requests are counted; nil if they belong to neither arm.

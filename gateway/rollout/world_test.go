@@ -40,6 +40,7 @@ type world struct {
 	overrides map[string]gateway.Rollout
 
 	book    *outcome.Book
+	copies  Count // what version 2 executed as a shadow, and failed
 	control *Controller
 
 	writes  int   // of this process so far
@@ -75,6 +76,12 @@ func (w *world) restart() {
 func (w *world) newController(name string) *Controller {
 	return New(Deps{
 		Store: (*killable)(w), Endpoints: w.service(), Registry: (*fakeRegistry)(w), Table: (*fakeTable)(w), Outcomes: w.book,
+		Shadowed: func(_, _, _ string, version int) (uint64, uint64) {
+			if version != 2 {
+				return 0, 0
+			}
+			return w.copies.N, w.copies.K
+		},
 		NewID: func() string { return fmt.Sprintf("id-%d", time.Now().UnixNano()) },
 	}, &Options{Now: func() time.Time { return w.now }, Name: name})
 }
