@@ -96,6 +96,9 @@ func newServer(t *testing.T) *server {
 		Batching: func(model string, version int) (gateway.Batching, bool) {
 			return gateway.Batching{Joined: true, MaxRows: 64, One: 30 * time.Microsecond, Many: 210 * time.Microsecond}, model == "wine" && version == 2
 		},
+		BuildLog: func(model string, version int) (string, bool) {
+			return fmt.Sprintf("Installed 3 packages for %s %d", model, version), version == 3
+		},
 		Who: func(*fiber.Ctx) string { return "ann" },
 	})
 	s.app = fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(slog.New(slog.DiscardHandler)), DisableStartupMessage: true})
@@ -266,6 +269,13 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 			!strings.Contains(fmt.Sprint(dig(out, "config", "served_entities", 0, "reason")), "not an ONNX file") {
 			t.Errorf("got %v", out)
 		}
+		s.want(200, "GET", wine+"/served-models/new/build-logs", "", `{"logs":"Installed 3 packages for wine 3"}`)
+		s.want(404, "GET", wine+"/served-models/old/build-logs", "", "RESOURCE_DOES_NOT_EXIST")
+	})
+	t.Run("no build", func(t *testing.T) {
+		s.register(map[string][]string{"wine": {"Production", "Staging", "None"}, "ale": {"Production"}})
+		name := dig(s.settle("ale"), "config", "served_entities", 0, "name")
+		s.want(200, "GET", fmt.Sprintf("/api/2.0/serving-endpoints/ale/served-models/%v/build-logs", name), "", "No environment was built for version 1 of ale.")
 	})
 	t.Run("tags", func(t *testing.T) {
 		s.want(200, "PATCH", wine+"/tags", `{"add_tags":[{"key":"a","value":"1"},{"key":"b"}]}`, `{"tags":[{"key":"a","value":"1"},{"key":"b","value":""}]}`)

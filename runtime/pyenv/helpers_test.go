@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // uvAt is the uv that the project's virtual environment has.
-func uvAt(t *testing.T) string {
+func uvAt(t testing.TB) string {
 	t.Helper()
 	at, err := filepath.Abs(".")
 	if err != nil {
