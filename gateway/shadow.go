@@ -17,16 +17,6 @@ type Shadow struct {
 	Share Weight
 }
 
-// Shadow returns the shadow of the arm.
-func (c Config) Shadow(arm string) (Shadow, bool) {
-	for _, s := range c.Shadows {
-		if s.Arm == arm {
-			return s, true
-		}
-	}
-	return Shadow{}, false
-}
-
 func (c Config) checkShadows() error {
 	if len(c.Shadows) > MaxShadows {
 		return mlflow.Invalidf("%d shadows are more than %d", len(c.Shadows), MaxShadows)

@@ -63,6 +63,9 @@ func (c *computation) split(e gateway.Endpoint) gateway.Endpoint {
 	entities := slices.Clone(e.Config.ServedEntities)
 	entities[i] = arm
 	e.Config.ServedEntities = append(entities, canary)
+	if r.Shadow > 0 {
+		e.Config.Shadows = append(slices.Clone(e.Config.Shadows), gateway.Shadow{Arm: canary.Name, Share: r.Shadow})
+	}
 	return e
 }
 
