@@ -20,9 +20,6 @@ const (
 	InsufficientTraffic Verdict = "insufficient_traffic"
 )
 
-// Verdicts lists every verdict.
-func Verdicts() []Verdict { return []Verdict{Promote, Hold, Rollback, InsufficientTraffic} }
-
 // Finding is what one metric says, and the numbers that it rests on.
 type Finding struct {
 	Metric  gateway.AnalysisMetric
