@@ -59,6 +59,7 @@ type Config struct {
 
 	Python       PythonConfig
 	Environments EnvironmentConfig
+	Conversion   ConversionConfig
 
 	Batching       string
 	RequestMetrics bool
@@ -107,6 +108,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	f.DurationVar(&c.OnDemandIdle, "on-demand-idle", 5*time.Minute, "how long nobody must ask for such a version until it is let go")
 	c.Python.bind(f)
 	c.Environments.bind(f)
+	c.Conversion.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
@@ -164,6 +166,7 @@ func (c *Config) resolve(environ []string) error {
 		c.checkTLS(),
 		c.Python.check(),
 		c.Environments.check(c.CacheDir),
+		c.Conversion.check(),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"sluice/registry"
 	"sluice/registry/modelcache"
+	"sluice/runtime/convert"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/onnx"
 	"sluice/runtime/pyworker"
@@ -35,6 +37,9 @@ type loader struct {
 	workers      func(id servable.ID) *pyworker.Options
 	// preparing holds a token for each version whose files are fetched ahead of its load.
 	preparing chan struct{}
+	// conversions are of versions that may be ONNX after all; nil: none are made.
+	conversions *convert.Store
+	log         *slog.Logger
 }
 
 // prepare is a servable.Preparer: it makes the environment of a version that Python runs, which may take minutes.
@@ -108,7 +113,7 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 		return nil, err
 	}
 	release := func() { l.environments.release(local.Dir); unpin() }
-	loaded, err := l.open(ctx, id, local.Dir)
+	loaded, err := l.openVersion(ctx, id, local)
 	if err != nil {
 		release()
 		return nil, err
@@ -117,35 +122,86 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 	return loaded, nil
 }
 
-// open chooses the backend: ONNX Runtime for what has the onnx flavor, Python for every other python_function.
-func (l *loader) open(ctx context.Context, id servable.ID, dir string) (*servable.Loaded, error) {
-	model, err := mlmodel.Load(dir)
+func (l *loader) openVersion(ctx context.Context, id servable.ID, local modelcache.Local) (*servable.Loaded, error) {
+	version, err := l.registry.Version(ctx, id.Model, id.Version)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case model.Flavors.Has("onnx"):
-		runtime, err := l.runtime()
-		if err != nil {
-			return nil, err
-		}
-		return runtime.LoadDir(ctx, dir)
-	case model.Flavors.Has("python_function"):
-		interpreter, err := l.environment(ctx, model, dir)
-		if err != nil {
-			return nil, fmt.Errorf("environment: %w", err)
-		}
-		return pyworker.LoadDir(ctx, interpreter, dir, l.workers(id))
+	return l.open(ctx, id, &version, local)
+}
+
+// open chooses the backend: ONNX Runtime for what has the onnx flavor or converts to it, Python for every other python_function; and never another
+// one than was asked for.
+func (l *loader) open(ctx context.Context, id servable.ID, version *registry.Version, local modelcache.Local) (*servable.Loaded, error) {
+	model, err := mlmodel.Load(local.Dir)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("only the onnx and python_function flavors are served, this version has %v", model.FlavorNames())
+	python := model.Flavors.Has("python_function")
+	switch {
+	case model.Flavors.Has("onnx") && id.Backend != formPython:
+		return l.openONNX(ctx, local.Dir)
+	case !python:
+		return nil, fmt.Errorf("only the onnx and python_function flavors are served, this version has %v", model.FlavorNames())
+	case id.Backend == formPython:
+		return l.openPython(ctx, id, model, local.Dir, "the endpoint asks for Python")
+	}
+	loaded, why, err := l.tryONNX(ctx, version, model, local)
+	switch {
+	case err != nil || loaded != nil:
+		return loaded, err
+	case id.Backend == formONNX:
+		return nil, fmt.Errorf("%w: %s", errOnlyONNX, why)
+	}
+	return l.openPython(ctx, id, model, local.Dir, why)
+}
+
+func (l *loader) openONNX(ctx context.Context, dir string) (*servable.Loaded, error) {
+	runtime, err := l.runtime()
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := runtime.LoadDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	loaded.By = formONNX
+	return loaded, nil
+}
+
+func (l *loader) openPython(ctx context.Context, id servable.ID, model *mlmodel.Model, dir, why string) (*servable.Loaded, error) {
+	interpreter, err := l.environment(ctx, model, dir)
+	if err != nil {
+		return nil, fmt.Errorf("environment: %w", err)
+	}
+	loaded, err := pyworker.LoadDir(ctx, interpreter, dir, l.workers(id))
+	if err != nil {
+		return nil, err
+	}
+	loaded.By, loaded.Note = formPython, why
+	return loaded, nil
 }
 
 // pin keeps a version's files in the cache while its backend is loaded. The backend keeps its optional powers.
 func pin(b servable.Backend, release func()) servable.Backend {
-	if python, ok := b.(*pyworker.Backend); ok {
-		return &pinnedPython{Backend: python, release: release}
+	switch b := b.(type) {
+	case *pyworker.Backend:
+		return &pinnedPython{Backend: b, release: release}
+	case *convert.Backend:
+		return &pinnedConverted{Backend: b, release: release}
 	}
 	return &pinnedONNX{Backend: b.(*onnx.Backend), release: release} // open makes no other
+}
+
+type pinnedConverted struct {
+	*convert.Backend
+	release func()
+}
+
+// Close closes the backend and lets the cache evict the files.
+func (p *pinnedConverted) Close() error {
+	defer p.release()
+	return p.Backend.Close()
 }
 
 type pinnedONNX struct {

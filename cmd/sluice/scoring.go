@@ -18,6 +18,8 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/invoke"
 	"sluice/gateway/route"
+	"sluice/registry"
+	"sluice/registry/modelcache"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
 )
@@ -63,7 +65,7 @@ func (s *scoring) load(ctx context.Context, model string) error {
 	id := servable.ID{Model: "model", Version: 1}
 	s.servables = servable.NewManager(func(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
 		release := func() { a.environments.release(model) }
-		loaded, err := l.open(ctx, id, model)
+		loaded, err := l.open(ctx, id, &registry.Version{Name: id.Model, Version: id.Version}, modelcache.Local{Dir: model}) // without conversion: nothing is kept here
 		if err != nil {
 			release()
 			return nil, err

@@ -66,7 +66,7 @@ func (a *App) openServing(ctx context.Context) error {
 	a.syncer = plan.NewSyncer(plan.Deps{
 		Store: a.control, Registry: plan.FromRegistry(a.registry), Servables: a.servables,
 		Publish: a.publish, Rollouts: a.activeRollouts, StartRollouts: a.startRollouts,
-	}, &plan.Options{DefaultEndpoint: a.cfg.DefaultEndpoint, Log: a.log})
+	}, &plan.Options{DefaultEndpoint: a.cfg.DefaultEndpoint, OnlyONNX: a.cfg.Conversion.OnlyONNX, Log: a.log})
 	a.openRollouts()
 	return nil
 }
@@ -183,7 +183,12 @@ func (a *App) fillDemo(ctx context.Context) error {
 
 // batching is the verdict on joining a version's predictions.
 func (a *App) batching(model string, version int) (gateway.Batching, bool) {
-	b, ok := a.servables.Batching(servable.ID{Model: model, Version: version})
+	b, ok := servable.Batching{}, false
+	for _, form := range []string{"", formONNX, formPython} { // whichever of its forms is there
+		if !ok {
+			b, ok = a.servables.Batching(servable.ID{Model: model, Version: version, Backend: form})
+		}
+	}
 	return gateway.Batching{Joined: b.Join, Reason: b.Reason, MaxRows: b.MaxRows, One: b.One, Eight: b.Eight, Many: b.Many}, ok
 }
 
