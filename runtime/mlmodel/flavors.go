@@ -218,7 +218,7 @@ func (m *Model) PyFunc() (*PyFunc, error) {
 	case map[string]any:
 		p.CondaEnv, p.VirtualEnv = text(env, "conda"), text(env, "virtualenv")
 	}
-	for _, path := range []string{p.Data, p.Code, p.CondaEnv, p.VirtualEnv} {
+	for _, path := range append(artifactPaths(f), p.Data, p.Code, p.CondaEnv, p.VirtualEnv, text(f, "python_model")) {
 		if path != "" && !localPath(path) {
 			return nil, fmt.Errorf("%w: python_function path %q leaves the package", ErrModel, path)
 		}
@@ -227,4 +227,16 @@ func (m *Model) PyFunc() (*PyFunc, error) {
 		return nil, fmt.Errorf("%w: python_function without loader_module", ErrModel)
 	}
 	return p, nil
+}
+
+// artifactPaths are those of the files that a Python class was saved with: {name: {uri, path}}.
+func artifactPaths(f map[string]any) []string {
+	all, _ := f["artifacts"].(map[string]any)
+	paths := make([]string, 0, len(all))
+	for _, v := range all {
+		if m, ok := v.(map[string]any); ok {
+			paths = append(paths, text(m, "path"))
+		}
+	}
+	return paths
 }
