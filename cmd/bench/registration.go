@@ -61,7 +61,7 @@ func (a api) register(ctx context.Context, m *model) error {
 
 // answered waits until the model's endpoint predicts.
 func (a api) answered(ctx context.Context, m *model) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a Python model takes some seconds on a machine at rest
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // a Python model takes some seconds on a machine at rest, a conversion some more
 	defer cancel()
 	for {
 		_, err := a.predict(ctx, m)
