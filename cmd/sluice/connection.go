@@ -15,6 +15,9 @@ const (
 	slack = time.Second
 	// far is from where on slack does not matter.
 	far = 10 * slack
+	// lingering is how long a connection that is closed with an answer still takes what its client is sending: bytes that meet a closed port are
+	// answered with a reset, which takes back what the client has not read of the answer.
+	lingering = time.Second
 )
 
 // connection is one accepted connection. Its far deadlines may come sooner than asked, but by less than slack. Once the server is in a
@@ -26,6 +29,7 @@ type connection struct {
 
 	mu      sync.Mutex // guards everything below
 	reading bool
+	over    bool      // a read failed: nothing comes any more, or it is too late
 	readBy  time.Time // what the engine wants; armed when a read needs it, which a request that came in one piece does once
 	read    armed
 	write   armed
@@ -60,6 +64,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	c.mu.Lock()
 	c.reading = false
+	c.over = c.over || err != nil
 	c.mu.Unlock()
 	return n, err
 }
@@ -118,8 +123,21 @@ func (c *connection) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. The client gets all that was written, also if it has not yet sent its whole request.
 func (c *connection) Close() error {
+	c.linger()
 	c.closed(c)
 	return c.TCPConn.Close()
+}
+
+// linger tells the client that nothing follows and takes what it sends until it closes, for a time.
+func (c *connection) linger() {
+	c.mu.Lock()
+	over := c.over || c.hurried.Load()
+	c.over = true
+	c.mu.Unlock()
+	if over || c.TCPConn.CloseWrite() != nil || c.TCPConn.SetReadDeadline(time.Now().Add(lingering)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, struct{ io.Reader }{c.TCPConn}) // however it ends, the connection is closed next
 }

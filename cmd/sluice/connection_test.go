@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -94,5 +95,31 @@ func TestADeadlineEndsTheReadThatWaits(t *testing.T) {
 	}
 	if _, err := server.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a write after its deadline ended with %v", err)
+	}
+}
+
+// A client that is still sending when the answer is complete gets all of it.
+func TestAnAnswerOutlivesItsRequest(t *testing.T) {
+	client, server := accepted(t, listening(t))
+	sent := make(chan error, 1)
+	go func() {
+		_, err := client.Write(make([]byte, 8<<20))
+		sent <- errors.Join(err, client.(*net.TCPConn).CloseWrite())
+	}()
+	if _, err := server.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	const length = 1 << 20
+	closed := make(chan error, 1)
+	go func() {
+		_, err := server.Write(make([]byte, length))
+		closed <- errors.Join(err, server.Close())
+	}()
+	answer, err := io.ReadAll(client)
+	if err != nil || len(answer) != length {
+		t.Errorf("%d of %d bytes: %v", len(answer), length, err)
+	}
+	if err := errors.Join(<-sent, <-closed); err != nil {
+		t.Error(err)
 	}
 }
