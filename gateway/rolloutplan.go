@@ -174,14 +174,16 @@ func (p RolloutPlan) checkSteps(path string) error {
 		return mlflow.Invalidf("%s has %d steps, more than %d", path, len(p.Steps), MaxRolloutSteps)
 	}
 	weight := Weight(0)
+	shadowed := false
 	for i, s := range p.Steps {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := s.check(at, weight); err != nil {
+		if err := s.check(at, weight, shadowed); err != nil {
 			return err
 		}
 		if s.Kind == StepSetWeight {
 			weight = s.Weight
 		}
+		shadowed = shadowed || s.Kind == StepShadow
 	}
 	if weight == 0 {
 		return mlflow.Invalidf("%s has no set_weight: the canary would go from nothing to everything", path)
@@ -189,7 +191,7 @@ func (p RolloutPlan) checkSteps(path string) error {
 	return nil
 }
 
-func (s RolloutStep) check(path string, weight Weight) error {
+func (s RolloutStep) check(path string, weight Weight, shadowed bool) error {
 	switch s.Kind {
 	case StepShadow:
 		if weight > 0 {
@@ -212,8 +214,8 @@ func (s RolloutStep) check(path string, weight Weight) error {
 	case StepApproval:
 		return nil
 	case StepAnalyse:
-		if weight == 0 {
-			return mlflow.Invalidf("%s.analyse comes before any set_weight: there is nothing to analyse, answers to copies are not", path)
+		if weight == 0 && !shadowed {
+			return mlflow.Invalidf("%s.analyse comes before any set_weight or shadow: there is nothing to analyse", path)
 		}
 		if s.MinRequests < MinRequestsFloor || s.MinRequests > MinRequestsCeiling {
 			return mlflow.Invalidf("%s.analyse.min_requests %d is not between %d and %d", path, s.MinRequests, MinRequestsFloor, MinRequestsCeiling)

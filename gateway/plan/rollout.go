@@ -57,8 +57,6 @@ func (c *computation) split(e gateway.Endpoint) gateway.Endpoint {
 	if !c.ready(id) {
 		arm.Weight += canary.Weight
 		canary.Weight = 0
-	} else if r.Shadow > 0 {
-		e.Config.Shadows = append(slices.Clone(e.Config.Shadows), gateway.Shadow{Arm: canary.Name, Share: r.Shadow})
 	}
 	entities := slices.Clone(e.Config.ServedEntities)
 	entities[i] = arm

@@ -51,7 +51,7 @@ func TestBadRolloutPlans(t *testing.T) {
 		"no weight":          {`{"steps":[{"set_weight":0}]}`, "rollout.steps[0].set_weight is not above 0"},
 		"too fine":           {`{"steps":[{"set_weight":0.001}]}`, "rollout.steps[0].set_weight 0.001 is not a percentage"},
 		"only pauses":        {`{"steps":[{"pause":{}}]}`, "rollout.steps has no set_weight"},
-		"analyse nothing":    {`{"steps":[{"analyse":{}},{"set_weight":10}]}`, "rollout.steps[0].analyse comes before any set_weight"},
+		"analyse nothing":    {`{"steps":[{"analyse":{}},{"set_weight":10}]}`, "rollout.steps[0].analyse comes before any set_weight or shadow"},
 		"two in one":         {step(`{"set_weight":20,"pause":{}}`), "rollout.steps[1] holds 2 fields"},
 		"none in one":        {step(`{}`), "rollout.steps[1] holds 0 fields"},
 		"unknown step":       {step(`{"wait":1}`), "unknown field rollout.steps[1].wait"},
