@@ -24,7 +24,7 @@ LOAD_SECONDS = 240  # of many models on a busy machine: each worker imports MLfl
 def served(tmp_path_factory):
     """A server with every model of pythonmodels in Production, one worker each; its frames are what the models can be asked."""
     folder = tmp_path_factory.mktemp("python")
-    server = Server(folder / "data", "--python", sys.executable, "--python-workers", "1", "--model-memory-bytes", str(64 << 30)).start()
+    server = Server(folder / "data", "--python", sys.executable, "--python-workers", "1", "--conversion", "off", "--model-memory-bytes", str(64 << 30)).start()
     try:
         with real_client() as point:
             client = point(server)
@@ -161,7 +161,7 @@ def workers(server):
 
 def test_workers_have_a_private_place_and_no_credentials_and_die_with_the_server(tmp_path, mlflow_at):
     server = Server(
-        tmp_path / "data", "--python", sys.executable, "--python-workers", "1",
+        tmp_path / "data", "--python", sys.executable, "--python-workers", "1", "--conversion", "off",
         env={"AWS_SECRET_ACCESS_KEY": "secret", "DATABASE_PASSWORD": "secret", "MLFLOW_TRACKING_TOKEN": "secret"},
     ).start()  # fmt: skip
     try:
