@@ -19,7 +19,7 @@ func (v *columnValues) finish(out *tensor.Tensor, name string, d tensor.DType, i
 	if row := slices.Index(v.nulls, true); row >= 0 {
 		switch {
 		case d.Text() || d == tensor.Bool:
-			return convertError(name, row, d.String(), "no value (null)")
+			return convertError(name, row, d.String(), noValue)
 		case d.Integer():
 			widen(v.words, d)
 			d = tensor.Float64

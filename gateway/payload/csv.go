@@ -207,7 +207,7 @@ func (r *csvReader) quoted() []byte {
 func (t *table) convert(out *tensor.Tensor, c int, d tensor.DType, want string, in *Input) error {
 	name := t.names[c]
 	if d.Text() {
-		return t.convertText(out, c, d, want)
+		return t.convertText(out, c, d, want, in)
 	}
 	words := slices.Grow(in.words[:0], t.rows)
 	for r := range t.rows {
@@ -227,13 +227,19 @@ func (t *table) convert(out *tensor.Tensor, c int, d tensor.DType, want string, 
 	return nil
 }
 
-func (t *table) convertText(out *tensor.Tensor, c int, d tensor.DType, want string) error {
+func (t *table) convertText(out *tensor.Tensor, c int, d tensor.DType, want string, in *Input) error {
 	out.Reset(d, int64(t.rows))
 	to := out.Strings()
+	absent := func(row int) bool { return t.fields[row*t.width+c].na }
+	some := false
 	for r := range to {
 		f := &t.fields[r*t.width+c]
-		if f.na {
-			return convertError(t.names[c], r, want, "no value (null)")
+		switch {
+		case f.na && d == tensor.String:
+			some = true
+			continue
+		case f.na:
+			return convertError(t.names[c], r, want, noValue)
 		}
 		to[r] = string(f.text)
 		if d == tensor.Binary {
@@ -242,6 +248,9 @@ func (t *table) convertText(out *tensor.Tensor, c int, d tensor.DType, want stri
 				return convertError(t.names[c], r, want, "a string that is not Base64")
 			}
 		}
+	}
+	if some {
+		in.withMissing(absent)
 	}
 	return nil
 }

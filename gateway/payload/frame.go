@@ -295,7 +295,7 @@ func (s content) rules() rules {
 // convert fills a tensor of type d and shape [rows] with a column's cells.
 func (f *frame) convert(out *tensor.Tensor, d tensor.DType, name, want string, cells []uint32, in *Input) error {
 	if d.Text() {
-		return f.convertText(out, d, name, want, cells)
+		return f.convertText(out, d, name, want, cells, in)
 	}
 	r := rules{}
 	if !f.array {
@@ -318,6 +318,9 @@ func (f *frame) convert(out *tensor.Tensor, d tensor.DType, name, want string, c
 	return nil
 }
 
+// noValue is what stands in a cell that is not there.
+const noValue = "no value (null)"
+
 // missing is the value of a cell that is not there.
 func missing(d tensor.DType) (w uint64, bad string) {
 	switch {
@@ -326,14 +329,20 @@ func missing(d tensor.DType) (w uint64, bad string) {
 	case d == tensor.Datetime:
 		return 1 << 63, ""
 	}
-	return 0, "no value (null)"
+	return 0, noValue
 }
 
-func (f *frame) convertText(out *tensor.Tensor, d tensor.DType, name, want string, cells []uint32) error {
+func (f *frame) convertText(out *tensor.Tensor, d tensor.DType, name, want string, cells []uint32, in *Input) error {
 	out.Reset(d, int64(len(cells)))
 	to := out.Strings()
+	absent := func(row int) bool { return cells[row] == 0 || f.t.first(cells[row]) == 'n' }
+	some := false
 	for row, n := range cells {
-		s, bad := "", "no value (null)"
+		if d == tensor.String && !f.array && absent(row) {
+			some = true
+			continue
+		}
+		s, bad := "", noValue
 		if n != 0 {
 			s, bad = f.t.string(n, d, rules{frame: !f.array})
 		}
@@ -342,5 +351,21 @@ func (f *frame) convertText(out *tensor.Tensor, d tensor.DType, name, want strin
 		}
 		to[row] = s
 	}
+	if some {
+		in.withMissing(absent)
+	}
 	return nil
+}
+
+// withMissing makes the column that was added last, of texts, one of JSON texts, which can say that a text is missing: null.
+func (in *Input) withMissing(absent func(row int) bool) {
+	c := &in.Batch.Columns[len(in.Batch.Columns)-1]
+	c.JSON = true
+	for row, texts := 0, c.Tensor.Strings(); row < len(texts); row++ {
+		if absent(row) {
+			texts[row] = "null"
+		} else {
+			texts[row] = string(appendString(nil, texts[row]))
+		}
+	}
 }

@@ -63,7 +63,6 @@ func TestRefusals(t *testing.T) {
 		{"null boolean", typed, typeJSON, cells("null", "1", "1", `"s"`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"b"`, "'boolean'", "null"}},
 		{"null integer", typed, typeJSON, cells("true", "null", "1", `"s"`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"i"`, "'integer'", "null"}},
 		{"NaN long", typed, typeJSON, cells("true", "1", "NaN", `"s"`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"l"`, "'long'", "NaN"}},
-		{"null string", typed, typeJSON, cells("true", "1", "1", `null`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"s"`, "'string'", "null"}},
 		{"integer range", typed, typeJSON, cells("true", "3000000000", "1", `"s"`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"i"`, "range"}},
 		{"long range", typed, typeJSON, cells("true", "1", "9223372036854775808", `"s"`, `""`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"l"`, "range"}},
 		{"base64", typed, typeJSON, cells("true", "1", "1", `"s"`, `"x"`, `"2020-01-01"`), 400, mlflow.BadRequest, []string{`"y"`, "Base64"}},
@@ -372,5 +371,25 @@ func TestQuoteNames(t *testing.T) {
 	got := quoteNames(slices.Repeat([]string{strings.Repeat("é", 200)}, 30))
 	if len(got) > 5000 || !strings.Contains(got, "10 more") {
 		t.Errorf("a list of %d bytes: %s", len(got), got)
+	}
+}
+
+// A text that is missing makes its column one of JSON texts, in which null says so.
+func TestMissingTexts(t *testing.T) {
+	plan := columnsPlan([]mlmodel.ColumnSpec{{Name: "n", Kind: mlmodel.Double, Required: true}, {Name: "s", Kind: mlmodel.String, Required: true}, {Name: "o", Kind: mlmodel.String}})
+	for name, c := range map[string]struct{ media, body string }{
+		"split":   {typeJSON, `{"dataframe_split":{"columns":["n","s","o"],"data":[[1,"a\"","b"],[2,null,"c"]]}}`},
+		"records": {typeJSON, `{"dataframe_records":[{"n":1,"s":"a\"","o":"b"},{"n":2,"s":null,"o":"c"}]}`},
+		"CSV":     {typeCSV, "n,s,o\n1,\"a\"\"\",b\n2,,c\n"},
+	} {
+		in := new(Input)
+		if err := plan.Decode(c.media, []byte(c.body), in); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		s, o := in.Batch.Column("s"), in.Batch.Column("o")
+		if !s.JSON || !slices.Equal(s.Tensor.Strings(), []string{`"a\""`, "null"}) || o.JSON || !slices.Equal(o.Tensor.Strings(), []string{"b", "c"}) {
+			t.Errorf("%s: %v %q, %v %q", name, s.JSON, s.Tensor.Strings(), o.JSON, o.Tensor.Strings())
+		}
 	}
 }

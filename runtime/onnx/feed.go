@@ -166,16 +166,23 @@ func checkText(name string, texts []string) error {
 	return nil
 }
 
+func notONNX(name string) error {
+	return badInput("%q: nested values and missing texts (null) cannot feed an ONNX model", name)
+}
+
 // gather makes dst what input i is fed, with its shape; dst may come to share in's memory.
 func (b *Backend) gather(in *tensor.Batch, i int, dst *tensor.Tensor) error {
 	v := &b.inputs[i]
 	src := b.source(in, i)
 	if src != nil && src.JSON {
-		return badInput("input %q: nested values cannot feed an ONNX model", v.name)
+		return notONNX(v.name)
 	}
 	var matrix tensor.Tensor
 	t := &matrix
 	if src == nil {
+		if i := slices.IndexFunc(in.Columns, func(c tensor.Column) bool { return c.JSON }); i >= 0 {
+			return notONNX(in.Columns[i].Name)
+		}
 		if err := tensor.Stack(&matrix, in.Columns); err != nil {
 			return badInput("the columns do not make a matrix: %v", err)
 		}

@@ -221,7 +221,7 @@ func TestSurroundings(t *testing.T) {
 	}
 	r.must(t, "tell", false)
 	eventually(t, "the model's output in the log", func() bool {
-		return strings.Count(r.log.String(), "text=where") == 2 && strings.Contains(r.log.String(), "told files")
+		return strings.Count(r.log.String(), "text=where") == 2 && strings.Contains(r.log.String(), "told files") && strings.Contains(r.log.String(), "LC_TIME")
 	})
 	log := r.log.String()
 	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0) // 20 − niceness, as the system call has it

@@ -249,7 +249,7 @@ func (p *pool) report(w *worker, why Reason) {
 		level = slog.LevelInfo
 	}
 	attributes := []slog.Attr{slog.String("reason", why.String()), slog.Int("pid", w.pid()), slog.Duration("age", time.Since(w.born)), slog.Int64("memory", w.resident.Load())}
-	if w.state != nil {
+	if isClosed(w.exited) {
 		attributes = append(attributes, slog.String("exit", w.state.String()))
 	}
 	p.opts.Logger.LogAttrs(context.Background(), level, "worker replaced", attributes...)

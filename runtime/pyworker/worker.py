@@ -133,7 +133,9 @@ class Layout:
         at, data = 0, {}
         for i, c in enumerate(self.columns):
             value, at = c.read(np, rows, body, at)
-            if not isinstance(value, list) and value.ndim != 1:
+            if isinstance(value, list):
+                value = value or np.empty(0, dtype=object)  # pandas takes an empty list for numbers
+            elif value.ndim != 1:
                 value = value.tolist()
             data[i] = value
         frame = pd.DataFrame(data, index=pd.RangeIndex(rows), copy=False)
