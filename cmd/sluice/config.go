@@ -144,6 +144,13 @@ func (c *Config) resolve(environ []string) error {
 		}
 		c.CacheDir = filepath.Join(dir, "sluice")
 	}
+	for _, dir := range []*string{&c.DataDir, &c.CacheDir} { // models are loaded and converted by processes that work elsewhere
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
 	return errors.Join(
 		inRange("port", float64(c.Port), 0, 65535),
 		inRange("grpc-port", float64(c.GRPCPort), 0, 65535),

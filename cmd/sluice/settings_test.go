@@ -37,6 +37,9 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	if c.Port != 3 || c.Host != "10.0.0.2" || c.RequestTimeout != 5*time.Second || len(c.AllowedHosts) != 2 || c.LogLevel != "info" {
 		t.Errorf("got port %d host %s timeout %v allowed %v level %s", c.Port, c.Host, c.RequestTimeout, c.AllowedHosts, c.LogLevel)
 	}
+	if !filepath.IsAbs(c.DataDir) || filepath.Base(c.DataDir) != "sluice-data" || !filepath.IsAbs(c.CacheDir) {
+		t.Errorf("data in %q, cache in %q: processes that work elsewhere could not find them", c.DataDir, c.CacheDir)
+	}
 	if want := "sqlite:///" + filepath.Join("sluice-data", "sluice.db"); c.BackendStoreURI != want {
 		t.Errorf("backend store %q, want %q", c.BackendStoreURI, want)
 	}
