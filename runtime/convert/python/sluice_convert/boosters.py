@@ -63,7 +63,9 @@ def catboost(original):
         original.raw.save_model(path, format="onnx")
         model = onnx.load(path)
         os.remove(path)
+        model.ir_version = max(model.ir_version, 8)  # in the one that it writes, constants had to be inputs too
         _without_maps(onnx, model)
+        _renamed(model, "predictions")  # the answer's own name
         model = graph.fit(model, _picks(original, model), original.answer)
         return _feed(original, model)
 
@@ -77,6 +79,17 @@ def _without_maps(onnx, model):
             for i, value in enumerate(model.graph.output):
                 if value.name == node.output[0]:
                     model.graph.output[i].CopyFrom(onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, ["rows", None]))
+
+
+def _renamed(model, name):
+    """Gives a value of the graph another name."""
+    other = f"catboost_{name}"
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [other if n == name else n for n in names]
+    for value in model.graph.output:
+        if value.name == name:
+            value.name = other
 
 
 def _feed(original, model):
