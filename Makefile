@@ -53,7 +53,7 @@ lint: ## gofmt and go vet
 fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 	@go list ./... | while read -r package; do \
 	  go test -list '^Fuzz' "$$package" | grep '^Fuzz' | while read -r target; do \
-	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	    echo "== $$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$package" || exit 1; \
 	  done || exit 1; \
 	done
 
