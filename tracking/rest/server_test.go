@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -36,7 +38,7 @@ func newServer(t *testing.T, opts *rest.Options) *server {
 	dir := t.TempDir()
 	s := &server{files: filepath.Join(dir, "artifacts"), local: filepath.Join(dir, "local")}
 	store := sqlstore.New(sqldbtest.Open(t, nil), nil)
-	service, err := tracking.New(store, &tracking.Options{WorkDir: dir})
+	service, err := tracking.New(store, &tracking.Options{WorkDir: dir, Now: ticking()})
 	must(t, err)
 	must(t, service.EnsureDefaultExperiment(t.Context()))
 	big := tracking.Experiment{ID: firstID, Name: "makes later ids long", ArtifactLocation: "mlflow-artifacts:/x", Lifecycle: tracking.Deleted}
@@ -53,6 +55,20 @@ func newServer(t *testing.T, opts *rest.Options) *server {
 	t.Cleanup(func() { must(t, s.api.Close()) })
 	s.listen(t)
 	return s
+}
+
+// ticking is the time, but a millisecond later at least with every look: what was made one after the other is in that order.
+func ticking() func() time.Time {
+	var last atomic.Int64
+	return func() time.Time {
+		for {
+			before := last.Load()
+			now := max(time.Now().UnixMilli(), before+1)
+			if last.CompareAndSwap(before, now) {
+				return time.UnixMilli(now)
+			}
+		}
+	}
 }
 
 // firstID makes the ids of later experiments long enough to be told from other numbers in golden answers.
