@@ -14,9 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sluice/registry"
-	"sluice/registry/modelcache"
 	"sluice/runtime/convert"
-	"sluice/runtime/mlmodel"
 	"sluice/runtime/onnx"
 	"sluice/runtime/servable"
 )
@@ -78,7 +76,7 @@ const (
 var errOnlyONNX = errors.New("only ONNX is accepted here")
 
 // tryONNX returns the version as ONNX if it can be converted, else why not. Errors are what says nothing about the model.
-func (l *loader) tryONNX(ctx context.Context, version *registry.Version, model *mlmodel.Model, local modelcache.Local) (loaded *servable.Loaded, why string, err error) {
+func (l *loader) tryONNX(ctx context.Context, version *registry.Version, p *pack, digest string) (loaded *servable.Loaded, why string, err error) {
 	if l.conversions == nil {
 		return nil, "conversion is switched off", nil
 	}
@@ -86,12 +84,19 @@ func (l *loader) tryONNX(ctx context.Context, version *registry.Version, model *
 	if err != nil {
 		return nil, err.Error(), nil
 	}
-	interpreter := func(ctx context.Context) (string, error) { return l.environment(ctx, model, local.Dir) }
-	if reason := convert.Hopeless(model); reason != "" {
+	if reason := convert.Hopeless(p.model); reason != "" {
 		l.record(ctx, version, convert.Result{Verdict: convert.Fail, Reason: reason})
 		return nil, reason, nil
 	}
-	result, dir, err := l.conversions.Of(ctx, rt, local.Digest, local.Dir, interpreter)
+	release := func() {} // the environment is needed for a conversion alone
+	result, dir, err := l.conversions.Of(ctx, rt, digest, p.dir, func(ctx context.Context) (at string, err error) {
+		at, used, err := l.environments.interpreter(ctx, p)
+		if err == nil {
+			release = used
+		}
+		return at, err
+	})
+	release()
 	if errors.Is(err, convert.ErrProcess) {
 		l.log.Warn("conversion broke off", slog.String("model", version.Name), slog.Int("version", version.Version), slog.Any("error", err))
 		return nil, err.Error(), nil
@@ -103,7 +108,7 @@ func (l *loader) tryONNX(ctx context.Context, version *registry.Version, model *
 	if result.Verdict != convert.Pass {
 		return nil, result.Reason, nil
 	}
-	loaded, err = l.openConverted(ctx, rt, local.Dir, dir)
+	loaded, err = l.openConverted(ctx, rt, p.dir, dir)
 	return loaded, "", err
 }
 

@@ -120,66 +120,73 @@ type environments struct {
 	environ []string
 	log     *slog.Logger
 
-	mu    sync.Mutex              // guards everything below
-	pool  *pyenv.Pool             // opened when first needed
-	known map[string]known        // by the folder of a package
-	keys  map[servable.ID]string  // the environment of a version
-	pins  map[string][]*pyenv.Env // in use, by the folder of the package
+	mu   sync.Mutex            // guards everything below
+	pool *pyenv.Pool           // opened when first needed
+	keys map[versionKey]string // the environment of a version
 }
 
-// known is what is known of the package in a folder.
-type known struct {
+// versionKey names a version of a registered model, whatever its form.
+type versionKey struct {
+	model  string
+	number int
+}
+
+// pack is a model's package, whose environment is asked for.
+type pack struct {
 	id        servable.ID
-	anyPython bool
+	model     *mlmodel.Model
+	dir       string
+	anyPython bool // any Python will do
 }
 
 // maxRemembered bounds the versions whose build can be read about.
 const maxRemembered = 10_000
 
 func newEnvironments(fixed string, cfg *EnvironmentConfig, environ []string, log *slog.Logger) *environments {
-	return &environments{fixed: fixed, cfg: cfg, environ: environ, log: log, known: map[string]known{}, keys: map[servable.ID]string{}, pins: map[string][]*pyenv.Env{}}
-}
-
-// about says which version lies in a folder, and whether any Python will do for it.
-func (e *environments) about(dir string, id servable.ID, anyPython bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.known) >= maxRemembered || len(e.keys) >= maxRemembered {
-		e.known, e.keys = map[string]known{}, map[servable.ID]string{}
-	}
-	e.known[dir] = known{id, anyPython}
+	return &environments{fixed: fixed, cfg: cfg, environ: environ, log: log, keys: map[versionKey]string{}}
 }
 
 // ensure returns the environment of a package, built if it is not there, in use until its Release.
-func (e *environments) ensure(ctx context.Context, model *mlmodel.Model, dir string, progress func(string)) (*pyenv.Env, error) {
-	e.mu.Lock()
-	about := e.known[dir]
-	pool, err := e.pool, error(nil)
-	if pool == nil {
-		pool, err = e.cfg.open(e.environ, e.log)
-		e.pool = pool
-	}
-	e.mu.Unlock()
+func (e *environments) ensure(ctx context.Context, p *pack, progress func(string)) (*pyenv.Env, error) {
+	pool, err := e.opened()
 	if err != nil {
 		return nil, err
 	}
-	spec, err := specOf(model, dir)
+	spec, err := specOf(p.model, p.dir)
 	if err != nil {
 		return nil, err
 	}
-	spec.AnyPython = e.cfg.AnyPython || about.anyPython
+	spec.AnyPython = e.cfg.AnyPython || p.anyPython
 	key, err := pool.Key(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	e.keys[about.id] = key
-	e.mu.Unlock()
+	e.remember(p.id, key)
 	env, err := pool.Ensure(ctx, spec, progress)
 	if err == nil && len(env.Notes) > 0 {
-		e.log.Info("environment differs", slog.String("servable", about.id.String()), slog.String("note", strings.Join(env.Notes, "; ")))
+		e.log.Info("environment differs", slog.String("servable", p.id.String()), slog.String("note", strings.Join(env.Notes, "; ")))
 	}
 	return env, err
+}
+
+// opened is the pool, opened at the first call.
+func (e *environments) opened() (_ *pyenv.Pool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pool == nil {
+		e.pool, err = e.cfg.open(e.environ, e.log)
+	}
+	return e.pool, err
+}
+
+// remember notes which environment a version has, whatever its form.
+func (e *environments) remember(id servable.ID, key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.keys) >= maxRemembered {
+		clear(e.keys)
+	}
+	e.keys[versionKey{id.Model, id.Version}] = key
 }
 
 // specOf reads what a package asks for.
@@ -196,11 +203,11 @@ func specOf(model *mlmodel.Model, dir string) (pyenv.Spec, error) {
 }
 
 // prepare makes the environment of a package, so that interpreter has it at once.
-func (e *environments) prepare(ctx context.Context, model *mlmodel.Model, dir string, progress func(string)) error {
+func (e *environments) prepare(ctx context.Context, p *pack, progress func(string)) error {
 	if e.fixed != "" {
 		return nil
 	}
-	env, err := e.ensure(ctx, model, dir, progress)
+	env, err := e.ensure(ctx, p, progress)
 	if err != nil {
 		return fmt.Errorf("environment: %w", err)
 	}
@@ -208,42 +215,23 @@ func (e *environments) prepare(ctx context.Context, model *mlmodel.Model, dir st
 	return nil
 }
 
-// interpreter is an Environment. What it returns stays until release is called for the folder, as often as interpreter was.
-func (e *environments) interpreter(ctx context.Context, model *mlmodel.Model, dir string) (string, error) {
+// interpreter is the Python that runs a package: one whose environment has what the package says that it needs. It may take long; ctx ends when
+// nobody wants the version any more. What it returns stays until release, which the caller calls once if there is no error.
+func (e *environments) interpreter(ctx context.Context, p *pack) (at string, release func(), err error) {
 	if e.fixed != "" {
-		return e.fixed, nil
+		return e.fixed, func() {}, nil
 	}
-	env, err := e.ensure(ctx, model, dir, nil)
+	env, err := e.ensure(ctx, p, nil)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.pins[dir] = append(e.pins[dir], env)
-	return env.Python, nil
-}
-
-// release ends one use of a folder's environment, if there is one.
-func (e *environments) release(dir string) {
-	e.mu.Lock()
-	pins := e.pins[dir]
-	var env *pyenv.Env
-	if n := len(pins); n > 0 {
-		env, e.pins[dir] = pins[n-1], pins[:n-1]
-	}
-	if len(e.pins[dir]) == 0 {
-		delete(e.pins, dir)
-	}
-	e.mu.Unlock()
-	if env != nil {
-		env.Release()
-	}
+	return env.Python, env.Release, nil
 }
 
 // buildLog is what building the environment of a version said.
-func (e *environments) buildLog(model string, version int) (string, bool) {
+func (e *environments) buildLog(model string, number int) (string, bool) {
 	e.mu.Lock()
-	key, ok := e.keys[servable.ID{Model: model, Version: version}]
+	key, ok := e.keys[versionKey{model, number}]
 	pool := e.pool
 	e.mu.Unlock()
 	if !ok || pool == nil {

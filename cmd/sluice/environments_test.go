@@ -35,20 +35,20 @@ func TestAnotherPythonNeedsConsent(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	id := servable.ID{Model: "wine", Version: 1}
-	e.about(dir, id, false)
-	if _, err := e.interpreter(t.Context(), model, dir); !errors.Is(err, pyenv.ErrPython) || !strings.Contains(err.Error(), "3.99.1") {
+	id := servable.ID{Model: "wine", Version: 1, Backend: formPython}
+	p := &pack{id: id, model: model, dir: dir}
+	if _, _, err := e.interpreter(t.Context(), p); !errors.Is(err, pyenv.ErrPython) || !strings.Contains(err.Error(), "3.99.1") {
 		t.Errorf("without consent: %v", err)
 	}
 	if _, ok := e.buildLog("wine", 1); ok {
 		t.Error("there is a log of a build that was not begun")
 	}
-	e.about(dir, id, true)
-	at, err := e.interpreter(t.Context(), model, dir)
+	p.anyPython = true
+	at, release, err := e.interpreter(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.release(dir)
+	defer release()
 	if info, err := os.Stat(at); err != nil || info.Mode()&0o111 == 0 {
 		t.Errorf("%s is no interpreter: %v", at, err)
 	}
@@ -56,7 +56,7 @@ func TestAnotherPythonNeedsConsent(t *testing.T) {
 		t.Errorf("the log says %q", log)
 	}
 	fixed := newEnvironments("/usr/bin/python3", nil, nil, nil)
-	if at, err := fixed.interpreter(t.Context(), model, dir); at != "/usr/bin/python3" || err != nil {
+	if at, _, err := fixed.interpreter(t.Context(), p); at != "/usr/bin/python3" || err != nil {
 		t.Errorf("--python: got %s, %v", at, err)
 	}
 }

@@ -61,17 +61,10 @@ func (s *scoring) load(ctx context.Context, model string) error {
 		return err
 	}
 	a.environments = newEnvironments(a.cfg.Python.Interpreter, &a.cfg.Environments, a.environ, a.log)
-	l := &loader{runtime: a.openRuntime, environment: a.environments.interpreter, environments: a.environments, workers: workers}
+	l := &loader{runtime: a.openRuntime, environments: a.environments, workers: workers}
 	id := servable.ID{Model: "model", Version: 1}
 	s.servables = servable.NewManager(func(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
-		release := func() { a.environments.release(model) }
-		loaded, err := l.open(ctx, id, &registry.Version{Name: id.Model, Version: id.Version}, modelcache.Local{Dir: model}) // without conversion: nothing is kept here
-		if err != nil {
-			release()
-			return nil, err
-		}
-		loaded.Backend = pin(loaded.Backend, release)
-		return loaded, nil
+		return l.open(ctx, id, &registry.Version{Name: id.Model, Version: id.Version}, modelcache.Local{Dir: model}) // without conversion: nothing is kept here
 	}, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, Joining: a.joining(), Prepare: s.prepare(model)})
 	s.servables.Aspire([]servable.ID{id})
 	if err := s.servables.WaitReady(ctx, id); err != nil {
@@ -106,7 +99,7 @@ func prepareEnvironment(ctx context.Context, environments *environments, log *sl
 	if model.Flavors.Has("onnx") {
 		return nil
 	}
-	return environments.prepare(ctx, model, dir, func(text string) { log.Info("environment", slog.String("progress", text)) })
+	return environments.prepare(ctx, &pack{model: model, dir: dir}, func(text string) { log.Info("environment", slog.String("progress", text)) })
 }
 
 func (s *scoring) mount() error {

@@ -211,7 +211,10 @@ func (a *App) openModels(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.loader = &loader{registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime, environment: a.environments.interpreter, environments: a.environments, workers: workers, preparing: make(chan struct{}, 2), conversions: conversions, log: a.log}
+	a.loader = &loader{
+		registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime,
+		environments: a.environments, workers: workers, preparing: make(chan struct{}, 2), conversions: conversions, log: a.log,
+	}
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}

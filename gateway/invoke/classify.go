@@ -10,7 +10,6 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
-	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 	"sluice/tracking/mlflow"
 )
@@ -31,7 +30,7 @@ type refusal struct {
 //	beyond a rate limit                                        429 REQUEST_LIMIT_EXCEEDED   Retry-After
 //	turned away at the gate, queue full                         429 RESOURCE_EXHAUSTED       Retry-After
 //	breaker open, nothing ready, version not loaded             503 TEMPORARILY_UNAVAILABLE  Retry-After
-//	its Python workers died over it, twice                      503 TEMPORARILY_UNAVAILABLE  Retry-After
+//	the processes that run it died over it, twice               503 TEMPORARILY_UNAVAILABLE  Retry-After
 //	deadline passed                                             504 DEADLINE_EXCEEDED
 //	cancelled                                                   499 CANCELLED
 //	anything else is the model's failure                        500 INTERNAL_ERROR; the cause goes to the log alone
@@ -92,7 +91,7 @@ func (h *Handler) classify(c *call, err error) refusal {
 		}
 		r.retryAfter = time.Second
 		return r
-	case errors.Is(err, pyworker.ErrWorkerDied):
+	case errors.Is(err, servable.ErrLost):
 		r := say(mlflow.TemporarilyUnavailable, "the processes that run "+c.target()+" died over this request")
 		r.retryAfter = time.Second
 		return r

@@ -18,7 +18,6 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
-	"sluice/runtime/pyworker"
 	"sluice/runtime/servable"
 )
 
@@ -220,7 +219,7 @@ func TestWhatBackendsDo(t *testing.T) {
 		{"panics", func(context.Context) error { panic("secret") }, 500, "INTERNAL_ERROR", false, "secret"},
 		{"is too slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, 504, "DEADLINE_EXCEEDED", false, ""},
 		{"has a full queue", func(context.Context) error { return fmt.Errorf("wine: %w", batch.ErrQueueFull) }, 429, "RESOURCE_EXHAUSTED", true, ""},
-		{"loses its workers", func(context.Context) error { return fmt.Errorf("%w: killed", pyworker.ErrWorkerDied) }, 503, "TEMPORARILY_UNAVAILABLE", true, ""},
+		{"loses its workers", func(context.Context) error { return fmt.Errorf("%w: killed", servable.ErrLost) }, 503, "TEMPORARILY_UNAVAILABLE", true, ""},
 		{"is being unloaded", func(context.Context) error { return batch.ErrClosed }, 503, "TEMPORARILY_UNAVAILABLE", true, ""},
 	}
 	for _, c := range cases {

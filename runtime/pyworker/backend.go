@@ -14,8 +14,6 @@ import (
 )
 
 var (
-	// ErrWorkerDied: the worker died during the prediction, and so did the one that tried it again.
-	ErrWorkerDied = errors.New("the model's workers died")
 	// ErrModel: the model raised an exception; the wrapping text names it, and the log has the traceback.
 	ErrModel = errors.New("the model failed")
 )
@@ -80,7 +78,7 @@ type request struct {
 // maxKept is what a request keeps of its memory for the next.
 const maxKept = 1 << 20
 
-// Predict implements servable.Backend. Errors besides those: ErrWorkerDied, ErrModel; servable.ErrNotAvailable when no worker can be started.
+// Predict implements servable.Backend. Errors besides those: ErrModel; servable.ErrLost when two workers died over it, servable.ErrNotAvailable when no worker can be started.
 func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -99,7 +97,7 @@ func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, params map[stri
 		return err
 	}
 	if err = b.once(ctx, r, in.Rows, out); errors.As(err, &lost) {
-		return fmt.Errorf("%w: %w", ErrWorkerDied, err)
+		return fmt.Errorf("%w: %w", servable.ErrLost, err)
 	}
 	return err
 }

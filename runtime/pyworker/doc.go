@@ -19,7 +19,7 @@
 //	   ▲                    │         │
 //	   └──── back-off ◄─────┴─────────┘  crashed, killed, out of memory, stopped, hung, garbage on the socket
 //
-// A prediction whose worker dies is run once more, by another worker; if that dies too the error is ErrWorkerDied. A prediction whose context ends
+// A prediction whose worker dies is run once more, by another worker; if that dies too the error is servable.ErrLost. A prediction whose context ends
 // is interrupted with SIGINT, and its worker is killed if that does not help within InterruptGrace. A worker over its memory is replaced when it is
 // idle and killed when it is busy. Recycling starts the successor first.
 //

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sluice/runtime/pyworker"
+	"sluice/runtime/servable"
 	"sluice/runtime/tensor"
 )
 
@@ -129,7 +130,7 @@ func TestFaults(t *testing.T) {
 	t.Run("a request that kills every worker is given up", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if _, err := r.do(ctx, t, "kill", false); !errors.Is(err, pyworker.ErrWorkerDied) {
+		if _, err := r.do(ctx, t, "kill", false); !errors.Is(err, servable.ErrLost) {
 			t.Errorf("got %v", err)
 		}
 		r.expect(t, pyworker.Killed, 3)

@@ -83,6 +83,17 @@ type Loaded struct {
 	MadeUp bool
 	// By says for people what executes the version, Note what there is to know about that; either may be empty.
 	By, Note string
+	// Release gives back what the loader holds for the backend, as its files; it is called once, after Backend.Close. nil: nothing.
+	Release func()
+}
+
+// close closes the backend and gives back what is held for it.
+func (l *Loaded) close() error {
+	err := safely(l.Backend.Close)
+	if l.Release != nil {
+		l.Release()
+	}
+	return err
 }
 
 // Loader fetches, opens and prepares one version. It may take long; ctx ends when the version is no longer aspired.
@@ -143,6 +154,8 @@ var (
 	ErrNotAvailable = errors.New("servable not available")
 	// ErrPreparing goes with ErrNotAvailable while the preparation of a version tells its progress; the wrapping text repeats it.
 	ErrPreparing = errors.New("being prepared")
+	// ErrLost: what executes the model died over the prediction, and again when it was tried once more.
+	ErrLost = errors.New("what executes the model was lost")
 	// ErrBadInput: the batch does not fit the model; the wrapping text says how.
 	ErrBadInput = errors.New("bad input")
 )

@@ -129,7 +129,7 @@ func (h *Handle) close(ctx context.Context) error {
 	if err := h.batcher.Close(ctx); err != nil {
 		return err
 	}
-	return safely(h.loaded.Backend.Close)
+	return h.loaded.close()
 }
 
 // safely turns a panic of foreign code into an error.

@@ -72,7 +72,7 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	}
 	measured, err := m.warm(ctx, e, l)
 	if err != nil {
-		return nil, errors.Join(err, safely(l.Backend.Close))
+		return nil, errors.Join(err, l.close())
 	}
 	opts := m.opts.Batch
 	opts.Join = measured.Join
