@@ -118,6 +118,16 @@ func (h *Handler) release(c *call) {
 	if c.ticket != (admit.Ticket{}) {
 		c.leave()
 	}
+	c.giveBack()
+	*c = call{
+		h: c.h, exec: c.exec, deadline: c.deadline,
+		read: kept(c.read), inflate: kept(c.inflate), field: kept(c.field), answer: kept(c.answer), text: c.text[:0],
+	}
+	h.calls.Put(c)
+}
+
+// giveBack ends the call's hold on a version and on the memory that it was decoded into.
+func (c *call) giveBack() {
 	if c.handle != nil {
 		c.handle.Release()
 	}
@@ -125,11 +135,6 @@ func (h *Handler) release(c *call) {
 		c.work.reset()
 		c.compiled.work.Put(c.work)
 	}
-	*c = call{
-		h: c.h, exec: c.exec, deadline: c.deadline,
-		read: kept(c.read), inflate: kept(c.inflate), field: kept(c.field), answer: kept(c.answer), text: c.text[:0],
-	}
-	h.calls.Put(c)
 }
 
 // endDeadline ends the call's context.

@@ -158,13 +158,7 @@ func (h *Handler) leaveArm(c *call, err error) {
 		c.end = now
 		c.leave()
 	}
-	if c.handle != nil {
-		c.handle.Release()
-	}
-	if c.work != nil {
-		c.work.reset()
-		c.compiled.work.Put(c.work)
-	}
+	c.giveBack()
 	c.arm, c.handle, c.work, c.compiled = nil, nil, nil, nil
 	c.ticket, c.entered, c.timing, c.rows = admit.Ticket{}, time.Time{}, batch.Timing{}, 0
 	if c.infer != nil {

@@ -1,8 +1,8 @@
 // Package outcome counts what became of predictions: how many, with which status code, and how long they took.
 //
-// It owns the Book of series (one per endpoint, arm, version, stage and code), their histograms, and sliding windows over them per
-// (endpoint, version). It is called by invoke, which records; by telemetry and monitor, which read snapshots; and by rollout, which
-// reads windows; it must not know HTTP, OpenTelemetry, or what is decided from the numbers. Everything is safe for concurrent use.
+// It owns the Book of series (one per endpoint, arm, version, stage and code) and their histograms. It is called by invoke, which records;
+// by telemetry and monitor, which read snapshots; and by rollout, which observes arms more finely (Book.Observe); it must not know HTTP,
+// OpenTelemetry, or what is decided from the numbers. Everything is safe for concurrent use.
 //
 // # Recording
 //
@@ -12,7 +12,7 @@
 //
 // # Buckets
 //
-// The upper bounds, in seconds, of the histogram sluice.request.duration wherever it is shown (Prometheus, OTLP, windows, serving runs):
+// The upper bounds, in seconds, of the histogram sluice.request.duration wherever it is shown (Prometheus, OTLP, serving runs):
 //
 //	0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 30 60 +Inf
 //

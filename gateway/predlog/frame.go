@@ -5,7 +5,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
-	"time"
 )
 
 // A frame is one record in the queue and the spool, little endian:
@@ -200,6 +199,3 @@ func cutBody(b []byte) (body, rest []byte, ok bool) {
 	}
 	return b[:n:n], b[n:], true
 }
-
-// at returns the entry's time.
-func (e *entry) at() time.Time { return time.Unix(0, e.timeNS).UTC() }

@@ -2,7 +2,6 @@ package pyenv
 
 import (
 	"bufio"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -121,9 +120,3 @@ var credentials = regexp.MustCompile(`://[^/@\s]*@`)
 
 // redact strikes user names and passwords out of URLs.
 func redact(text string) string { return credentials.ReplaceAllString(text, "://") }
-
-// isRemote says whether where is a URL of something that is not a file.
-func isRemote(where string) bool {
-	u, err := url.Parse(where)
-	return err == nil && u.Scheme != "" && u.Scheme != "file" && u.Host != ""
-}

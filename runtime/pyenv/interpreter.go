@@ -84,9 +84,6 @@ func probe(ctx context.Context, at string) (Interpreter, error) {
 	return Interpreter{Path: at, Version: f[1], Tag: strings.Join([]string{f[0], f[2], f[3], f[4]}, "-")}, nil
 }
 
-// Describe returns what the interpreter at the path is. Links are not followed.
-func Describe(ctx context.Context, at string) (Interpreter, error) { return probe(ctx, at) }
-
 // Note says how the interpreter's version differs from the one that is wanted: "" if it does not, or in a way that was not asked about. An
 // error, ErrPython wrapped, means that it is of another minor version.
 func (i Interpreter) Note(wanted string) (note string, err error) {

@@ -139,21 +139,6 @@ func (b *Batch) AppendRows(o *Batch) error {
 	return nil
 }
 
-// Concat makes dst the rows of all parts, in order, in memory of its own. dst must not be one of them. Returns ErrShape if there are
-// no parts or they are not Joinable; dst then holds an unspecified prefix.
-func Concat(dst *Batch, parts ...*Batch) error {
-	if len(parts) == 0 {
-		return fmt.Errorf("%w: nothing to join", ErrShape)
-	}
-	dst.CopyFrom(parts[0])
-	for _, p := range parts[1:] {
-		if err := dst.AppendRows(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // CopyFrom makes b equal to src in memory of its own.
 func (b *Batch) CopyFrom(src *Batch) {
 	b.Reset(src.Form)
@@ -208,25 +193,6 @@ func (b *Batch) checkRange(from, to int) error {
 		if t := &b.Columns[i].Tensor; len(t.Shape) == 0 || t.Rows() != b.Rows {
 			return fmt.Errorf("%w: %q has no row axis of length %d", ErrShape, b.Columns[i].Name, b.Rows)
 		}
-	}
-	return nil
-}
-
-// Split makes each dst[i] the next rows[i] rows of src as copies. Returns ErrShape unless the counts add up to src.Rows.
-func Split(src *Batch, rows []int, dst []*Batch) error {
-	total := 0
-	for _, n := range rows {
-		total += n
-	}
-	if total != src.Rows || len(rows) != len(dst) {
-		return fmt.Errorf("%w: %d rows to split in %d", ErrShape, src.Rows, total)
-	}
-	from := 0
-	for i, n := range rows {
-		if err := dst[i].CopyRows(src, from, from+n); err != nil {
-			return err
-		}
-		from += n
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package tensor holds the values that flow through a prediction: dtype, shape, tensor, and the batch of named columns or tensors.
 //
-// It owns memory layout, pooling, Concat and Split. It is called by every room of runtime and by the gateway's data plane; it must
+// It owns memory layout, and joining, cutting and viewing batches by rows. It is called by every room of runtime and by the gateway's data plane; it must
 // not know JSON, HTTP, MLflow or ONNX Runtime. A Tensor or Batch is single-user: hand it over, do not share it while it is written.
 //
 // # Filling a batch row by row

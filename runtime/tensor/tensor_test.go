@@ -68,7 +68,7 @@ func equal(a, b *tensor.Batch) bool {
 	return true
 }
 
-func concatThenSplit(t *testing.T, r *rand.Rand) {
+func joinThenCopy(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	first := random(r, r.IntN(4))
 	parts := []*tensor.Batch{first}
@@ -78,20 +78,23 @@ func concatThenSplit(t *testing.T, r *rand.Rand) {
 		parts, counts = append(parts, p), append(counts, p.Rows)
 	}
 	var joined tensor.Batch
-	if err := tensor.Concat(&joined, parts...); err != nil {
-		t.Fatal(err)
+	joined.CopyFrom(first)
+	for _, p := range parts[1:] {
+		if err := joined.AppendRows(p); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out := make([]*tensor.Batch, len(parts))
 	for i := range out {
 		out[i] = random(r, 2) // whatever it held before
 	}
-	if err := tensor.Split(&joined, counts, out); err != nil {
-		t.Fatal(err)
-	}
 	from := 0
 	for i := range parts {
+		if err := out[i].CopyRows(&joined, from, from+counts[i]); err != nil {
+			t.Fatal(err)
+		}
 		if !equal(parts[i], out[i]) {
-			t.Fatalf("part %d is another after Concat and Split", i)
+			t.Fatalf("part %d is another after it was joined and copied out", i)
 		}
 		var view tensor.Batch
 		if err := view.View(&joined, from, from+counts[i]); err != nil {
@@ -104,16 +107,16 @@ func concatThenSplit(t *testing.T, r *rand.Rand) {
 	}
 }
 
-func TestConcatThenSplitIsIdentity(t *testing.T) {
+func TestJoinThenCopyIsIdentity(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
-		concatThenSplit(t, r)
+		joinThenCopy(t, r)
 	}
 }
 
-func FuzzConcatThenSplit(f *testing.F) {
+func FuzzJoinThenCopy(f *testing.F) {
 	f.Add(uint64(1), uint64(2))
-	f.Fuzz(func(t *testing.T, a, b uint64) { concatThenSplit(t, rand.New(rand.NewPCG(a, b))) })
+	f.Fuzz(func(t *testing.T, a, b uint64) { joinThenCopy(t, rand.New(rand.NewPCG(a, b))) })
 }
 
 func TestViewsAreNeverWrittenThrough(t *testing.T) {
@@ -163,15 +166,12 @@ func TestJoiningRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	var dst tensor.Batch
-	if err := tensor.Concat(&dst); !errors.Is(err, tensor.ErrShape) {
-		t.Errorf("nothing: %v", err)
-	}
 	b := base()
 	if err := dst.View(b, 1, 3); !errors.Is(err, tensor.ErrShape) {
 		t.Errorf("range: %v", err)
 	}
-	if err := tensor.Split(b, []int{1}, []*tensor.Batch{&dst}); !errors.Is(err, tensor.ErrShape) {
-		t.Errorf("counts: %v", err)
+	if err := dst.CopyRows(b, 2, 1); !errors.Is(err, tensor.ErrShape) {
+		t.Errorf("backwards: %v", err)
 	}
 }
 
@@ -236,26 +236,6 @@ func TestResetForgetsWhatWasThere(t *testing.T) {
 	if !reflect.DeepEqual(c.Strings(), []string{"", ""}) {
 		t.Errorf("%q", c.Strings())
 	}
-}
-
-func TestPoolDropsTextAndHugeBatches(t *testing.T) {
-	var p tensor.Pool
-	b := p.Get(tensor.Table)
-	c := b.AddColumn("x")
-	c.Reset(tensor.String, 1)
-	c.Strings()[0] = "secret"
-	kept := c.Strings()
-	p.Put(b)
-	if kept[0] != "" {
-		t.Error("a string outlives its request")
-	}
-	huge := p.Get(tensor.Bare)
-	huge.AddColumn("").Reset(tensor.Float64, 1<<20)
-	p.Put(huge)
-	if got := p.Get(tensor.Named); got == huge || got.Form != tensor.Named || len(got.Columns) != 0 {
-		t.Error("a huge batch is kept, or a used one comes back")
-	}
-	p.Put(nil)
 }
 
 func TestConvert(t *testing.T) {
@@ -404,21 +384,6 @@ func fillRows(b *tensor.Batch, names []string, rows int) {
 var names = []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"}
 
 func TestWarmBatchAllocatesNothing(t *testing.T) {
-	var p tensor.Pool
-	var joined tensor.Batch
-	work := func() {
-		b := p.Get(tensor.Table)
-		fillRows(b, names, 4)
-		joined.CopyFrom(b)
-		if err := joined.AppendRows(b); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.CopyRows(&joined, 1, 3); err != nil {
-			t.Fatal(err)
-		}
-		p.Put(b)
-	}
-	work()
 	var b, out tensor.Batch
 	fillRows(&b, names, 4)
 	if n := testing.AllocsPerRun(100, func() { fillRows(&b, names, 4); _ = out.CopyRows(&b, 1, 3) }); n != 0 {

@@ -39,9 +39,6 @@ func IsForeignKeyViolation(err error) bool { return classOf(err) == classForeign
 // IsCheckViolation says whether err is a statement refused by a CHECK or NOT NULL constraint.
 func IsCheckViolation(err error) bool { return classOf(err) == classCheck }
 
-// IsUnavailable says whether err is a database that cannot answer now: locked, full, unreadable, unreachable or closed.
-func IsUnavailable(err error) bool { return classOf(err) == classUnavailable }
-
 // classOf sorts a driver's error.
 func classOf(err error) class {
 	var lite sqlite3.Error

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import requests
 import tritonclient.grpc as triton
-from conftest import BINARY, Server, own_environ, register_wine, wait_until, wine_rows
-from test_inference_protocol import frame
+from conftest import BINARY, Server, own_environ, wait_until, wine_rows
+from grape import expected, frame, serve, tensors
 from test_prediction_log import segments
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
@@ -33,27 +33,9 @@ def start(data_dir, *args):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """Endpoint `grape`: version 2 of the example in Production, version 1 in Staging without weight; and the server's gRPC address."""
-    import mlflow
-
+    """A server with endpoint `grape`, and its gRPC address."""
     server, address = start(tmp_path_factory.mktemp("sluice") / "data", "--serving-metrics-interval", "500ms")
-    mlflow.set_tracking_uri(server.url)
-    mlflow.set_registry_uri(server.url)
-    client = mlflow.MlflowClient()
-    mlflow.set_experiment("grpc")
-    for version, stage in (("1", "Staging"), ("2", "Production")):
-        register_wine(mlflow, "grape", f"v{version}")
-        client.transition_model_version_stage("grape", version, stage)
-    body = {
-        "served_entities": [
-            {"name": "main", "entity_name": "grape", "entity_stage": "Production"},
-            {"name": "next", "entity_name": "grape", "entity_stage": "Staging"},
-        ],
-        "traffic_config": {"routes": [{"served_entity_name": "main", "traffic_percentage": 100}, {"served_entity_name": "next", "traffic_percentage": 0}]},
-    }
-    answer = requests.put(server.url + "/api/2.0/serving-endpoints/grape/config", json=body, timeout=30)
-    assert answer.ok, answer.text
-    wait_until(lambda: server.get("/v2/models/grape/versions/1/ready").ok and server.get("/v2/models/grape/versions/2/ready").ok, what="both versions")
+    serve(server, "grpc")
     yield server, address
     assert server.stop() == 0
 
@@ -62,22 +44,6 @@ def served(tmp_path_factory):
 def client(served):
     with triton.InferenceServerClient(served[1]) as c:
         yield c
-
-
-def tensors(n, wide=True):
-    inputs = []
-    for name, column in frame(n).items():
-        column = column.reshape(n, 1) if wide else column
-        tensor = triton.InferInput(name, list(column.shape), "FP64")
-        tensor.set_data_from_numpy(column)
-        inputs.append(tensor)
-    return inputs
-
-
-def expected(server, n, version=None):
-    path = f"/models/grape/versions/{version}/invocations" if version else "/endpoints/grape/invocations"
-    rows = server.post(path, json={"dataframe_split": wine_rows(n)}).json()["predictions"]
-    return np.array([r["label"] for r in rows]), np.array([r["probabilities"] for r in rows], dtype=np.float32)
 
 
 def test_health_and_metadata(client):
@@ -95,7 +61,7 @@ def test_health_and_metadata(client):
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("n", [1, 5])
 def test_infer(served, client, compression, wide, n):
-    got = client.infer("grape", tensors(n, wide), request_id="mine-7", compression_algorithm=compression, client_timeout=30)
+    got = client.infer("grape", tensors(triton, n, wide), request_id="mine-7", compression_algorithm=compression, client_timeout=30)
     label, probabilities = expected(served[0], n)
     assert np.array_equal(got.as_numpy("label"), label)
     assert np.array_equal(got.as_numpy("probabilities"), probabilities)
@@ -138,11 +104,11 @@ def test_typed_contents_headers_and_the_log(served):
 
 def test_errors_say_what_is_wrong(client):
     for call, code, text in (
-        (lambda: client.infer("nobody", tensors(1)), "NOT_FOUND", "nobody"),
-        (lambda: client.infer("grape", tensors(1), model_version="9"), "NOT_FOUND", "version"),
-        (lambda: client.infer("grape", tensors(1)[1:]), "INVALID_ARGUMENT", "missing inputs"),
-        (lambda: client.infer("grape", tensors(1), outputs=[triton.InferRequestedOutput("loss")]), "INVALID_ARGUMENT", "no output"),
-        (lambda: client.infer("grape", tensors(1), sequence_id=5), "INVALID_ARGUMENT", "no state"),
+        (lambda: client.infer("nobody", tensors(triton, 1)), "NOT_FOUND", "nobody"),
+        (lambda: client.infer("grape", tensors(triton, 1), model_version="9"), "NOT_FOUND", "version"),
+        (lambda: client.infer("grape", tensors(triton, 1)[1:]), "INVALID_ARGUMENT", "missing inputs"),
+        (lambda: client.infer("grape", tensors(triton, 1), outputs=[triton.InferRequestedOutput("loss")]), "INVALID_ARGUMENT", "no output"),
+        (lambda: client.infer("grape", tensors(triton, 1), sequence_id=5), "INVALID_ARGUMENT", "no state"),
         (lambda: client.get_model_metadata("nobody"), "NOT_FOUND", "nobody"),
         (lambda: client.get_model_config("grape"), "UNIMPLEMENTED", "unknown method"),
     ):
@@ -156,7 +122,7 @@ def test_stream_and_many_at_once(served, client):
     answers = queue.Queue()
     client.start_stream(callback=lambda result, error: answers.put((result, error)))
     for i in range(20):
-        client.async_stream_infer("grape" if i != 7 else "nobody", tensors(2), request_id=str(i))
+        client.async_stream_infer("grape" if i != 7 else "nobody", tensors(triton, 2), request_id=str(i))
     got = [answers.get(timeout=30) for _ in range(20)]
     client.stop_stream()
     for i, (result, error) in enumerate(got):
@@ -166,7 +132,7 @@ def test_stream_and_many_at_once(served, client):
             assert error is None and result.get_response().id == str(i) and np.array_equal(result.as_numpy("label"), label)
 
     for i in range(50):
-        client.async_infer("grape", tensors(2), lambda result, error: answers.put((result, error)), request_id=str(i))
+        client.async_infer("grape", tensors(triton, 2), lambda result, error: answers.put((result, error)), request_id=str(i))
     got = [answers.get(timeout=30) for _ in range(50)]
     assert all(error is None and np.array_equal(result.as_numpy("label"), label) for result, error in got)
     assert {result.get_response().id for result, _ in got} == {str(i) for i in range(50)}
@@ -179,7 +145,7 @@ def test_metrics_count_it(served, client):
 
     before = counted()
     for _ in range(3):
-        client.infer("grape", tensors(1))
+        client.infer("grape", tensors(triton, 1))
     assert counted() == before + 3
 
 
@@ -197,13 +163,13 @@ def test_keys_tls_bounds_and_the_way_out(tmp_path):
             mine = {"authorization": f"Bearer {secret}"}
             assert c.is_server_live()  # public
             wait_until(lambda: c.is_model_ready("wine", headers=mine), 60, "the example model")
-            assert len(c.infer("wine", tensors(1), headers=mine).as_numpy("label")) == 1
+            assert len(c.infer("wine", tensors(triton, 1), headers=mine).as_numpy("label")) == 1
             for headers in ({}, {"authorization": "Bearer wrong"}):
                 with pytest.raises(InferenceServerException) as refused:
-                    c.infer("wine", tensors(1), headers=headers)
+                    c.infer("wine", tensors(triton, 1), headers=headers)
                 assert "UNAUTHENTICATED" in refused.value.status()
             with pytest.raises(InferenceServerException, match="larger than max") as refused:
-                c.infer("wine", tensors(100), headers=mine)
+                c.infer("wine", tensors(triton, 100), headers=mine)
             assert "RESOURCE_EXHAUSTED" in refused.value.status()
 
             answered, failed = [], []
@@ -211,7 +177,7 @@ def test_keys_tls_bounds_and_the_way_out(tmp_path):
             def ask():
                 while True:
                     try:
-                        answered.append(c.infer("wine", tensors(1), headers=mine))
+                        answered.append(c.infer("wine", tensors(triton, 1), headers=mine))
                     except InferenceServerException as error:
                         if "UNAVAILABLE" not in error.status():  # nobody is there any more
                             failed.append(str(error))

@@ -2,35 +2,15 @@
 
 import numpy as np
 import pytest
-import requests
 import tritonclient.http as triton
-from conftest import register_wine, wait_until, wine_rows
+from conftest import wine_rows
+from grape import expected, frame, serve, tensors
 from tritonclient.utils import InferenceServerException
 
 
 @pytest.fixture(scope="module")
 def endpoint(shared_server):
-    """Endpoint `grape`: version 2 of the example in Production, version 1 in Staging without weight."""
-    import mlflow
-
-    mlflow.set_tracking_uri(shared_server.url)
-    mlflow.set_registry_uri(shared_server.url)
-    client = mlflow.MlflowClient()
-    mlflow.set_experiment("inference-protocol")
-    register_wine(mlflow, "grape", "v1")
-    register_wine(mlflow, "grape", "v2")
-    client.transition_model_version_stage("grape", "1", "Staging")
-    client.transition_model_version_stage("grape", "2", "Production")
-    body = {
-        "served_entities": [
-            {"name": "main", "entity_name": "grape", "entity_stage": "Production"},
-            {"name": "next", "entity_name": "grape", "entity_stage": "Staging"},
-        ],
-        "traffic_config": {"routes": [{"served_entity_name": "main", "traffic_percentage": 100}, {"served_entity_name": "next", "traffic_percentage": 0}]},
-    }
-    answer = requests.put(shared_server.url + "/api/2.0/serving-endpoints/grape/config", json=body, timeout=30)
-    assert answer.ok, answer.text
-    wait_until(lambda: shared_server.get("/v2/models/grape/versions/1/ready").ok and shared_server.get("/v2/models/grape/versions/2/ready").ok, what="both versions")
+    serve(shared_server, "inference-protocol")
     return shared_server
 
 
@@ -38,27 +18,6 @@ def endpoint(shared_server):
 def client(endpoint):
     with triton.InferenceServerClient(endpoint.url.removeprefix("http://")) as c:
         yield c
-
-
-def frame(n):
-    rows = wine_rows(n)
-    return {name: np.array([r[i] for r in rows["data"]], dtype=np.float64) for i, name in enumerate(rows["columns"])}
-
-
-def tensors(n, binary, wide=True):
-    inputs = []
-    for name, column in frame(n).items():
-        column = column.reshape(n, 1) if wide else column
-        tensor = triton.InferInput(name, list(column.shape), "FP64")
-        tensor.set_data_from_numpy(column, binary_data=binary)
-        inputs.append(tensor)
-    return inputs
-
-
-def expected(server, n, version=None):
-    path = f"/models/grape/versions/{version}/invocations" if version else "/endpoints/grape/invocations"
-    rows = server.post(path, json={"dataframe_split": wine_rows(n)}).json()["predictions"]
-    return np.array([r["label"] for r in rows]), np.array([r["probabilities"] for r in rows], dtype=np.float32)
 
 
 def test_health_and_metadata(client):
@@ -79,7 +38,7 @@ def test_health_and_metadata(client):
 @pytest.mark.parametrize("n", [1, 5])
 def test_infer(endpoint, client, binary, wide, n):
     outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("label", "probabilities")]
-    got = client.infer("grape", tensors(n, binary, wide), outputs=outputs, request_id="mine-7")
+    got = client.infer("grape", tensors(triton, n, wide, binary_data=binary), outputs=outputs, request_id="mine-7")
     label, probabilities = expected(endpoint, n)
     assert np.array_equal(got.as_numpy("label"), label)
     assert np.array_equal(got.as_numpy("probabilities"), probabilities)
@@ -88,20 +47,20 @@ def test_infer(endpoint, client, binary, wide, n):
 
 
 def test_versions_outputs_and_compression(endpoint, client):
-    got = client.infer("grape", tensors(3, True), model_version="1")  # all outputs, as bytes
+    got = client.infer("grape", tensors(triton, 3, binary_data=True), model_version="1")  # all outputs, as bytes
     label, probabilities = expected(endpoint, 3, "1")
     assert got.get_response()["model_version"] == "1"
     assert np.array_equal(got.as_numpy("probabilities"), probabilities) and np.array_equal(got.as_numpy("label"), label)
-    got = client.infer("grape", tensors(3, True), outputs=[triton.InferRequestedOutput("label")], request_compression_algorithm="gzip")
+    got = client.infer("grape", tensors(triton, 3, binary_data=True), outputs=[triton.InferRequestedOutput("label")], request_compression_algorithm="gzip")
     assert [o["name"] for o in got.get_response()["outputs"]] == ["label"]
 
 
 def test_errors_say_what_is_wrong(client):
     for call, text in (
-        (lambda: client.infer("nobody", tensors(1, True)), "nobody"),
-        (lambda: client.infer("grape", tensors(1, True), model_version="9"), "version"),
-        (lambda: client.infer("grape", tensors(1, True)[1:]), "missing inputs"),
-        (lambda: client.infer("grape", tensors(1, True), outputs=[triton.InferRequestedOutput("loss")]), "no output"),
+        (lambda: client.infer("nobody", tensors(triton, 1, binary_data=True)), "nobody"),
+        (lambda: client.infer("grape", tensors(triton, 1, binary_data=True), model_version="9"), "version"),
+        (lambda: client.infer("grape", tensors(triton, 1, binary_data=True)[1:]), "missing inputs"),
+        (lambda: client.infer("grape", tensors(triton, 1, binary_data=True), outputs=[triton.InferRequestedOutput("loss")]), "no output"),
         (lambda: client.get_model_metadata("nobody"), "nobody"),
     ):
         with pytest.raises(InferenceServerException, match=text):
