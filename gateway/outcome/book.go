@@ -76,11 +76,23 @@ type Series struct {
 type shard struct {
 	buckets [BucketCount]atomic.Uint64
 	sum     atomic.Int64 // nanoseconds
-	_       [64 - (BucketCount+1)*8%64]byte
+	cached  atomic.Uint64
+	_       [64 - (BucketCount+2)*8%64]byte
 }
 
 // Record counts one request that took latency. A negative latency (a clock that stepped) counts as zero.
 func (s *Series) Record(latency time.Duration) {
+	s.record(latency)
+	if f := s.fine.Load(); f != nil {
+		f.latency[fineOf(max(latency, 0))].Add(1)
+	}
+}
+
+// RecordCached counts one request that the version did not execute. Snapshot counts it as Record's, Observe leaves it out: it says nothing
+// about the version, and an arm whose answers are cached already would look better than one whose are not.
+func (s *Series) RecordCached(latency time.Duration) { s.record(latency).cached.Add(1) }
+
+func (s *Series) record(latency time.Duration) *shard {
 	latency = max(latency, 0)
 	sh := &s.shards[0]
 	if n := len(s.shards); n > 1 {
@@ -88,9 +100,15 @@ func (s *Series) Record(latency time.Duration) {
 	}
 	sh.buckets[bucketOf(latency)].Add(1)
 	sh.sum.Add(int64(latency))
-	if f := s.fine.Load(); f != nil {
-		f.latency[fineOf(latency)].Add(1)
+	return sh
+}
+
+// cached is how many of the requests were counted by RecordCached.
+func (s *Series) cached() (n uint64) {
+	for i := range s.shards {
+		n += s.shards[i].cached.Load()
 	}
+	return n
 }
 
 // Key returns the series' key.

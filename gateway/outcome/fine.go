@@ -189,7 +189,8 @@ func (b *Book) refine(s *Series) {
 	}
 }
 
-// Observed is what a series of a watched endpoint held when it was read. Counts only rise while the endpoint is watched.
+// Observed is what a series of a watched endpoint held when it was read, of requests that were executed. Counts only rise while the endpoint
+// is watched.
 type Observed struct {
 	Key
 	Count   uint64
@@ -204,8 +205,9 @@ func (b *Book) Observe(endpoint string) []Observed {
 		if k.Endpoint != endpoint {
 			continue
 		}
+		cached := s.cached() // first: what is counted as cached is in the snapshot then
 		snapshot := s.Snapshot()
-		o := Observed{Key: k, Count: snapshot.Count()}
+		o := Observed{Key: k, Count: snapshot.Count() - cached}
 		if f := s.fine.Load(); f != nil {
 			for i := range f.latency {
 				o.Latency[i] = f.latency[i].Load()

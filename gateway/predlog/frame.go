@@ -34,6 +34,7 @@ const (
 	flagRequestCut
 	flagResponseCut
 	flagTextCut
+	flagCached
 )
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
@@ -61,6 +62,9 @@ func appendFrame(dst []byte, r *Record, timeNS int64, maxBody int) (out []byte, 
 	var flags byte
 	if r.Shadow {
 		flags |= flagShadow
+	}
+	if r.Cached {
+		flags |= flagCached
 	}
 	request, response := r.Request, r.Response
 	if len(request) > maxBody {

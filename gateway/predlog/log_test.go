@@ -161,7 +161,7 @@ func TestEveryFieldComesBack(t *testing.T) {
 		Time: time.UnixMicro(-1_500_001).UTC()}
 	whole := &Record{
 		PredictionID: newID(t), RequestID: "req é", TraceID: [16]byte{1, 2, 3}, Time: time.UnixMicro(1_790_000_000_123_456).UTC(),
-		Endpoint: "wine", Model: "wine-model", Version: 7, Stage: "Staging", Arm: "canary", Rule: "beta", Bucket: 9999, Shadow: true,
+		Endpoint: "wine", Model: "wine-model", Version: 7, Stage: "Staging", Arm: "canary", Rule: "beta", Bucket: 9999, Shadow: true, Cached: true,
 		SamplingFraction: 0.1, Status: 200, LatencyNS: 5_000_001, QueueNS: 2, ExecuteNS: 3, Rows: 4,
 		ContentType: "text/csv", ResponseContentType: "application/json", Request: []byte("a,b\n1,é\n"), Response: []byte(`{"predictions":[1]}`),
 	}

@@ -41,6 +41,7 @@ type row struct {
 	Rule      []byte `parquet:"rule,string,optional,dict"`
 	Bucket    int32  `parquet:"bucket,delta"`
 	Shadow    bool   `parquet:"shadow"`
+	Cached    bool   `parquet:"cached"`
 	ErrorCode []byte `parquet:"error_code,string,optional,dict"`
 	TraceID   []byte `parquet:"trace_id,string,optional"`
 	Rows      int32  `parquet:"rows,delta"`
@@ -154,6 +155,7 @@ func (w *segmentWriter) row(e *entry) row {
 		Rule:      validText(e.texts[textRule]),
 		Bucket:    max(e.bucket, -1),
 		Shadow:    e.flags&flagShadow != 0,
+		Cached:    e.flags&flagCached != 0,
 		ErrorCode: validText(e.texts[textErrorCode]),
 		Rows:      e.rows,
 		LatencyNS: e.latencyNS,

@@ -29,6 +29,8 @@ type Record struct {
 	Bucket int
 	// Shadow says that the answer was discarded.
 	Shadow bool
+	// Cached says that the answer came from the response cache or from an equal request under way: nothing was executed for this one.
+	Cached bool
 	// SamplingFraction is the share of requests that are logged, 0 < f ≤ 1; 0 means 1 (all).
 	SamplingFraction float64
 
