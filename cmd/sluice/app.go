@@ -17,6 +17,7 @@ import (
 	"sluice/gateway/monitor"
 	"sluice/gateway/outcome"
 	"sluice/gateway/plan"
+	"sluice/gateway/predictions"
 	"sluice/gateway/predlog"
 	"sluice/gateway/rollout"
 	"sluice/gateway/shadow"
@@ -59,6 +60,7 @@ type App struct {
 	shadows       *shadow.Book
 	monitor       *monitor.Monitor
 	predlog       *predlog.Log // nil when switched off
+	predictions   *predictions.Reader
 	telemetry     *telemetry.Telemetry
 	data          atomic.Pointer[invoke.Handler]
 	syncer        *plan.Syncer

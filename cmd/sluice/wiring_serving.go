@@ -19,6 +19,8 @@ import (
 	"sluice/gateway/monitor"
 	"sluice/gateway/outcome"
 	"sluice/gateway/plan"
+	"sluice/gateway/predictions"
+	"sluice/gateway/predictions/sqlindex"
 	"sluice/gateway/predlog"
 	gatewayrest "sluice/gateway/rest"
 	"sluice/gateway/route"
@@ -134,11 +136,14 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 }
 
 // openPredictionLog opens the log and the monitor that delivers its segments into tracking.
-func (a *App) openPredictionLog(context.Context) error {
+func (a *App) openPredictionLog(ctx context.Context) error {
 	a.outcomes, a.shadows = outcome.NewBook(nil), shadow.NewBook(nil)
-	var err error
+	index, err := sqlindex.New(ctx, a.db)
+	if err != nil {
+		return err
+	}
 	a.monitor, err = monitor.New(monitor.Sources{
-		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped,
+		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
 		return err
@@ -146,6 +151,7 @@ func (a *App) openPredictionLog(context.Context) error {
 	a.onClose("serving runs", a.monitor.Close)
 	defer a.monitor.Start()
 	if !a.cfg.PredictionLog {
+		a.predictions = predictions.New(index, a.artifacts, nil, a.log)
 		return nil
 	}
 	log, err := predlog.Open(filepath.Join(a.cfg.DataDir, "predictions"), a.monitor, &predlog.Options{
@@ -155,6 +161,7 @@ func (a *App) openPredictionLog(context.Context) error {
 		return err
 	}
 	a.predlog = log
+	a.predictions = predictions.New(index, a.artifacts, log, a.log)
 	a.onClose("prediction log", func(ctx context.Context) error {
 		lost, err := log.Close(ctx)
 		if lost > 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/gateway/outcome"
+	"sluice/gateway/predictions"
 	"sluice/gateway/predlog"
 	"sluice/registry"
 	"sluice/tracking"
@@ -54,11 +55,17 @@ type Artifacts interface {
 	Resolve(uri string) (*artifact.Repo, error)
 }
 
+// Index is where it is written what was delivered; a predictions.Index is one.
+type Index interface {
+	Add(ctx context.Context, e predictions.Entry) error
+}
+
 // Sources are what a Monitor reads from and writes to; all are required.
 type Sources struct {
 	Tracking  Tracking
 	Versions  Versions
 	Artifacts Artifacts
+	Index     Index
 	// Outcomes returns the cumulative counts of what was served: (*outcome.Book).Snapshot.
 	Outcomes func() []outcome.SeriesSnapshot
 	// Dropped returns the cumulative drops of the prediction log: (*predlog.Log).DroppedBySeries. It is not called before Start.
@@ -117,7 +124,7 @@ var _ predlog.Sink = (*Monitor)(nil)
 // New returns a Monitor that writes nothing on its own before Start; Deliver works at once. It takes what Outcomes counts now as already
 // written: counts of an earlier Monitor on the same Book are not written twice.
 func New(src Sources, opts *Options) (*Monitor, error) {
-	if src.Tracking == nil || src.Versions == nil || src.Artifacts == nil || src.Outcomes == nil || src.Dropped == nil {
+	if src.Tracking == nil || src.Versions == nil || src.Artifacts == nil || src.Index == nil || src.Outcomes == nil || src.Dropped == nil {
 		return nil, errors.New("monitor: a source is missing")
 	}
 	var o Options
@@ -209,7 +216,8 @@ func (m *Monitor) Close(ctx context.Context) error {
 	return m.Flush(ctx)
 }
 
-// Deliver stores the segment under its serving run. It is idempotent: a file that is there whole is left alone.
+// Deliver stores the segment under its serving run and enters it into the index. It is idempotent: a file that is there whole is left
+// alone, and so is an entry.
 func (m *Monitor) Deliver(ctx context.Context, s predlog.Segment) error {
 	err := m.store(ctx, s)
 	if gone(err) { // a person deleted the run or the experiment since we looked: look again, once
@@ -238,6 +246,14 @@ func (m *Monitor) store(ctx context.Context, s predlog.Segment) error {
 	}
 	if err := upload(ctx, repo, s); err != nil {
 		return fmt.Errorf("upload segment %s: %w", s.ID, err)
+	}
+	summary, err := predlog.Summarize(s.Path)
+	if err != nil {
+		return err
+	}
+	place := predictions.Place{RunID: run.id, ArtifactURI: run.artifactURI, Path: SegmentPath(s)}
+	if err := m.src.Index.Add(ctx, predictions.Entry{Summary: summary, Place: place}); err != nil {
+		return fmt.Errorf("index segment %s: %w", s.ID, err)
 	}
 	m.mu.Lock()
 	m.rows[s.Series] += s.Rows

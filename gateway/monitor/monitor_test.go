@@ -14,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/gateway/outcome"
+	"sluice/gateway/predictions"
+	"sluice/gateway/predictions/sqlindex"
 	"sluice/gateway/predlog"
 	"sluice/registry"
 	registrystore "sluice/registry/sqlstore"
@@ -38,6 +40,7 @@ type house struct {
 
 	mu      sync.Mutex
 	dropped map[predlog.Series]predlog.Drops
+	index   *sqlindex.Index
 	down    error // if set, what every call to tracking returns
 	now     time.Time
 }
@@ -54,6 +57,9 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if h.index, err = sqlindex.New(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
 	h.registry = registry.New(versions, &registry.Options{Sources: registry.FromTracking(h.tracking)})
 	driver, err := fileartifact.New(h.artifacts, nil)
 	if err != nil {
@@ -68,7 +74,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) monitor(t *testing.T) *Monitor {
 	t.Helper()
 	m, err := New(Sources{
-		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Outcomes: h.book.Snapshot, Dropped: h.drops,
+		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops,
 	}, &Options{Now: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(time.Second); return h.now }})
 	if err != nil {
 		t.Fatal(err)
@@ -455,6 +461,10 @@ func TestSegmentsBecomeArtifactsOnce(t *testing.T) {
 	if rows != 20 {
 		t.Errorf("%d rows", rows)
 	}
+	indexed, err := h.index.Segments(t.Context(), predictions.Query{Endpoint: "wine"}, 0, 10)
+	if err != nil || len(indexed) != 1 || indexed[0].ID != seg.ID || indexed[0].Rows != 20 || indexed[0].Place.Path != SegmentPath(seg) {
+		t.Errorf("index: %+v, %v", indexed, err)
+	}
 }
 
 func TestWhatAPersonDeleted(t *testing.T) {
@@ -547,7 +557,7 @@ func TestLogThroughMonitor(t *testing.T) {
 	h.trained(t, "wine")
 	var log *predlog.Log
 	m, err := New(Sources{
-		Tracking: h.tracking, Versions: h.registry, Artifacts: h.resolver, Outcomes: h.book.Snapshot,
+		Tracking: h.tracking, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot,
 		Dropped: func() map[predlog.Series]predlog.Drops { return log.DroppedBySeries() },
 	}, &Options{Interval: 5 * time.Millisecond})
 	if err != nil {
@@ -595,7 +605,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("no sources: no error")
 	}
 	h := newHouse(t)
-	src := Sources{Tracking: h.tracking, Versions: h.registry, Artifacts: h.resolver, Outcomes: h.book.Snapshot, Dropped: h.drops}
+	src := Sources{Tracking: h.tracking, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops}
 	if _, err := New(src, &Options{Interval: -1}); err == nil {
 		t.Error("negative interval: no error")
 	}

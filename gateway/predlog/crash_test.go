@@ -142,7 +142,7 @@ func TestCrashInsideACommit(t *testing.T) {
 	for i := range 10 {
 		l.Record(sample(t, i))
 	}
-	if err := l.flushWriter(t.Context()); err != nil {
+	if err := l.flushWriter(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "segments", func() bool { return l.Stats().SegmentsPending == 2 })

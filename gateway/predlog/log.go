@@ -29,7 +29,7 @@ type Log struct {
 
 	q           queue
 	full, dirty chan struct{} // capacity 1: what the queue asks of the writer
-	flushes     chan chan struct{}
+	flushes     chan flush
 	st          state
 
 	cancel  context.CancelFunc // ends the goroutines
@@ -54,7 +54,7 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 	l := &Log{
 		opts: o, dir: dir, sink: sink,
 		spoolDir: filepath.Join(dir, "spool"), segmentDir: filepath.Join(dir, "segments"),
-		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), flushes: make(chan flush),
 	}
 	l.q.chunkBytes, l.q.maxChunks = o.chunkBytes(), o.QueueBytes/o.chunkBytes()
 	l.q.full, l.q.bySeries = make([][]byte, 0, l.q.maxChunks), map[Series]*Drops{}
@@ -125,7 +125,7 @@ func (l *Log) DroppedBySeries() map[Series]Drops { return l.q.dropsOf() }
 func (l *Log) Flush(ctx context.Context) error {
 	l.st.flushing.Add(1)
 	defer l.st.flushing.Add(-1)
-	err := l.flushWriter(ctx)
+	err := l.flushWriter(ctx, true)
 	if err == nil {
 		ids := l.st.outstanding()
 		l.retryNow()

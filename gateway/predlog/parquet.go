@@ -139,7 +139,7 @@ func (w *segmentWriter) row(e *entry) row {
 		Date:             int32(floorDiv(e.timeNS, int64(24*time.Hour))),
 		TimestampMS:      floorDiv(e.timeNS, int64(time.Millisecond)),
 		Status:           e.status,
-		SamplingFraction: e.sampling,
+		SamplingFraction: e.fraction(),
 		ExecutionTimeMS:  e.latencyNS / int64(time.Millisecond),
 
 		ContentType:         orJSON(e.texts[textContentType]),
@@ -161,9 +161,6 @@ func (w *segmentWriter) row(e *entry) row {
 		LatencyNS: e.latencyNS,
 		QueueNS:   e.queueNS,
 		ExecuteNS: e.executeNS,
-	}
-	if e.sampling == 0 {
-		r.SamplingFraction = 1
 	}
 	if e.traceID != [16]byte{} {
 		r.TraceID = w.text(32, func(b []byte) { hex.Encode(b, e.traceID[:]) })
@@ -227,20 +224,30 @@ func segmentOf(f io.ReaderAt, path string, size int64) (Segment, error) {
 	if err != nil {
 		return Segment{}, fmt.Errorf("open %s: %w", path, err)
 	}
+	s, err := footer(pf)
+	if err != nil {
+		return Segment{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	s.Path, s.Bytes = path, size
+	return s, nil
+}
+
+// footer reads what a segment says of itself; Path and Bytes stay empty.
+func footer(pf *parquet.File) (s Segment, err error) {
 	meta := func(key string) string { v, _ := pf.Lookup(key); return v }
 	if got := meta(metaFormat); got != formatName {
-		return Segment{}, fmt.Errorf("open %s: %s is %q, want %q", path, metaFormat, got, formatName)
+		return s, fmt.Errorf("%s is %q, want %q", metaFormat, got, formatName)
 	}
-	s := Segment{ID: meta(metaSegment), Path: path, Rows: pf.NumRows(), Bytes: size}
+	s = Segment{ID: meta(metaSegment), Rows: pf.NumRows()}
 	s.Endpoint, s.Model = meta(metaEndpoint), meta(metaModel)
 	if s.Version, err = strconv.Atoi(meta(metaVersion)); err != nil {
-		return Segment{}, fmt.Errorf("open %s: %s: %w", path, metaVersion, err)
+		return s, fmt.Errorf("%s: %w", metaVersion, err)
 	}
 	if s.First, err = time.Parse(time.RFC3339Nano, meta(metaFirst)); err != nil {
-		return Segment{}, fmt.Errorf("open %s: %s: %w", path, metaFirst, err)
+		return s, fmt.Errorf("%s: %w", metaFirst, err)
 	}
 	if s.Last, err = time.Parse(time.RFC3339Nano, meta(metaLast)); err != nil {
-		return Segment{}, fmt.Errorf("open %s: %s: %w", path, metaLast, err)
+		return s, fmt.Errorf("%s: %w", metaLast, err)
 	}
 	return s, nil
 }

@@ -2,15 +2,12 @@ package predlog
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/parquet-go/parquet-go"
 )
 
 // Row is a record as it stands in a segment.
@@ -36,35 +33,25 @@ func Scan(paths ...string) iter.Seq2[Row, error] {
 }
 
 func scanFile(path string, yield func(Row, error) bool) (more bool, err error) {
-	if _, err := openSegment(path); err != nil {
-		return false, err
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	r := parquet.NewGenericReader[row](f)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	batch := make([]row, rowBatch)
-	for {
-		n, err := r.Read(batch)
-		for i := range batch[:n] {
-			rec, err := batch[i].record()
-			if err != nil {
-				return false, err
-			}
-			if !yield(rec, nil) {
-				return false, nil
-			}
-		}
-		if err == io.EOF {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
 	}
+	file, err := OpenSegment(f, info.Size())
+	if err != nil {
+		return false, err
+	}
+	more = true
+	err = file.read(0, func(r Row) bool {
+		more = yield(r, nil)
+		return more
+	})
+	return more, err
 }
 
 // record returns the row as a Record, copied.

@@ -51,10 +51,12 @@ func (w *writer) run() {
 			w.sync()
 		case <-age.C:
 			w.rotate()
-		case done := <-w.l.flushes:
+		case f := <-w.l.flushes:
 			w.drain(true)
-			w.rotate()
-			close(done)
+			if f.end {
+				w.rotate()
+			}
+			close(f.done)
 		case <-w.l.stopped:
 			w.drain(true)
 			w.rotate()
@@ -115,7 +117,7 @@ func (w *writer) grew(bytes, rows int64) {
 	w.current.bytes += bytes
 	w.current.rows += rows
 	w.l.st.update(func() {
-		w.l.st.openBytes = w.current.bytes
+		w.l.st.openPath, w.l.st.openBytes = w.current.path, w.current.bytes
 		w.l.st.written += rows
 	})
 }
@@ -237,11 +239,17 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// flushWriter asks the writer to write everything queued and to end the spool.
-func (l *Log) flushWriter(ctx context.Context) error {
+// flush asks the writer to write everything queued, and with end to end the spool.
+type flush struct {
+	end  bool
+	done chan struct{} // closed when it is done
+}
+
+// flushWriter asks the writer to write everything queued, and with end to end the spool.
+func (l *Log) flushWriter(ctx context.Context, end bool) error {
 	done := make(chan struct{})
 	select {
-	case l.flushes <- done:
+	case l.flushes <- flush{end, done}:
 	case <-l.stopped:
 		return errClosed
 	case <-ctx.Done():

@@ -33,7 +33,8 @@ type state struct {
 	mu      sync.Mutex    // guards everything below
 	changed chan struct{} // closed and replaced at each change
 
-	openBytes  int64     // of the spool being written
+	openPath   string    // the spool being written, "" if none
+	openBytes  int64     // of it
 	spools     []spool   // oldest first; the first is being sealed
 	segments   []pending // oldest first
 	segBytes   int64
@@ -86,7 +87,7 @@ func (s *state) finished(p spool) {
 		if len(s.spools) >= maxIndexed {
 			p.index = nil
 		}
-		s.openBytes = 0
+		s.openPath, s.openBytes = "", 0
 		s.spools = append(s.spools, p)
 		s.spoolBytes += p.bytes
 	})

@@ -1,0 +1,141 @@
+package predlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/parquet-go/parquet-go"
+)
+
+// SegmentFile reads one segment. It is safe for concurrent use if its ReaderAt is.
+type SegmentFile struct {
+	Segment
+	file *parquet.File
+}
+
+// OpenSegment reads the footer of a segment; Path stays empty. r stays the caller's to close, after the SegmentFile's last use.
+func OpenSegment(r io.ReaderAt, size int64) (*SegmentFile, error) {
+	file, err := parquet.OpenFile(r, size, parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	s, err := footer(file)
+	s.Bytes = size
+	return &SegmentFile{Segment: s, file: file}, err
+}
+
+// Rows returns the rows from the from-th on (the first is 0), in the order in which they were recorded. The Row is the caller's. After an
+// error the sequence ends.
+func (f *SegmentFile) Rows(from int64) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		if err := f.read(from, func(r Row) bool { return yield(r, nil) }); err != nil {
+			yield(Row{}, err)
+		}
+	}
+}
+
+func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
+	if from >= f.Segment.Rows {
+		return nil
+	}
+	r := parquet.NewGenericReader[row](f.file)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.SeekToRow(from); err != nil {
+		return fmt.Errorf("row %d: %w", from, err)
+	}
+	batch := make([]row, min(rowBatch, f.Segment.Rows-from))
+	for {
+		n, err := r.Read(batch)
+		for i := range batch[:n] {
+			rec, err := batch[i].record()
+			if err != nil {
+				return err
+			}
+			if !yield(rec) {
+				return nil
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ByID returns the row with this prediction id; false if there is none.
+func (f *SegmentFile) ByID(id [16]byte) (Row, bool, error) {
+	rows, err := f.with(columnID, []byte(uuid.UUID(id).String()), true, 1)
+	if err != nil || len(rows) == 0 {
+		return Row{}, false, err
+	}
+	return rows[0], true, nil
+}
+
+// ByClientID returns the first rows, limit at most, with this id of the client.
+func (f *SegmentFile) ByClientID(id string, limit int) ([]Row, error) {
+	return f.with(columnClientID, []byte(id), false, limit)
+}
+
+// errEnough ends a visit early.
+var errEnough = errors.New("enough")
+
+// with returns the rows that have this value in a text column; bounded says that the column's pages have bounds.
+func (f *SegmentFile) with(column string, key []byte, bounded bool, limit int) ([]Row, error) {
+	bounds := key
+	if !bounded {
+		bounds = nil
+	}
+	var at []int64
+	err := f.values(column, bounds, func(row int64, v []byte) error {
+		if v != nil && string(v) == string(key) {
+			if at = append(at, row); len(at) >= limit {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
+	}
+	out := make([]Row, 0, len(at))
+	for _, n := range at {
+		err := f.read(n, func(r Row) bool { out = append(out, r); return false })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// backStride is how many rows are read at once on the way backwards.
+const backStride = 1024
+
+// RowsBackwards returns the rows from the from-th on down to the first, the newest record first. The Row is the caller's. After an error
+// the sequence ends.
+func (f *SegmentFile) RowsBackwards(from int64) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for end := min(from+1, f.Segment.Rows); end > 0; end = max(end-backStride, 0) {
+			start := max(end-backStride, 0)
+			piece := make([]Row, 0, end-start)
+			err := f.read(start, func(r Row) bool {
+				piece = append(piece, r)
+				return int64(len(piece)) < end-start
+			})
+			if err != nil {
+				yield(Row{}, err)
+				return
+			}
+			for _, r := range slices.Backward(piece) {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
