@@ -63,6 +63,7 @@ type Config struct {
 
 	Batching       string
 	RequestMetrics bool
+	ServerTiming   bool
 
 	PredictionLog         bool
 	PredictionLogMaxBytes int64
@@ -111,6 +112,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	c.Conversion.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
+	f.BoolVar(&c.ServerTiming, "server-timing", true, "tell in the header Server-Timing of every prediction how long it waited, was executed and took in all")
 	f.BoolVar(&c.PredictionLog, "prediction-log", true, "write every prediction into tracking")
 	f.Int64Var(&c.PredictionLogMaxBytes, "prediction-log-max-bytes", 4<<30, "bytes of undelivered prediction log on disk before records are dropped and counted")
 	f.IntVar(&c.PredictionLogBodyMax, "prediction-log-body-bytes", 64<<10, "longest request or response body kept in the prediction log; the rest is cut and flagged")

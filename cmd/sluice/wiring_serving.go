@@ -61,7 +61,7 @@ func (a *App) openServing(ctx context.Context) error {
 	data := invoke.New(deps, &invoke.Options{
 		Admission: admission, MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
 		Version: version, Ready: func() bool { ok, _ := live{a}.Ready(); return ok },
-		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(),
+		Tracer: a.telemetry.Tracer(), Tracing: a.telemetry.Tracing(), SampleRatio: a.telemetry.Ratio(), HideTiming: !a.cfg.ServerTiming,
 	})
 	a.data.Store(data) // telemetry may be reading already
 	a.onClose("shadows", data.Close)
@@ -123,7 +123,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	metrics = append(metrics, telemetry.Workers(a.restarts))
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
-		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats)...)
+		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats, a.cfg.PredictionLogMaxBytes)...)
 	}
 	a.telemetry, err = telemetry.Start(ctx, telemetry.Options{
 		Version: version, ServiceName: push.ServiceName, Book: a.outcomes, Metrics: metrics, Push: push, Logger: a.log,

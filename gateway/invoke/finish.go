@@ -30,15 +30,16 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 		}
 	}
 	answer := &c.Response().Header
-	k.headers(answer.SetCanonical)
-	if k.infer != nil {
-		k.infer.dress(c, k)
-	}
 	if k.err == nil {
 		if k.infer == nil {
 			answer.SetContentType(fiber.MIMEApplicationJSON)
 		}
 		c.Response().SetBody(k.answer) // a copy: k.answer is reused before the engine writes
+	}
+	k.end = h.opts.Now()
+	k.headers(answer.SetCanonical)
+	if k.infer != nil {
+		k.infer.dress(c, k)
 	}
 	h.book(ctx, k)
 	if k.err != nil && k.refused == nil {
@@ -47,9 +48,8 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 	return nil
 }
 
-// book counts, logs, traces and copies a call whose answer is ready.
+// book counts, logs, traces and copies a call whose answer was ready at k.end.
 func (h *Handler) book(ctx context.Context, k *call) {
-	k.end = h.opts.Now()
 	latency := k.end.Sub(k.start)
 	h.count(k, latency)
 	h.log(k, latency)
@@ -74,8 +74,8 @@ func (k *call) headers(set func(name, value []byte)) {
 		k.text = k.fell.appendText(k.text[:0])
 		set(keyFallback, k.text)
 	}
-	if k.timing != (batch.Timing{}) {
-		k.text = appendTiming(k.text[:0], &k.timing)
+	if !k.h.opts.HideTiming {
+		k.text = appendTiming(k.text[:0], &k.timing, k.end.Sub(k.start))
 		set(keyServerTiming, k.text)
 	}
 	if k.traced {
@@ -91,6 +91,10 @@ func (h *Handler) count(k *call, latency time.Duration) {
 	}
 	if k.arm != nil {
 		s := k.arm.outcomes.record(k.status, latency)
+		if k.timing != (batch.Timing{}) {
+			s.Executed(k.timing.Queue, k.timing.Execute, k.rows, k.timing.BatchRows)
+		}
+		h.example(s, k, latency)
 		if k.work != nil && k.err == nil && s.Watched() {
 			predicted(s, &k.work.out)
 		}
@@ -100,7 +104,16 @@ func (h *Handler) count(k *call, latency time.Duration) {
 	if e := k.decision.Endpoint; e != nil {
 		key.Endpoint = e.Name
 	}
-	h.deps.Outcomes.Series(key).Record(latency)
+	s := h.deps.Outcomes.Series(key)
+	s.Record(latency)
+	h.example(s, k, latency)
+}
+
+// example makes a sampled request the example of its bucket, so that a slow bucket leads to a trace.
+func (h *Handler) example(s *outcome.Series, k *call, latency time.Duration) {
+	if k.span != nil && k.trace.sampled {
+		s.Trace(outcome.Exemplar{Trace: k.trace.trace, Span: k.trace.span, Latency: latency, TimeMS: k.end.UnixMilli()})
+	}
 }
 
 // predicted counts the first value of the first row; answers without one are left out.

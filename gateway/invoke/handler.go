@@ -21,7 +21,8 @@
 // # Answers
 //
 // Every answer has X-Request-Id (the client's, if it is printable, else ours) and X-Sluice-Prediction-Id (UUIDv7). Where an arm was picked it has X-Sluice-Endpoint,
-// X-Sluice-Model-Version and X-Sluice-Arm; after an execution Server-Timing (queue, batch, execute, in ms). Names in headers are
+// X-Sluice-Model-Version and X-Sluice-Arm. Server-Timing tells how many ms the request took in all, and after an execution how long it waited for the model (queue), how many
+// rows were executed with its own (batch) and how long that took (execute), unless Options.HideTiming. Names in headers are
 // percent-encoded where they are not printable ASCII. A request that is turned away but may come again (429, 503) gets Retry-After.
 //
 // # Memory
@@ -111,6 +112,8 @@ type Options struct {
 	Tracing bool
 	// SampleRatio is the share of requests without a traceparent that are traced, 0–1; default 0.
 	SampleRatio float64
+	// HideTiming leaves the header Server-Timing out.
+	HideTiming bool
 	// Ready says whether the server as a whole may get traffic, for the Open Inference Protocol; nil: as soon as something is served.
 	Ready func() bool
 	// Version of the server, as the Open Inference Protocol tells it.

@@ -40,7 +40,7 @@ func TestAnswerAndItsHeaders(t *testing.T) {
 	if id := a.header.Get(HeaderPrediction); !uuid7Form.MatchString(id) {
 		t.Errorf("prediction id %q is no UUIDv7", id)
 	}
-	if st := a.header.Get(HeaderServerTiming); !regexp.MustCompile(`^queue;dur=\d+\.\d{3}, batch;desc="rows=2", execute;dur=\d+\.\d{3}$`).MatchString(st) {
+	if st := a.header.Get(HeaderServerTiming); !regexp.MustCompile(`^queue;dur=\d+\.\d{3}, batch;desc="rows=2", execute;dur=\d+\.\d{3}, total;dur=\d+\.\d{3}$`).MatchString(st) {
 		t.Errorf("Server-Timing %q", st)
 	}
 	if tp := a.header.Get("Traceparent"); tp != "" {

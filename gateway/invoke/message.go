@@ -79,6 +79,7 @@ func (h *Handler) reply(k *call, id string, err error) Reply {
 		k.err, k.status = refused.Error, refused.HTTPStatus()
 		r.Err, r.RetryAfter = k.err, refused.retryAfter
 	}
+	k.end = h.opts.Now()
 	k.headers(func(name, value []byte) { r.Headers[strings.ToLower(string(name))] = []string{string(value)} })
 	return r
 }

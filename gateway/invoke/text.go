@@ -42,11 +42,15 @@ func appendHex(dst, src []byte) []byte {
 }
 
 // appendTiming appends the value of Server-Timing (source: W3C Server Timing): durations in ms with three decimals, and the rows of
-// the batch that was executed.
-func appendTiming(dst []byte, t *batch.Timing) []byte {
-	dst = appendMS(append(dst, "queue;dur="...), t.Queue)
-	dst = strconv.AppendInt(append(dst, ", batch;desc=\"rows="...), int64(t.BatchRows), 10)
-	return appendMS(append(dst, "\", execute;dur="...), t.Execute)
+// the batch that was executed. What was not executed has the total alone.
+func appendTiming(dst []byte, t *batch.Timing, total time.Duration) []byte {
+	if *t != (batch.Timing{}) {
+		dst = appendMS(append(dst, "queue;dur="...), t.Queue)
+		dst = strconv.AppendInt(append(dst, ", batch;desc=\"rows="...), int64(t.BatchRows), 10)
+		dst = appendMS(append(dst, "\", execute;dur="...), t.Execute)
+		dst = append(dst, ", "...)
+	}
+	return appendMS(append(dst, "total;dur="...), total)
 }
 
 func appendMS(dst []byte, d time.Duration) []byte {

@@ -42,9 +42,12 @@ func TestUUIDv7(t *testing.T) {
 }
 
 func TestServerTiming(t *testing.T) {
-	got := string(appendTiming(nil, &batch.Timing{Queue: 1234567, Execute: 42 * time.Microsecond, BatchRows: 8}))
-	if want := `queue;dur=1.234, batch;desc="rows=8", execute;dur=0.042`; got != want {
+	got := string(appendTiming(nil, &batch.Timing{Queue: 1234567, Execute: 42 * time.Microsecond, BatchRows: 8}, 1500*time.Microsecond))
+	if want := `queue;dur=1.234, batch;desc="rows=8", execute;dur=0.042, total;dur=1.500`; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := string(appendTiming(nil, &batch.Timing{}, 7*time.Microsecond)), `total;dur=0.007`; got != want {
+		t.Errorf("without an execution %s, want %s", got, want)
 	}
 }
 

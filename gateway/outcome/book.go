@@ -5,7 +5,6 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,6 +69,8 @@ type Series struct {
 	deadMS  atomic.Int64         // when Keep first found the key dead; 0 while alive
 	fine    atomic.Pointer[fine] // nil unless the endpoint is watched
 	shards  []shard
+	ran     atomic.Pointer[[]ranShard] // nil until a request of it was executed
+	traced  atomic.Pointer[exemplars]  // nil until a request of it was traced
 }
 
 // shard is padded to whole cache lines, so that cores do not fight over one.
@@ -94,10 +95,7 @@ func (s *Series) RecordCached(latency time.Duration) { s.record(latency).cached.
 
 func (s *Series) record(latency time.Duration) *shard {
 	latency = max(latency, 0)
-	sh := &s.shards[0]
-	if n := len(s.shards); n > 1 {
-		sh = &s.shards[rand.Uint32()&uint32(n-1)]
-	}
+	sh := &s.shards[anyOf(len(s.shards))]
 	sh.buckets[bucketOf(latency)].Add(1)
 	sh.sum.Add(int64(latency))
 	return sh
@@ -111,12 +109,20 @@ func (s *Series) cached() (n uint64) {
 	return n
 }
 
+// anyOf is a random index below n, a power of two.
+func anyOf(n int) uint32 {
+	if n == 1 {
+		return 0
+	}
+	return rand.Uint32() & uint32(n-1)
+}
+
 // Key returns the series' key.
 func (s *Series) Key() Key { return s.key }
 
 // Snapshot reads the series. It is not one instant: a request that is recorded meanwhile may show in the count and not in the sum.
 func (s *Series) Snapshot() SeriesSnapshot {
-	out := SeriesSnapshot{Key: s.key, StartMS: s.startMS}
+	out := SeriesSnapshot{Key: s.key, StartMS: s.startMS, Exemplars: s.exemplarsOf()}
 	for i := range s.shards {
 		sh := &s.shards[i]
 		for j := range sh.buckets {
@@ -181,12 +187,11 @@ func (b *Book) Keep(live func(Key) bool) {
 
 // Snapshot reads every series, sorted by key.
 func (b *Book) Snapshot() []SeriesSnapshot {
-	series := *b.series.Load()
-	out := make([]SeriesSnapshot, 0, len(series))
-	for _, s := range series {
-		out = append(out, s.Snapshot())
+	series := b.sorted()
+	out := make([]SeriesSnapshot, len(series))
+	for i, s := range series {
+		out[i] = s.Snapshot()
 	}
-	slices.SortFunc(out, func(x, y SeriesSnapshot) int { return compareKeys(x.Key, y.Key) })
 	return out
 }
 

@@ -7,7 +7,8 @@
 // # Recording
 //
 // A caller looks its Series up once and keeps it; Series.Record then takes two atomic additions on a shard of its own core's choosing, no
-// lock and no allocation. Counts only rise: a snapshot is cumulative since the series was made, snapshots of the same series subtract,
+// lock and no allocation; Series.Executed takes four more, for those requests that a model executed. Series.Trace keeps the last traced request
+// of each bucket as its example; it allocates, and is for the sampled few alone. Counts only rise: a snapshot is cumulative since the series was made, snapshots of the same series subtract,
 // and snapshots of different members of a fleet add up.
 //
 // # Buckets
@@ -148,4 +149,6 @@ type SeriesSnapshot struct {
 	Histogram
 	// StartMS is when the series was made, ms since the epoch: its counts are cumulative since then.
 	StartMS int64
+	// Exemplars are the last traced requests, at most one a bucket, the slowest last.
+	Exemplars []Exemplar
 }

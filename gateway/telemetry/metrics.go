@@ -122,8 +122,8 @@ func ServableMemory(bytes func() int64, churn func() (evictions, reloads int64))
 	}
 }
 
-// PredictionLog are the metrics of the prediction log.
-func PredictionLog(read func() predlog.Stats) []Metric {
+// PredictionLog are the metrics of the prediction log; diskLimit is how many bytes DiskBytes may reach before records are dropped.
+func PredictionLog(read func() predlog.Stats, diskLimit int64) []Metric {
 	return []Metric{
 		{
 			Name: "sluice.predlog.records", Unit: "{record}", Description: "Prediction records by how far they came.", Counter: true,
@@ -151,6 +151,7 @@ func PredictionLog(read func() predlog.Stats) []Metric {
 		},
 		gauge("sluice.predlog.queue", "By", "Prediction records in memory, not yet written.", func() float64 { return float64(read().QueuedBytes) }),
 		gauge("sluice.predlog.disk", "By", "Spools and undelivered segments.", func() float64 { return float64(read().DiskBytes) }),
+		gauge("sluice.predlog.disk.limit", "By", "Bytes of spools and undelivered segments from which on records are dropped.", func() float64 { return float64(diskLimit) }),
 		gauge("sluice.predlog.segments", "{segment}", "Segments waiting for delivery.", func() float64 { return float64(read().SegmentsPending) }),
 	}
 }

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -37,57 +36,15 @@ func newProducer(opts *Options) *producer {
 // Produce implements metric.Producer.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	now := p.now()
-	out := make([]metricdata.Metrics, 0, len(p.metrics)+2)
+	out := make([]metricdata.Metrics, 0, len(p.metrics)+6)
 	if p.book != nil {
 		out = append(out, p.requests(now)...)
+		out = append(out, p.executions(now)...)
 	}
 	for i := range p.metrics {
 		out = append(out, p.read(&p.metrics[i], now))
 	}
 	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: ScopeName}, Metrics: out}}, nil
-}
-
-// requests is the histogram and the counter over the book's series; both come from one snapshot and agree.
-func (p *producer) requests(now time.Time) []metricdata.Metrics {
-	series := p.book.Snapshot()
-	durations := make([]metricdata.HistogramDataPoint[float64], len(series))
-	counts := make([]metricdata.DataPoint[int64], len(series))
-	for i := range series {
-		s := &series[i]
-		set := attributesOf(&s.Key)
-		start := time.UnixMilli(s.StartMS)
-		count := s.Count()
-		durations[i] = metricdata.HistogramDataPoint[float64]{
-			Attributes: set, StartTime: start, Time: now, Count: count,
-			Bounds: p.bounds, BucketCounts: s.Buckets[:], Sum: s.Sum.Seconds(),
-		}
-		counts[i] = metricdata.DataPoint[int64]{Attributes: set, StartTime: start, Time: now, Value: int64(count)}
-	}
-	return []metricdata.Metrics{
-		{
-			Name: "sluice.request.duration", Unit: "s", Description: "Time from the arrival of a prediction request to its answer.",
-			Data: metricdata.Histogram[float64]{DataPoints: durations, Temporality: metricdata.CumulativeTemporality},
-		},
-		{
-			Name: "sluice.requests", Unit: "{request}", Description: "Prediction requests answered.",
-			Data: metricdata.Sum[int64]{DataPoints: counts, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true},
-		},
-	}
-}
-
-func attributesOf(k *outcome.Key) attribute.Set {
-	version := ""
-	if k.Version > 0 {
-		version = strconv.Itoa(k.Version)
-	}
-	return attribute.NewSet(
-		attribute.String("endpoint", k.Endpoint),
-		attribute.String("model", k.Model),
-		attribute.String("version", version),
-		attribute.String("stage", k.Stage),
-		attribute.String("arm", k.Arm),
-		attribute.Int("code", k.Code),
-	)
 }
 
 func (p *producer) read(m *Metric, now time.Time) metricdata.Metrics {

@@ -9,6 +9,10 @@
 //
 //	sluice.request.duration     histogram, s          endpoint model version stage arm code   (buckets: gateway/outcome)
 //	sluice.requests             counter, {request}    endpoint model version stage arm code
+//	sluice.request.queue        histogram, s          endpoint model version stage arm; of executed requests
+//	sluice.request.execute      histogram, s          the same
+//	sluice.request.rows         counter, {row}        the same
+//	sluice.request.executed_rows counter, {row}       the same; rows of the executions that the requests were part of
 //	sluice.requests.in_flight   gauge, {request}
 //	sluice.requests.refused     counter, {request}    reason class; turned away with 429 before they were executed
 //	sluice.scheduler.delay      gauge, s              median wait of goroutines for a processor
@@ -26,6 +30,7 @@
 //	sluice.predlog.drops        counter, {record}     reason
 //	sluice.predlog.queue        gauge, By
 //	sluice.predlog.disk         gauge, By
+//	sluice.predlog.disk.limit   gauge, By
 //	sluice.predlog.segments     gauge, {segment}      waiting for delivery
 //	process.memory.usage        gauge, By             resident
 //	process.uptime              gauge, s
@@ -33,6 +38,9 @@
 //	go.memory.used              gauge, By             memory that the Go runtime holds
 //	go.memory.allocations       counter, {allocation} objects on the Go heap
 //	go.gc.count                 counter, {gc_cycle}
+//
+// Traced requests are exemplars (trace_id, span_id) of sluice.request.duration's buckets, the last of each for an hour: in OTLP, and at MetricsHandler
+// where Accept asks for application/openmetrics-text.
 //
 // In Prometheus text dots become underscores and units suffixes: sluice_request_duration_seconds_bucket, sluice_requests_total.
 //

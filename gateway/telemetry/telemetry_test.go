@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,9 @@ func fullOptions() Options {
 	k := outcome.Key{Endpoint: "wine", Model: "wine-model", Version: 3, Stage: "Production", Arm: "prod", Code: 200}
 	book.Series(k).Record(3 * time.Millisecond)
 	book.Series(k).Record(2 * time.Minute)
+	book.Series(k).Trace(outcome.Exemplar{Trace: [16]byte{0xab}, Span: [8]byte{0xcd}, Latency: 3 * time.Millisecond, TimeMS: time.Now().UnixMilli()})
+	book.Series(k).Trace(outcome.Exemplar{Trace: [16]byte{0xef}, Latency: 2 * time.Minute, TimeMS: time.Now().Add(-2 * time.Hour).UnixMilli()})
+	book.Series(k).Executed(2*time.Millisecond, 200*time.Microsecond, 3, 12)
 	k.Code, k.Arm = 400, "quo\"te\nd"
 	book.Series(k).Record(time.Millisecond)
 	id := servable.ID{Model: "wine-model", Version: 3}
@@ -81,7 +85,7 @@ func fullOptions() Options {
 	})
 	return Options{
 		Version: "1.2.3", Book: book,
-		Metrics: append(slices.Concat(PredictionLog(func() predlog.Stats { return drops }), Admission(admission), batches),
+		Metrics: append(slices.Concat(PredictionLog(func() predlog.Stats { return drops }, 4096), Admission(admission), batches),
 			InFlight(func() int64 { return 5 }),
 			Breakers(func() []breaker.Status {
 				return []breaker.Status{{Key: breaker.Key{Endpoint: "wine", Servable: id}, State: breaker.Open}}
@@ -104,6 +108,10 @@ func TestPrometheusText(t *testing.T) {
 		`sluice_request_duration_seconds_sum{arm="prod",code="200",endpoint="wine",model="wine-model",stage="Production",version="3"} 120.003`,
 		`sluice_requests_total{arm="prod",code="200",endpoint="wine",model="wine-model",stage="Production",version="3"} 2`,
 		`arm="quo\"te\nd",code="400"`,
+		`sluice_request_queue_seconds_sum{arm="prod",endpoint="wine",model="wine-model",stage="Production",version="3"} 0.002`,
+		`sluice_request_execute_seconds_bucket{arm="prod",endpoint="wine",model="wine-model",stage="Production",version="3",le="0.00025"} 1`,
+		`sluice_request_rows_total{arm="prod",endpoint="wine",model="wine-model",stage="Production",version="3"} 3`,
+		`sluice_request_executed_rows_total{arm="prod",endpoint="wine",model="wine-model",stage="Production",version="3"} 12`,
 		`sluice_requests_in_flight 5`,
 		`sluice_requests_refused_total{class="batch",reason="queue_delay"} 1`,
 		`sluice_scheduler_delay_seconds 0`,
@@ -113,6 +121,7 @@ func TestPrometheusText(t *testing.T) {
 		`sluice_batch_rows_total{model="wine-model",version="3"} 360`,
 		`sluice_predlog_drops_total{reason="queue_full"} 7`,
 		`sluice_predlog_queue_bytes 512`,
+		`sluice_predlog_disk_limit_bytes 4096`,
 		`service_name="sluice"`,
 		`service_version="1.2.3"`,
 		`process_memory_usage_bytes `,
@@ -129,6 +138,15 @@ func TestOpenMetricsWhenAsked(t *testing.T) {
 	contentType, body := scrape(t, start(t, fullOptions()), "application/openmetrics-text; version=1.0.0")
 	if !strings.HasPrefix(contentType, "application/openmetrics-text") || !strings.HasSuffix(body, "# EOF\n") {
 		t.Errorf("content type %q, body ends %q", contentType, body[max(0, len(body)-20):])
+	}
+	for _, label := range []string{`trace_id="ab0{30}"`, `span_id="cd0{14}"`} { // in either order
+		example := regexp.MustCompile(`sluice_request_duration_seconds_bucket\{arm="prod".*le="0.005"\} 1 # \{.*` + label + `.*\} 0.003 \d`)
+		if !example.MatchString(body) {
+			t.Errorf("no exemplar with %s in:\n%s", label, body)
+		}
+	}
+	if strings.Contains(body, "ef00") {
+		t.Error("an exemplar is shown whose trace is hours old")
 	}
 }
 
