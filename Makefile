@@ -15,7 +15,7 @@ MLFLOW_VERSION ?= 3.17.2
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java prometheus dashboards clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ unit: venv databases setup ## Go tests
 race: venv databases setup ## Go tests under the race detector
 	go test -timeout 10m -race -short $(RACE)
 
-e2e: venv databases setup browser java ## the real MLflow, Databricks, Java and browser clients against the built binary
+e2e: venv databases setup browser java prometheus ## the real MLflow, Databricks, Java and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
 
 goldens: venv ## record the answers of the installed MLflow server again (some minutes)
@@ -63,6 +63,9 @@ gen: ## write the code of the gRPC messages again from inference.proto (needs De
 	cd gateway/oip/pb && PATH=$(CURDIR)/bin/gen:$$PATH protoc --go_out=. --go_opt=paths=source_relative \
 	  --go-grpc_out=. --go-grpc_opt=paths=source_relative,require_unimplemented_servers=false inference.proto
 
+dashboards: ## write deploy/grafana/*.json again from deploy/dashboards
+	go run ./deploy/dashboards
+
 bench: venv setup ## speed and memory of the built binary, as ratios within one run
 	go run ./cmd/bench -binary $(BINARY) -python $(PYTHON) $(ARGS)
 
@@ -83,6 +86,11 @@ $(VENV)/.installed: $(E2E)/requirements.txt
 # The browser tests need Debian's Chromium; where apt-get may install, they get it.
 browser:
 	@test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; }
+
+# Dashboards and alert rules are tested on Debian's Prometheus; without recommends it brings no web UI.
+prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; }
 
 # The stores are tested on real PostgreSQL and MariaDB servers, which the tests start themselves from Debian's packages.
 databases:

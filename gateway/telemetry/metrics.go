@@ -172,6 +172,14 @@ func processMetrics(now func() time.Time) []Metric {
 				}
 			},
 		},
+		{
+			Name: "process.cpu.time", Unit: "s", Description: "Processor time used, in user and system mode.", Counter: true,
+			Read: func(emit Emit) {
+				if s, ok := cpuSeconds(); ok {
+					emit(s)
+				}
+			},
+		},
 		gauge("process.uptime", "s", "Time since the gateway started.", func() float64 { return now().Sub(start).Seconds() }),
 		runtimeMetric("go.goroutine.count", "{goroutine}", "Goroutines.", "/sched/goroutines:goroutines", false),
 		runtimeMetric("go.memory.used", "By", "Memory that the Go runtime holds.", "/memory/classes/total:bytes", false),

@@ -33,6 +33,7 @@
 //	sluice.predlog.disk.limit   gauge, By
 //	sluice.predlog.segments     gauge, {segment}      waiting for delivery
 //	process.memory.usage        gauge, By             resident
+//	process.cpu.time            counter, s            user and system
 //	process.uptime              gauge, s
 //	go.goroutine.count          gauge, {goroutine}
 //	go.memory.used              gauge, By             memory that the Go runtime holds

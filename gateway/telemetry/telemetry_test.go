@@ -125,6 +125,7 @@ func TestPrometheusText(t *testing.T) {
 		`service_name="sluice"`,
 		`service_version="1.2.3"`,
 		`process_memory_usage_bytes `,
+		`process_cpu_time_seconds_total `,
 		`go_goroutine_count `,
 	} {
 		if !strings.Contains(body, want) {

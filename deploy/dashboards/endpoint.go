@@ -1,0 +1,67 @@
+package main
+
+// endpoint is one endpoint (or a few), down to versions and arms.
+func endpoint() dashboard {
+	return dashboard{
+		UID: "sluice-endpoint", Title: "Sluice / Endpoint", Description: "One endpoint: latency and where it goes, errors, versions, arms, breakers.",
+		Variables: []variable{instances, endpoints, models, versions, arms},
+		Rows: []row{
+			{"Now", endpointNow()},
+			{"Latency", endpointLatency()},
+			{"Answers", endpointAnswers()},
+			{"Versions", endpointVersions()},
+		},
+	}
+}
+
+func endpointNow() []panel {
+	stat := func(title, unit, what, expr string, levels []level) panel {
+		return panel{Title: title, Kind: number, Unit: unit, Description: what, Levels: levels, Queries: []query{{Expr: expr}}}
+	}
+	all := byArm.of(requests)
+	return []panel{
+		stat("Requests", "reqps", "Predictions answered per second.", perSecond("", all), nil),
+		stat("Server errors", "percentunit", "Share answered with 5xx.", share("", byArm.of(requests, serverErr), all), warnThenBad(0.001, 0.01)),
+		stat("Client errors", "percentunit", "Share answered with 4xx but 429: input that does not fit.", share("", byArm.of(requests, `code=~"4..",code!="429"`), all), nil),
+		stat("p50 latency", "s", "Median time from arrival to answer.", quantile(0.5, "", byArm.of(duration+"_bucket")), nil),
+		stat("p99 latency", "s", "99 % are answered within this time.", quantile(0.99, "", byArm.of(duration+"_bucket")), nil),
+		stat("Rows per request", "short", "Mean rows of executed requests.", perSecond("", byArm.of("sluice_request_rows_total"))+" / "+perSecond("", byArm.of(executing+"_count")), nil),
+	}
+}
+
+func endpointLatency() []panel {
+	return []panel{
+		{Title: "Latency", Unit: "s", Width: 12, Description: "Time from arrival to answer; the points are traced requests that lead to their traces.", Queries: quantiles(byArm, duration)},
+		{Title: "Latency distribution", Kind: heat, Unit: "s", Width: 12, Description: "Requests per second by how long they took.",
+			Queries: []query{{Expr: perSecond("le", byArm.of(duration+"_bucket")), Legend: "{{le}}", Buckets: true, Exemplars: true}}},
+		{Title: "Where the time goes", Unit: "s", Stack: true, Description: "Mean time of executed requests: waiting for the model, execution, and the rest (decoding, encoding, counting).",
+			Queries: []query{
+				{Expr: mean("", byArm, queueing), Legend: "queue"},
+				{Expr: mean("", byArm, executing), Legend: "execute"},
+				{Expr: "clamp_min(" + mean("", byArm, duration) + " - " + mean("", byArm, queueing) + " - " + mean("", byArm, executing) + ", 0)", Legend: "rest"},
+			}},
+		{Title: "Queue", Unit: "s", Description: "How long rows waited for the model.", Queries: quantiles(byArm, queueing)},
+		{Title: "Execution", Unit: "s", Description: "How long the executions took that held the rows.", Queries: quantiles(byArm, executing)},
+	}
+}
+
+func endpointAnswers() []panel {
+	return []panel{
+		{Title: "Requests by code", Unit: "reqps", Description: "By HTTP status.", Stack: true, Queries: []query{{Expr: perSecond("code", byArm.of(requests)), Legend: "{{code}}"}}},
+		{Title: "Server errors by version", Unit: "percentunit", Description: "Share answered with 5xx.",
+			Queries: []query{{Expr: share("version", byArm.of(requests, serverErr), byArm.of(requests)), Legend: "v{{version}}"}}},
+		{Title: "Deadlines missed", Unit: "reqps", Description: "Requests answered 504.",
+			Queries: []query{{Expr: perSecond("version", byArm.of(requests, `code="504"`)) + " or " + perSecond("version", byArm.of(requests)) + " * 0", Legend: "v{{version}}"}}},
+	}
+}
+
+func endpointVersions() []panel {
+	return []panel{
+		{Title: "Requests by version", Unit: "reqps", Description: "By registered model, version and stage.", Stack: true,
+			Queries: []query{{Expr: perSecond("model, version, stage", byArm.of(requests)), Legend: "{{model}} v{{version}} {{stage}}"}}},
+		{Title: "p95 latency by version", Unit: "s", Description: "From arrival to answer.",
+			Queries: []query{{Expr: quantile(0.95, "version", byArm.of(duration+"_bucket")), Legend: "v{{version}}"}}},
+		{Title: "Circuit breaker", Kind: states, Unit: "none", Description: "By version, the worst of all members.", States: breakerStates, Levels: breakerLevels,
+			Queries: []query{{Expr: `max by (endpoint, version) (` + where{"instance", "endpoint", "model", "version"}.of("sluice_breaker_state") + `)`, Legend: "{{endpoint}} v{{version}}"}}},
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package telemetry
+
+// cpuSeconds is not known here.
+func cpuSeconds() (float64, bool) { return 0, false }
