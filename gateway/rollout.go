@@ -82,6 +82,13 @@ type Rollout struct {
 	// Writer names the controller that wrote the row last.
 	Writer string
 
+	// Driver names the controller that counts, judges and writes; empty means nobody. Beat is higher each time that the driver says that it is
+	// still there: one that falls silent is replaced. Both are KeepRollout's and TakeRollout's alone.
+	Driver string
+	Beat   int64
+	// Verdict and Because are what the driver's last look said, as of its last beat.
+	Verdict, Because string
+
 	StartedMS   int64 // ms since the epoch, as the others
 	StepSinceMS int64 // when the step, or the bake, began
 	UpdatedMS   int64
@@ -144,14 +151,30 @@ type RolloutStore interface {
 	// SaveRollout writes r over the row of its ID and Revision, raises the revision by one and returns it, with the endpoint's events,
 	// and the configuration if there is one, in one transaction. Returns RESOURCE_CONFLICT, with the detail revision, if the row has
 	// another revision, and RESOURCE_DOES_NOT_EXIST if it is gone.
+	//
+	// The row keeps its Driver and Beat, whatever r says.
 	SaveRollout(ctx context.Context, r Rollout, events []Event, config *Config) (int64, error)
+	RolloutLease
+}
+
+// RolloutLease says which of several controllers on one database drives a rollout. No clock of another machine counts: who waits to take over
+// measures by its own how long Driver and Beat have stood still. What fences a driver that lost its rollout and does not know is the revision,
+// which TakeRollout raises.
+type RolloutLease interface {
+	// KeepRollout stores r's Evidence, Verdict and Because and raises the Beat, which it returns; the revision stays. Returns RESOURCE_CONFLICT
+	// if the row has another driver or revision than r, or is not active, and RESOURCE_DOES_NOT_EXIST if it is gone.
+	KeepRollout(ctx context.Context, r Rollout) (beat int64, err error)
+	// TakeRollout makes driver (empty: nobody) the row's, raises Beat and Revision, and returns the row, with the endpoint's events in one transaction.
+	// Returns RESOURCE_CONFLICT if the row's Driver, Beat or revision are not r's any more or it is not active, and RESOURCE_DOES_NOT_EXIST if it is gone.
+	TakeRollout(ctx context.Context, r Rollout, driver string, events []Event) (Rollout, error)
 }
 
 // The kinds of events of rollouts.
 const (
 	EventRolloutStarted    EventKind = "rollout_started"
 	EventRolloutStep       EventKind = "rollout_step"
-	EventRolloutDecided    EventKind = "rollout_decided" // promoting or rolling back
+	EventRolloutTaken      EventKind = "rollout_taken_over" // another process drives it: the one before fell silent
+	EventRolloutDecided    EventKind = "rollout_decided"    // promoting or rolling back
 	EventRolloutPromoted   EventKind = "rollout_promoted"
 	EventRolloutRolledBack EventKind = "rollout_rolled_back"
 	EventRolloutAborted    EventKind = "rollout_aborted"

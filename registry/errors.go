@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"strconv"
 	"strings"
 
 	"sluice/tracking/mlflow"
@@ -34,6 +35,21 @@ func UnknownVersion(name string, version int) error {
 // UnknownAlias is INVALID_PARAMETER_VALUE for an alias, as in MLflow.
 func UnknownAlias(alias string) error {
 	return mlflow.Invalidf("Registered model alias %s not found.", alias)
+}
+
+// Moved is RESOURCE_CONFLICT for a stage or alias, in words, that means another version than who wants to move it believes; the detail
+// current_version has it, 0 if none.
+func Moved(what string, from, now int) error {
+	text := func(version int) string {
+		if version == 0 {
+			return "no version"
+		}
+		return "version " + strconv.Itoa(version)
+	}
+	return &mlflow.Error{
+		Code: mlflow.ResourceConflict, Message: what + " means " + text(now) + " now, not " + text(from),
+		Details: map[string]any{"current_version": now},
+	}
 }
 
 func entity(prompt bool) string {

@@ -80,15 +80,8 @@ func (s *Service) SetVersionDescription(ctx context.Context, name string, versio
 // SetStage moves a version to a stage, given in any letter case. With archiveOthers the other versions of the stage become
 // Archived; that asks for an active stage, else INVALID_PARAMETER_VALUE (MLflow: INTERNAL_ERROR, which clients would try again).
 func (s *Service) SetStage(ctx context.Context, name string, version int, stage string, archiveOthers bool) (v Version, err error) {
-	to, err := ParseStage(stage)
+	to, err := checkTransition(name, stage, archiveOthers)
 	if err != nil {
-		return Version{}, err
-	}
-	if archiveOthers && !to.Active() {
-		return Version{}, mlflow.Invalidf("Model version transition cannot archive existing model versions because "+
-			"'%s' is not an Active stage. Valid stages are ['Staging', 'Production']", stage)
-	}
-	if err := checkModelName(name); err != nil {
 		return Version{}, err
 	}
 	err = s.change(ctx, func(at int64) (events []Event, err error) {
@@ -96,6 +89,32 @@ func (s *Service) SetStage(ctx context.Context, name string, version int, stage 
 		return events, err
 	})
 	return v, err
+}
+
+// SetStageFrom is SetStage if from is the highest version of the stage now (0: none is in it), else it returns RESOURCE_CONFLICT with the
+// detail current_version and changes nothing. Of two that move a stage from the same version one wins.
+func (s *Service) SetStageFrom(ctx context.Context, name string, version int, stage string, archiveOthers bool, from int) (v Version, err error) {
+	to, err := checkTransition(name, stage, archiveOthers)
+	if err != nil {
+		return Version{}, err
+	}
+	err = s.change(ctx, func(at int64) (events []Event, err error) {
+		v, events, err = s.store.SetStageFrom(ctx, name, version, to, archiveOthers, from, at)
+		return events, err
+	})
+	return v, err
+}
+
+func checkTransition(name, stage string, archiveOthers bool) (Stage, error) {
+	to, err := ParseStage(stage)
+	if err != nil {
+		return "", err
+	}
+	if archiveOthers && !to.Active() {
+		return "", mlflow.Invalidf("Model version transition cannot archive existing model versions because "+
+			"'%s' is not an Active stage. Valid stages are ['Staging', 'Production']", stage)
+	}
+	return to, checkModelName(name)
 }
 
 // DeleteVersion deletes a version and its aliases; its number is not given again. Unless force is set, Options.GuardDelete may
@@ -185,6 +204,17 @@ func (s *Service) SetAlias(ctx context.Context, name, alias string, version int)
 		return err
 	}
 	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.SetAlias(ctx, name, alias, version, at) })
+}
+
+// SetAliasFrom is SetAlias if the alias means from now (0: there is none), else it returns RESOURCE_CONFLICT with the detail current_version.
+func (s *Service) SetAliasFrom(ctx context.Context, name, alias string, version, from int) error {
+	if err := checkModelName(name); err != nil {
+		return err
+	}
+	if err := checkFreeAlias(alias); err != nil {
+		return err
+	}
+	return s.change(ctx, func(at int64) ([]Event, error) { return s.store.SetAliasFrom(ctx, name, alias, version, from, at) })
 }
 
 // DeleteAlias deletes an alias; one that is not there is nothing.

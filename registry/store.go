@@ -70,6 +70,8 @@ type VersionWriter interface {
 	SetVersionDescription(ctx context.Context, name string, version int, description *string, at int64) (Version, []Event, error)
 	// SetStage moves the version and, if archiveOthers, every other version of the stage to Archived.
 	SetStage(ctx context.Context, name string, version int, stage Stage, archiveOthers bool, at int64) (Version, []Event, error)
+	// SetStageFrom is SetStage if from is the highest version of the stage (0: none is in it). Returns Moved else; nothing changes then.
+	SetStageFrom(ctx context.Context, name string, version int, stage Stage, archiveOthers bool, from int, at int64) (Version, []Event, error)
 	// DeleteVersion hides the version for good, clears what it says, and deletes its aliases. Its number stays taken.
 	DeleteVersion(ctx context.Context, name string, version int, at int64) ([]Event, error)
 	// SetVersionTag overwrites.
@@ -82,6 +84,8 @@ type VersionWriter interface {
 type AliasWriter interface {
 	// SetAlias makes or moves the alias. Returns UnknownVersion.
 	SetAlias(ctx context.Context, name, alias string, version int, at int64) ([]Event, error)
+	// SetAliasFrom is SetAlias if the alias means from (0: there is none). Returns Moved else; nothing changes then.
+	SetAliasFrom(ctx context.Context, name, alias string, version, from int, at int64) ([]Event, error)
 	// DeleteAlias of an alias that is not there is nothing, and no event. Returns UnknownModel.
 	DeleteAlias(ctx context.Context, name, alias string, at int64) ([]Event, error)
 }

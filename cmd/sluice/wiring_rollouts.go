@@ -16,7 +16,7 @@ import (
 func (a *App) openRollouts() {
 	a.rollouts.Store(rollout.New(rollout.Deps{
 		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, Shadowed: a.shadowed, NewID: uuid.NewString,
-	}, &rollout.Options{Log: a.log})) // telemetry may be reading already
+	}, &rollout.Options{Name: a.instance(), Log: a.log})) // telemetry may be reading already
 }
 
 // runRollouts starts the loop; it ends before the plan's.

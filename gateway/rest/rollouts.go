@@ -199,6 +199,7 @@ type rolloutStatus struct {
 	StepMS     int64                 `json:"step_start_time"`
 	UpdatedMS  int64                 `json:"last_updated_timestamp"`
 	EndedMS    int64                 `json:"end_time,omitempty"`
+	Driver     string                `json:"driver,omitempty"` // the process that carries it out; others follow
 	Revision   int64                 `json:"revision"`
 	Plan       rolloutAnswer         `json:"plan"`
 	CanarySeen totalsAnswer          `json:"canary"`
@@ -233,7 +234,7 @@ func describeRollout(s rollout.Status) rolloutStatus {
 		ID: r.ID, Endpoint: r.Endpoint, Arm: r.Arm, CanaryArm: r.CanaryArm, Model: r.Model, Stable: number(r.Stable), Canary: number(r.Canary),
 		Origin: r.Origin, Creator: r.Creator, Phase: r.Phase, Active: r.Phase.Active(), Step: r.Step, Weight: r.Weight, Shadow: r.Shadow,
 		Verdict: s.Verdict, Reason: s.Reason, StartedMS: r.StartedMS, StepMS: r.StepSinceMS, UpdatedMS: r.UpdatedMS, EndedMS: r.EndedMS,
-		Revision: r.Revision, Plan: describePlan(r.Plan), CanarySeen: describeTotals(s.Canary), StableSeen: describeTotals(s.Stable),
+		Driver: r.Driver, Revision: r.Revision, Plan: describePlan(r.Plan), CanarySeen: describeTotals(s.Canary), StableSeen: describeTotals(s.Stable),
 		Metrics: make([]findingAnswer, len(s.Findings)),
 	}
 	if r.Phase == gateway.RolloutRunning && r.Step < len(r.Plan.Steps) {

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -96,7 +97,7 @@ func (c *Controller) newRollout(e gateway.Endpoint, arm gateway.ServedEntity, st
 	now := c.opts.Now().UnixMilli()
 	return gateway.Rollout{
 		ID: c.deps.NewID(), Endpoint: e.Name, Arm: arm.Name, CanaryArm: freeName(e.Config), Model: arm.Model, Target: arm.Target,
-		Stable: stable, Canary: canary, Plan: plan, Phase: gateway.RolloutRunning, Writer: c.opts.Name,
+		Stable: stable, Canary: canary, Plan: plan, Phase: gateway.RolloutRunning, Writer: c.opts.Name, Driver: c.opts.Name,
 		StartedMS: now, StepSinceMS: now, UpdatedMS: now, Revision: 1,
 	}
 }
@@ -187,6 +188,10 @@ type PromoteRequest struct {
 // Promote ends the present step, or the bake, or promotes at once. A promoted rollout stays as it is. Returns RESOURCE_CONFLICT for a rollout
 // that went back or was superseded, for one at another step, and for one whose version is not loaded.
 func (c *Controller) Promote(ctx context.Context, q PromoteRequest) (gateway.Rollout, error) {
+	return ordered(func() (gateway.Rollout, error) { return c.promote(ctx, q) })
+}
+
+func (c *Controller) promote(ctx context.Context, q PromoteRequest) (gateway.Rollout, error) {
 	r, err := c.newest(ctx, q.Endpoint)
 	if err != nil {
 		return r, err
@@ -230,6 +235,10 @@ func (c *Controller) requests(r *gateway.Rollout) uint64 {
 // Abort takes the canary back. A rollout that went back, was aborted or was superseded stays as it is. Returns RESOURCE_CONFLICT for one that is
 // promoted.
 func (c *Controller) Abort(ctx context.Context, endpoint, who string) (gateway.Rollout, error) {
+	return ordered(func() (gateway.Rollout, error) { return c.abort(ctx, endpoint, who) })
+}
+
+func (c *Controller) abort(ctx context.Context, endpoint, who string) (gateway.Rollout, error) {
 	r, err := c.newest(ctx, endpoint)
 	if err != nil {
 		return r, err
@@ -245,6 +254,27 @@ func (c *Controller) Abort(ctx context.Context, endpoint, who string) (gateway.R
 	ahead.Revision++
 	c.deps.Table.Override(ahead)
 	return c.order(ctx, r, d.Rollout, "")
+}
+
+// ordered gives an order again, to the row of now, when the driver wrote the row in the same moment.
+func ordered(give func() (gateway.Rollout, error)) (r gateway.Rollout, err error) {
+	const times = 5
+	for range times {
+		if r, err = give(); !changedMeanwhile(err) {
+			break
+		}
+	}
+	return r, err
+}
+
+// changedMeanwhile says whether the store refused a write over a row of another revision.
+func changedMeanwhile(err error) bool {
+	var known *mlflow.Error
+	if !errors.As(err, &known) || known.Code != mlflow.ResourceConflict {
+		return false
+	}
+	_, ok := known.Details["revision"]
+	return ok
 }
 
 // order writes what somebody asked for.

@@ -22,8 +22,9 @@ type Endpoints interface {
 // Registry is the slice of registry.Service that the end of a rollout needs.
 type Registry interface {
 	Version(ctx context.Context, name string, version int) (registry.Version, error)
-	SetStage(ctx context.Context, name string, version int, stage string, archiveOthers bool) (registry.Version, error)
-	SetAlias(ctx context.Context, name, alias string, version int) error
+	// SetStageFrom and SetAliasFrom return RESOURCE_CONFLICT if another version than from (0: none) has the stage or alias.
+	SetStageFrom(ctx context.Context, name string, version int, stage string, archiveOthers bool, from int) (registry.Version, error)
+	SetAliasFrom(ctx context.Context, name, alias string, version, from int) error
 	SetVersionTag(ctx context.Context, name string, version int, tag registry.Tag) error
 }
 
@@ -65,11 +66,13 @@ type Deps struct {
 type Options struct {
 	// Interval is how often requests are counted and judged; default 200 ms.
 	Interval time.Duration
-	// Resync is how often rows are read without being poked, to see what other processes wrote; default 2 s.
+	// Resync is how often rows are read without being poked while none is active, to see what other processes wrote; default 2 s. Active ones are
+	// read every Interval.
 	Resync time.Duration
-	// Grace is how long the end of a rollout is left to the process that decided it; default 5 s.
-	Grace time.Duration
-	// Name tells this process from others on the same database; default one of NewID's.
+	// Lease is how long the process that drives a rollout may be silent before another takes over; default 6 s. It speaks three times as often.
+	Lease time.Duration
+	// Name tells this process from others on the same database, and is the same after a restart if nobody else can have it: then it goes on at
+	// once, else after Lease. Default one of NewID's.
 	Name string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
@@ -97,6 +100,7 @@ type Controller struct {
 	// The rest belongs to Run's goroutine.
 	watched map[string]*watch // by rollout id
 	readAt  time.Time
+	blind   bool // the last read failed
 }
 
 // watch is an active rollout and what is known of it here.
@@ -107,6 +111,7 @@ type watch struct {
 	unsaved  []gateway.Event // of a decision that is in the table and not yet in the row; nil if there is none
 	pending  bool            // row is ahead of what is stored
 	retryAt  time.Time       // of settling
+	heardAt  time.Time       // when Driver and Beat were seen to change, or this process spoke, last
 	said     Verdict         // the verdict counted last
 }
 
@@ -134,7 +139,7 @@ func New(deps Deps, opts *Options) *Controller {
 	}
 	set(&c.opts.Interval, 200*time.Millisecond)
 	set(&c.opts.Resync, 2*time.Second)
-	set(&c.opts.Grace, 5*time.Second)
+	set(&c.opts.Lease, 6*time.Second)
 	if c.opts.Name == "" {
 		c.opts.Name = deps.NewID()
 	}
@@ -207,24 +212,31 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
-// Close ends Run and waits for it. What was not written is decided again after the next start.
+// Close ends Run, waits for it, and leaves the rollouts to others. What was not written is decided again after the next start.
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
-	if c.quit != nil {
+	ran := c.quit != nil
+	if ran {
 		c.quit()
 	}
 	c.mu.Unlock()
 	c.running.Wait()
+	if ran {
+		c.release()
+	}
 	return nil
 }
 
-// turn begins what is wanted, reads if it must, decides about every rollout, and only then waits for the database.
+// turn begins what is wanted, reads if it must, decides about every rollout that is driven here, and only then waits for the database.
 func (c *Controller) turn(ctx context.Context) {
 	c.begin(ctx)
 	c.read(ctx)
 	decided := map[*watch]Decision{}
 	for _, w := range c.watched {
+		if !c.drives(w) {
+			continue
+		}
 		if d, ok := c.decide(ctx, w); ok {
 			decided[w] = d
 		}
@@ -233,79 +245,12 @@ func (c *Controller) turn(ctx context.Context) {
 		c.write(ctx, w, d)
 	}
 	for _, w := range c.watched {
-		if !w.row.Phase.Undecided() {
+		if c.drives(w) && !w.row.Phase.Undecided() {
 			c.finish(ctx, w)
 		}
 	}
-}
-
-// read follows the rows, if somebody changed one or it is time.
-func (c *Controller) read(ctx context.Context) {
-	now := c.opts.Now()
-	c.mu.Lock()
-	due := c.stale || now.Sub(c.readAt) >= c.opts.Resync
-	c.stale = false
-	c.mu.Unlock()
-	if !due {
-		return
-	}
-	c.readAt = now
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	rows, err := c.deps.Store.Rollouts(ctx, now.UnixMilli())
-	if err != nil {
-		if ctx.Err() == nil {
-			c.opts.Log.Error("rollouts cannot be read", slog.Any("error", err))
-		}
-		return
-	}
-	c.follow(rows)
-}
-
-// follow watches the active rows and no others.
-func (c *Controller) follow(rows []gateway.Rollout) {
-	before := len(c.watched)
-	next := make(map[string]*watch, len(rows))
-	changed := false
-	for _, r := range rows {
-		if !r.Phase.Active() {
-			continue
-		}
-		w, known := c.watched[r.ID]
-		if !known {
-			w = &watch{row: r, evidence: ParseEvidence(r.Evidence)}
-			changed = true
-		} else if r.Revision > w.row.Revision {
-			w.take(r, c.opts.Name)
-		}
-		next[r.ID] = w
-	}
-	c.watched = next
-	if changed || len(next) != before {
-		c.watchEndpoints()
-	}
-}
-
-// take replaces the row by a newer one. Another process counts its own requests: its step began at our own count.
-func (w *watch) take(r gateway.Rollout, me string) {
-	if r.Writer != me && (r.Step != w.row.Step || r.Phase != w.row.Phase) {
-		r.StepRequests = int64(w.evidence.Canary.Requests)
-	}
-	w.row, w.unsaved, w.pending = r, nil, false
-}
-
-func (c *Controller) watchEndpoints() {
-	names := make([]string, 0, len(c.watched))
 	for _, w := range c.watched {
-		names = append(names, w.row.Endpoint)
-	}
-	c.deps.Outcomes.Watch(names)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id := range c.reports {
-		if c.watched[id] == nil {
-			delete(c.reports, id)
-		}
+		c.lease(ctx, w)
 	}
 }
 
@@ -398,6 +343,7 @@ func (c *Controller) save(ctx context.Context, w *watch, r gateway.Rollout, even
 	}
 	c.opts.Log.Info("rollout", slog.String("endpoint", r.Endpoint), slog.Int("version", r.Canary), slog.String("phase", string(r.Phase)),
 		slog.String("weight", r.Weight.String()), slog.String("reason", events[0].Reason))
+	r.Driver, r.Beat = w.row.Driver, w.row.Beat
 	w.row, w.unsaved, w.pending = r, nil, false
 	w.row.Revision = revision
 	c.deps.Table.Poke()

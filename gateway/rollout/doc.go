@@ -9,8 +9,17 @@
 //
 // Every decision is one write of one row, compared by revision: what was not written did not happen, and what was is not done twice. A
 // row that says promoting or rolling_back pins its version already; the stage, alias or configuration follow, and are moved only if they
-// do not say so yet. A rollback is shown to the table before it is written, so that a database that is away does not keep a bad canary
-// in traffic; a promotion never is. Several controllers on one database may each decide: the first write stands, the others read it.
+// do not say so yet and still mean what the rollout began with: a promotion that finds a third version there ends as superseded. A rollback is shown to the table before it is written, so that a database that is away does not keep a bad canary
+// in traffic; a promotion never is.
+//
+// # Several processes on one database
+//
+// One of them drives: it counts, judges, writes and settles; n judges of the same versions would be n chances to take a harmless one back. The row
+// names the driver, which says every third of the lease that it is still there, and stores what it counted. Who sees, by its own clock, that the
+// driver was silent for a lease takes over with the counts that were stored; who is stopped in order leaves its rollouts to whoever is there. A driver
+// that lost its rollout without knowing it (cut off, stopped in the middle) is fenced by the row's revision, which taking over raises, and in the
+// registry by moving a stage or alias only from the version that it looked at. All that it can still do is keep the canary out of its own traffic.
+// Orders (promote, abort) are taken by any process; every process follows the row within Options.Interval.
 //
 // # The test
 //
@@ -43,7 +52,7 @@
 // Statistical methods related to the law of the iterated logarithm, 1970).
 //
 // FalseRollback is divided equally among the metrics, and each metric's part: half for the comparison, a quarter each for the bound and
-// for the bake. Counts of before a restart are in the row; what was counted since the last write is lost, which makes the test
+// for the bake. Counts of before a restart are in the row; what was counted since the driver's last word is lost, which makes the test
 // slower, not wrong.
 //
 // # Verdicts

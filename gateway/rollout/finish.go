@@ -21,7 +21,7 @@ const (
 )
 
 // finish makes stage, alias or configuration say what the rollout decided, tells it at the version, and ends the row. Every part of it looks
-// first whether it was done already. It is left to the process that decided until Grace is over.
+// first whether it was done already.
 func (c *Controller) finish(ctx context.Context, w *watch) {
 	now := c.opts.Now()
 	if now.Before(w.retryAt) {
@@ -33,12 +33,12 @@ func (c *Controller) finish(ctx context.Context, w *watch) {
 		}
 		return
 	}
-	if w.row.Writer != c.opts.Name && now.Sub(time.UnixMilli(w.row.UpdatedMS)) < c.opts.Grace {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	phase, why, config, err := c.settle(ctx, &w.row)
+	if mlflow.CodeOf(err) == mlflow.ResourceConflict { // moved by somebody between looking and moving
+		phase, why, config, err = c.settle(ctx, &w.row)
+	}
 	if err == nil {
 		err = c.tell(ctx, &w.row, phase, why)
 	}
@@ -69,18 +69,19 @@ func (c *Controller) settle(ctx context.Context, r *gateway.Rollout) (gateway.Ro
 	}
 	if r.Phase == gateway.RolloutRollingBack {
 		if means == r.Canary {
-			err = c.move(ctx, r, r.Stable)
+			err = c.move(ctx, r, r.Stable, means)
 		}
 		return r.Ending, r.Reason, nil, ignoreMissing(err)
 	}
+	if why := overtaken(*r, Facts{Known: true, Means: means}); why != "" {
+		return gateway.RolloutSuperseded, why, nil, nil
+	}
 	switch {
 	case means == r.Canary:
-	case means != r.Stable && means != 0:
-		return gateway.RolloutSuperseded, fmt.Sprintf("%s means version %d now", r.Target.Words(), means), nil, nil
 	case r.Target.Version > 0:
 		return gateway.RolloutPromoted, "", retarget(e.Config, r), nil
 	default:
-		err = c.move(ctx, r, r.Canary)
+		err = c.move(ctx, r, r.Canary, means)
 	}
 	return gateway.RolloutPromoted, "", nil, err
 }
@@ -106,15 +107,17 @@ func (c *Controller) means(ctx context.Context, r *gateway.Rollout) (gateway.End
 	return e, 0, mlflow.Missingf("endpoint %q has no arm %q", r.Endpoint, r.Arm)
 }
 
-// move makes the stage or alias mean the version, and nothing else: other versions of the stage are archived.
-func (c *Controller) move(ctx context.Context, r *gateway.Rollout, version int) error {
+// move makes the stage or alias mean the version, and nothing else: other versions of the stage are archived. It does so only while from is what
+// the stage or alias means: who moves it in the same moment, or this process when it slept over the end of its lease, gets RESOURCE_CONFLICT,
+// and settle looks again.
+func (c *Controller) move(ctx context.Context, r *gateway.Rollout, version, from int) error {
 	if r.Target.Alias != "" {
-		return c.deps.Registry.SetAlias(ctx, r.Model, r.Target.Alias, version)
+		return c.deps.Registry.SetAliasFrom(ctx, r.Model, r.Target.Alias, version, from)
 	}
 	if r.Target.Stage == "" {
 		return nil
 	}
-	_, err := c.deps.Registry.SetStage(ctx, r.Model, version, r.Target.Stage, true)
+	_, err := c.deps.Registry.SetStageFrom(ctx, r.Model, version, r.Target.Stage, true, from)
 	return err
 }
 

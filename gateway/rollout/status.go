@@ -12,9 +12,9 @@ import (
 // Status is a rollout and what its requests say.
 type Status struct {
 	Rollout gateway.Rollout
-	Verdict Verdict // of the last look; empty where this process did not look
+	Verdict Verdict // of the last look; where another process looks, of its last beat
 	Reason  string
-	// Canary and Stable are all requests since the rollout began; of those before a restart as many as were stored.
+	// Canary and Stable are all requests since the rollout began that its driver answered; of those before a restart as many as were stored.
 	Canary, Stable Totals
 	Findings       []Finding
 }
@@ -31,6 +31,9 @@ func (c *Controller) Status(ctx context.Context, endpoint string) (Status, error
 // Describe adds what is known of a rollout's requests.
 func (c *Controller) Describe(r gateway.Rollout) Status {
 	s := Status{Rollout: r, Reason: r.Reason}
+	if r.Phase.Undecided() { // what the driver said last
+		s.Verdict, s.Reason = Verdict(r.Verdict), r.Because
+	}
 	evidence := ParseEvidence(r.Evidence)
 	c.mu.Lock()
 	if known, ok := c.reports[r.ID]; ok && r.Phase.Undecided() {

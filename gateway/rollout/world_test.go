@@ -33,6 +33,8 @@ type world struct {
 	stages map[int]string
 	tags   map[int]string
 	moves  []string // what the registry was told to move
+	moving func()   // is called before it looks, if there is one
+	looked func()   // is called after an order read the row, if there is one
 
 	status    map[int]servable.State
 	plan      *plan.Plan
@@ -233,7 +235,11 @@ func (k *killable) Rollouts(ctx context.Context, nowMS int64) ([]gateway.Rollout
 }
 
 func (k *killable) RolloutHistory(ctx context.Context, endpoint string, limit int) ([]gateway.Rollout, error) {
-	return k.store.RolloutHistory(ctx, endpoint, limit)
+	found, err := k.store.RolloutHistory(ctx, endpoint, limit)
+	if k.looked != nil {
+		k.looked()
+	}
+	return found, err
 }
 
 func (k *killable) CreateRollout(ctx context.Context, r gateway.Rollout, events []gateway.Event) error {
@@ -247,6 +253,24 @@ func (k *killable) SaveRollout(ctx context.Context, r gateway.Rollout, events []
 		return err
 	})
 	return revision, err
+}
+
+func (k *killable) KeepRollout(ctx context.Context, r gateway.Rollout) (beat int64, err error) {
+	err = (*world)(k).write(func() error {
+		var err error
+		beat, err = k.store.KeepRollout(ctx, r)
+		return err
+	})
+	return beat, err
+}
+
+func (k *killable) TakeRollout(ctx context.Context, r gateway.Rollout, driver string, events []gateway.Event) (now gateway.Rollout, err error) {
+	err = (*world)(k).write(func() error {
+		var err error
+		now, err = k.store.TakeRollout(ctx, r, driver, events)
+		return err
+	})
+	return now, err
 }
 
 // fakeRegistry keeps stages and the tag of the rollout.
@@ -263,8 +287,15 @@ func (f *fakeRegistry) Version(_ context.Context, _ string, version int) (regist
 	return v, nil
 }
 
-func (f *fakeRegistry) SetStage(_ context.Context, _ string, version int, stage string, archive bool) (registry.Version, error) {
+func (f *fakeRegistry) SetStageFrom(_ context.Context, _ string, version int, stage string, archive bool, from int) (registry.Version, error) {
+	if f.moving != nil {
+		f.moving()
+	}
 	return registry.Version{}, (*world)(f).write(func() error {
+		m := (*world)(f).registered().Models[endpointName]
+		if now := m.InStage(stage); now != from {
+			return registry.Moved(stage, from, now)
+		}
 		for v, s := range f.stages {
 			if archive && s == stage {
 				f.stages[v] = "Archived"
@@ -276,7 +307,7 @@ func (f *fakeRegistry) SetStage(_ context.Context, _ string, version int, stage 
 	})
 }
 
-func (f *fakeRegistry) SetAlias(context.Context, string, string, int) error { return nil }
+func (f *fakeRegistry) SetAliasFrom(context.Context, string, string, int, int) error { return nil }
 
 func (f *fakeRegistry) SetVersionTag(_ context.Context, _ string, version int, tag registry.Tag) error {
 	return (*world)(f).write(func() error { f.tags[version] = tag.Value; return nil })

@@ -32,6 +32,10 @@ type rolloutRow struct {
 	StepRequests int64                 `json:"step_requests,omitempty"`
 	Evidence     string                `json:"evidence,omitempty"`
 	Writer       string                `json:"writer,omitempty"`
+	Driver       string                `json:"driver,omitempty"`
+	Beat         int64                 `json:"beat,omitempty"`
+	Verdict      string                `json:"verdict,omitempty"`
+	Because      string                `json:"because,omitempty"`
 	StepSinceMS  int64                 `json:"step_since_ms"`
 	UpdatedMS    int64                 `json:"updated_ms"`
 }
@@ -59,7 +63,8 @@ func encodeRollout(r gateway.Rollout) (string, error) {
 	b, err := json.Marshal(rolloutRow{
 		Arm: r.Arm, CanaryArm: r.CanaryArm, Model: r.Model, Target: r.Target.String(), Stable: r.Stable, Canary: r.Canary, Origin: r.Origin,
 		Creator: r.Creator, Plan: r.Plan, Step: r.Step, Weight: r.Weight, Shadow: r.Shadow, Ending: r.Ending, Reason: clip(r.Reason),
-		StepRequests: r.StepRequests, Evidence: r.Evidence, Writer: r.Writer, StepSinceMS: r.StepSinceMS, UpdatedMS: r.UpdatedMS,
+		StepRequests: r.StepRequests, Evidence: r.Evidence, Writer: r.Writer, Driver: r.Driver, Beat: r.Beat,
+		Verdict: r.Verdict, Because: clip(r.Because), StepSinceMS: r.StepSinceMS, UpdatedMS: r.UpdatedMS,
 	})
 	return string(b), err
 }
@@ -81,6 +86,7 @@ func scanRollout(scan func(...any) error) (gateway.Rollout, error) {
 	r.Arm, r.CanaryArm, r.Model, r.Target, r.Stable, r.Canary = row.Arm, row.CanaryArm, row.Model, target, row.Stable, row.Canary
 	r.Origin, r.Creator, r.Plan, r.Step, r.Weight, r.Shadow = row.Origin, row.Creator, row.Plan, row.Step, row.Weight, row.Shadow
 	r.Ending, r.Reason, r.StepRequests, r.Evidence, r.Writer = row.Ending, row.Reason, row.StepRequests, row.Evidence, row.Writer
+	r.Driver, r.Beat, r.Verdict, r.Because = row.Driver, row.Beat, row.Verdict, row.Because
 	r.StepSinceMS, r.UpdatedMS = row.StepSinceMS, row.UpdatedMS
 	return r, nil
 }
@@ -164,31 +170,13 @@ func dropOldRollouts(ctx context.Context, tx *sqldb.Tx, endpoint string) error {
 
 // SaveRollout implements gateway.RolloutStore.
 func (s *Store) SaveRollout(ctx context.Context, r gateway.Rollout, events []gateway.Event, config *gateway.Config) (int64, error) {
-	state, err := encodeRollout(r)
-	if err != nil {
-		return 0, err
-	}
-	err = s.change(ctx, func(tx *sqldb.Tx) error {
-		now, err := queryRollouts(ctx, tx, `WHERE id = ?`, r.ID)
+	err := s.change(ctx, func(tx *sqldb.Tx) error {
+		now, err := sameRollout(ctx, tx, r)
 		if err != nil {
 			return err
 		}
-		if len(now) == 0 {
-			return mlflow.Missingf("rollout %s does not exist", r.ID)
-		}
-		if now[0].Revision != r.Revision {
-			return &mlflow.Error{
-				Code: mlflow.ResourceConflict, Message: "rollout " + r.ID + " changed meanwhile: its revision is " + strconv.FormatInt(now[0].Revision, 10),
-				Details: map[string]any{"revision": now[0].Revision},
-			}
-		}
-		active := 0
-		if r.Phase.Active() {
-			active = 1
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE sluice_rollouts SET phase = ?, active = ?, state = ?, ended_ms = ?, warm_until_ms = ?, revision = ? WHERE id = ?`,
-			string(r.Phase), active, state, r.EndedMS, r.WarmUntilMS(), r.Revision+1, r.ID)
-		if err != nil {
+		r.Driver, r.Beat = now.Driver, now.Beat
+		if err := putRollout(ctx, tx, r, r.Revision+1); err != nil {
 			return err
 		}
 		if config != nil {
@@ -204,6 +192,38 @@ func (s *Store) SaveRollout(ctx context.Context, r gateway.Rollout, events []gat
 		return addEvents(ctx, tx, events)
 	})
 	return r.Revision + 1, err
+}
+
+// sameRollout reads r's row again. Returns RESOURCE_CONFLICT if it has another revision.
+func sameRollout(ctx context.Context, tx *sqldb.Tx, r gateway.Rollout) (gateway.Rollout, error) {
+	now, err := queryRollouts(ctx, tx, `WHERE id = ?`, r.ID)
+	if err != nil {
+		return r, err
+	}
+	if len(now) == 0 {
+		return r, mlflow.Missingf("rollout %s does not exist", r.ID)
+	}
+	if now[0].Revision != r.Revision {
+		return r, &mlflow.Error{
+			Code: mlflow.ResourceConflict, Message: "rollout " + r.ID + " changed meanwhile: its revision is " + strconv.FormatInt(now[0].Revision, 10),
+			Details: map[string]any{"revision": now[0].Revision},
+		}
+	}
+	return now[0], nil
+}
+
+func putRollout(ctx context.Context, tx *sqldb.Tx, r gateway.Rollout, revision int64) error {
+	state, err := encodeRollout(r)
+	if err != nil {
+		return err
+	}
+	active := 0
+	if r.Phase.Active() {
+		active = 1
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE sluice_rollouts SET phase = ?, active = ?, state = ?, ended_ms = ?, warm_until_ms = ?, revision = ? WHERE id = ?`,
+		string(r.Phase), active, state, r.EndedMS, r.WarmUntilMS(), revision, r.ID)
+	return err
 }
 
 // promotedArm is the record of an arm that a rollout took over: with it no restart takes the same version for a new one.

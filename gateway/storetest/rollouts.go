@@ -25,6 +25,8 @@ func RunRollouts(t *testing.T, New func(t *testing.T) RolloutStore) {
 		"of many creators one wins":     oneCreator,
 		"compare and set":               rolloutCAS,
 		"of many writers one wins":      oneSaver,
+		"the driver's lease":            rolloutLease,
+		"of many takers one wins":       oneDriver,
 		"ended ones are history":        rolloutHistory,
 		"history is bounded":            historyBound,
 		"promoted ones stay warm":       warmRollouts,

@@ -12,6 +12,8 @@ func (h *handlers) setAlias(c *fiber.Ctx) error {
 		Name    string `json:"name" wire:"required"`
 		Alias   string `json:"alias" wire:"required"`
 		Version string `json:"version" wire:"required"`
+		// From is our own: the version that the alias must mean ("0": it must not be there), else 409.
+		From *string `json:"expected_version"`
 	}
 	if err := wire.Bind(c, &in); err != nil {
 		return err
@@ -19,6 +21,13 @@ func (h *handlers) setAlias(c *fiber.Ctx) error {
 	n, err := registry.ParseVersion(in.Version)
 	if err != nil {
 		return err
+	}
+	if in.From != nil {
+		from, err := expected(*in.From)
+		if err != nil {
+			return err
+		}
+		return empty(c, h.service.SetAliasFrom(c.UserContext(), in.Name, in.Alias, n, from))
 	}
 	return empty(c, h.service.SetAlias(c.UserContext(), in.Name, in.Alias, n))
 }

@@ -183,12 +183,26 @@ func (h *handlers) downloadURI(c *fiber.Ctx) error {
 	}{uri})
 }
 
+// expected reads the version that a stage or alias must mean; "0" stands for none.
+func expected(text string) (int, error) {
+	if text == "0" {
+		return 0, nil
+	}
+	n, err := registry.ParseVersion(text)
+	if err != nil {
+		return 0, mlflow.Invalidf("expected_version %q is neither a version number nor 0", text)
+	}
+	return n, nil
+}
+
 func (h *handlers) transitionStage(c *fiber.Ctx) error {
 	var in struct {
 		Name    string `json:"name" wire:"required"`
 		Version string `json:"version" wire:"required"`
 		Stage   string `json:"stage" wire:"required"`
 		Archive bool   `json:"archive_existing_versions"`
+		// From is our own: the version that must have the stage ("0": none may), else 409.
+		From *string `json:"expected_version"`
 	}
 	if err := wire.Bind(c, &in); err != nil {
 		return err
@@ -196,6 +210,14 @@ func (h *handlers) transitionStage(c *fiber.Ctx) error {
 	n, err := registry.ParseVersion(in.Version)
 	if err != nil {
 		return err
+	}
+	if in.From != nil {
+		from, err := expected(*in.From)
+		if err != nil {
+			return err
+		}
+		v, err := h.service.SetStageFrom(c.UserContext(), in.Name, n, in.Stage, in.Archive, from)
+		return sendVersion(c, v, err)
 	}
 	v, err := h.service.SetStage(c.UserContext(), in.Name, n, in.Stage, in.Archive)
 	return sendVersion(c, v, err)

@@ -124,8 +124,18 @@ func (s *Store) SetVersionDescription(ctx context.Context, name string, version 
 }
 
 // SetStage implements registry.VersionWriter.
-func (s *Store) SetStage(ctx context.Context, name string, version int, stage registry.Stage, archiveOthers bool, at int64) (v registry.Version, events []registry.Event, err error) {
+func (s *Store) SetStage(ctx context.Context, name string, version int, stage registry.Stage, archiveOthers bool, at int64) (registry.Version, []registry.Event, error) {
+	return s.setStage(ctx, name, version, stage, archiveOthers, at, nil)
+}
+
+// setStage moves the version if may, where there is one, returns nil.
+func (s *Store) setStage(ctx context.Context, name string, version int, stage registry.Stage, archiveOthers bool, at int64, may func(*writer) error) (v registry.Version, events []registry.Event, err error) {
 	events, err = s.changeVersion(ctx, name, version, at, func(w *writer, before registry.Version, prompt bool) error {
+		if may != nil {
+			if err := may(w); err != nil {
+				return err
+			}
+		}
 		if archiveOthers {
 			if err := w.archive(ctx, name, version, stage, prompt); err != nil {
 				return err
@@ -223,7 +233,17 @@ func (s *Store) DeleteVersionTag(ctx context.Context, name string, version int, 
 
 // SetAlias implements registry.AliasWriter.
 func (s *Store) SetAlias(ctx context.Context, name, alias string, version int, at int64) ([]registry.Event, error) {
+	return s.setAlias(ctx, name, alias, version, at, nil)
+}
+
+// setAlias moves the alias if may, where there is one, returns nil.
+func (s *Store) setAlias(ctx context.Context, name, alias string, version int, at int64, may func(*writer) error) ([]registry.Event, error) {
 	return s.changeVersion(ctx, name, version, at, func(w *writer, _ registry.Version, prompt bool) error {
+		if may != nil {
+			if err := may(w); err != nil {
+				return err
+			}
+		}
 		w.announce(registry.Event{Kind: registry.AliasSet, Model: name, Version: version, Alias: alias, Prompt: prompt}, registry.Subject{})
 		_, err := w.exec(ctx, w.dialect.Insert("registered_model_aliases", "workspace", "name", "alias", "version")+
 			w.dialect.Upsert([]string{"workspace", "name", "alias"}, "version"), workspace, name, alias, version)

@@ -26,7 +26,7 @@ func Run(t *testing.T, New func(t testing.TB) registry.Store) {
 		test func(s *suite)
 	}{
 		{"models", testModels}, {"rename", testRename}, {"delete model", testDeleteModel}, {"model tags", testModelTags},
-		{"versions", testVersions}, {"stages", testStages}, {"latest versions", testLatest}, {"delete version", testDeleteVersion},
+		{"versions", testVersions}, {"stages", testStages}, {"stages and aliases from", testPreconditions}, {"latest versions", testLatest}, {"delete version", testDeleteVersion},
 		{"version tags", testVersionTags}, {"aliases", testAliases}, {"unknown things", testUnknown}, {"events", testEvents},
 		{"search models", testSearchModels}, {"search versions", testSearchVersions}, {"prompts are hidden", testPrompts},
 		{"snapshot", testSnapshot}, {"concurrent writers", testConcurrent}, {"odd text", testOddText},

@@ -202,6 +202,32 @@ def test_only_one_of_two_writers_wins(wine):
     assert lost.json()["config_version"] == before + 1 == won.json()["config"]["config_version"]
 
 
+def test_only_one_of_two_transitions_wins(wine):
+    """R06: both move a stage (an alias) from the version that they saw; the loser is told the one of now."""
+    for path, what in [
+        ("model-versions/transition-stage", {"stage": "Production", "archive_existing_versions": True}),
+        ("registered-models/alias", {"alias": "champion"}),
+    ]:
+        if "alias" in what:
+            wine.api("POST", path, {"name": "wine", "version": "1", "expected_version": "0"} | what)
+        answers, go = [], threading.Barrier(2)
+
+        def write(version, path=path, what=what, answers=answers, go=go):
+            go.wait()
+            order = {"name": "wine", "version": version, "expected_version": "1"} | what
+            answers.append((version, requests.post(f"{wine.url}/api/2.0/mlflow/{path}", json=order, timeout=30)))
+
+        third = add_version(wine, "wine", files("v1"))
+        writers = [threading.Thread(target=write, args=(v,)) for v in ("2", third)]
+        [w.start() for w in writers]
+        [w.join() for w in writers]
+        (winner, won), (_, lost) = sorted(answers, key=lambda a: a[1].status_code)
+        assert (won.status_code, lost.status_code) == (200, 409), [a.text for _, a in answers]
+        assert lost.json()["error_code"] == "RESOURCE_CONFLICT" and lost.json()["current_version"] == int(winner), lost.text
+    bad = wine.post("/api/2.0/mlflow/model-versions/transition-stage", json={"name": "wine", "version": "1", "stage": "Staging", "expected_version": "x"})
+    assert bad.status_code == 400 and "expected_version" in bad.json()["message"], bad.text
+
+
 def test_five_hundred_edits_under_traffic(wine):
     """R32: weights are edited by many writers at once; every answer comes from an arm to which some configuration of its time gave traffic."""
     edits, stop, problems = [], threading.Event(), []
