@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
@@ -20,9 +21,10 @@ var (
 
 // Backend is one model in its workers.
 type Backend struct {
-	pool     *pool
-	defaults map[string]any // the signature's params
-	requests sync.Pool      // of *request
+	pool       *pool
+	defaults   map[string]any // the signature's params
+	requests   sync.Pool      // of *request
+	complaints *complaints
 }
 
 var _ servable.Backend = (*Backend)(nil)
@@ -37,7 +39,8 @@ func Open(ctx context.Context, interpreter, dir string, model *mlmodel.Model, op
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{pool: newPool(interpreter, path, opts.withDefaults())}
+	o := opts.withDefaults()
+	b := &Backend{pool: newPool(interpreter, path, o), complaints: newComplaints(o.Logger, time.Now)}
 	b.requests.New = func() any { return new(request) }
 	b.defaults, _, _ = model.Signature.EnforceParams(nil) // no value, so no wrong one
 	if err := b.pool.open(ctx); err != nil {
@@ -91,15 +94,20 @@ func (b *Backend) Predict(ctx context.Context, in *tensor.Batch, params map[stri
 	if err := r.fill(in, params); err != nil {
 		return err
 	}
-	err := b.once(ctx, r, in.Rows, out)
-	var lost *death
-	if !errors.As(err, &lost) {
-		return err
+	deaths := 0
+	for tries := 0; ; tries++ {
+		err := b.once(ctx, r, in.Rows, out)
+		var lost *death
+		if !errors.As(err, &lost) {
+			return err
+		}
+		if !lost.unread() || tries >= b.pool.opts.Workers {
+			deaths++
+		}
+		if deaths == 2 {
+			return fmt.Errorf("%w: %w", servable.ErrLost, err)
+		}
 	}
-	if err = b.once(ctx, r, in.Rows, out); errors.As(err, &lost) {
-		return fmt.Errorf("%w: %w", servable.ErrLost, err)
-	}
-	return err
 }
 
 func (b *Backend) release(r *request) {
@@ -141,8 +149,10 @@ func (b *Backend) once(ctx context.Context, r *request, rows int, out *tensor.Ba
 		return ctx.Err()
 	case errors.As(err, &told) && told.Kind == "input":
 		return fmt.Errorf("%w: %s", servable.ErrBadInput, told.Message)
+	case errors.As(err, &told) && told.Kind == "memory" && w.leaks(b.pool.opts.MemoryBytes):
+		return w.lost(Memory, err)
 	case errors.As(err, &told):
-		b.pool.opts.Logger.Warn("prediction failed", slog.String("error", told.Message), slog.String("traceback", told.Trace))
+		b.complaints.log(told)
 		return fmt.Errorf("%w: %w", ErrModel, err)
 	}
 	return err

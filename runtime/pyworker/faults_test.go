@@ -50,10 +50,16 @@ func (s *syncBuffer) String() string {
 
 func newRig(t *testing.T, opts pyworker.Options) *rig {
 	t.Helper()
+	return newRigOf(t, filepath.Join(models, "faults"), opts)
+}
+
+// newRigOf is newRig for a copy of the model in another folder.
+func newRigOf(t *testing.T, dir string, opts pyworker.Options) *rig {
+	t.Helper()
 	r := &rig{restarts: new(pyworker.Restarts), tokens: t.TempDir(), log: new(syncBuffer)}
 	opts.Restarts, opts.Inspect = r.restarts, 50*time.Millisecond
 	opts.Logger = slog.New(slog.NewTextHandler(r.log, nil)).With(slog.String("model", "faults"))
-	r.Backend = open(t, "faults", &opts)
+	r.Backend = openDir(t, dir, &opts)
 	return r
 }
 
@@ -201,14 +207,31 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestRecycling replaces a worker after some requests, without a failed one and without a gap.
+// TestRecycling replaces a worker that has done its share, without a failed request and without a gap.
 func TestRecycling(t *testing.T) {
-	r := newRig(t, pyworker.Options{Workers: 1, MaxRequests: 5})
-	defer r.Close()
-	first := r.must(t, "spawn", false)
-	eventually(t, "a successor", func() bool { return r.must(t, "nothing", false) != first })
-	r.expect(t, pyworker.Requests, 1)
-	eventually(t, "the first worker's end", func() bool { return !alive(first) })
+	for _, c := range []struct {
+		reason pyworker.Reason
+		opts   pyworker.Options
+	}{
+		{pyworker.Requests, pyworker.Options{MaxRequests: 5}},
+		{pyworker.Rows, pyworker.Options{MaxRows: 5}},
+		{pyworker.Age, pyworker.Options{MaxAge: time.Second}},
+	} {
+		t.Run(c.reason.String(), func(t *testing.T) {
+			c.opts.Workers = 1
+			r := newRig(t, c.opts)
+			defer r.Close()
+			first := r.must(t, "spawn", false)
+			eventually(t, "a successor", func() bool { return r.must(t, "nothing", false) != first })
+			eventually(t, "a restart", func() bool { return r.count(c.reason) >= 1 })
+			eventually(t, "the first worker's end", func() bool { return !alive(first) })
+			for reason := range pyworker.Age { // those that are no plan
+				if n := r.count(reason); n != 0 {
+					t.Errorf("%d workers were lost: %s", n, reason)
+				}
+			}
+		})
+	}
 }
 
 // TestSurroundings looks at what a worker sees and leaves.

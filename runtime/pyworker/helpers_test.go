@@ -63,6 +63,11 @@ func findPython() (string, error) {
 // open loads one of the models; the caller closes it.
 func open(t testing.TB, name string, opts *pyworker.Options) *pyworker.Backend {
 	t.Helper()
+	return openDir(t, filepath.Join(models, name), opts)
+}
+
+func openDir(t testing.TB, dir string, opts *pyworker.Options) *pyworker.Backend {
+	t.Helper()
 	var o pyworker.Options
 	if opts != nil {
 		o = *opts
@@ -73,7 +78,7 @@ func open(t testing.TB, name string, opts *pyworker.Options) *pyworker.Backend {
 	if o.Environ == nil {
 		o.Environ = os.Environ()
 	}
-	loaded, err := pyworker.LoadDir(t.Context(), interpreter, filepath.Join(models, name), &o)
+	loaded, err := pyworker.LoadDir(t.Context(), interpreter, dir, &o)
 	if err != nil {
 		t.Fatal(err)
 	}

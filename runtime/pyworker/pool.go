@@ -101,6 +101,7 @@ func (p *pool) start(ctx context.Context) (*worker, error) {
 		w.end()
 		return nil, fmt.Errorf("load the model in a worker: %w", err)
 	}
+	w.loaded = allocated(w.pid())
 	if s, ok := look(w.pid()); ok {
 		w.resident.Store(s.resident)
 	}

@@ -40,6 +40,20 @@ func look(pid int) (sight, bool) {
 	return sight{resident: pages * int64(os.Getpagesize()), stopped: fields[0] == "T" || fields[0] == "t"}, true
 }
 
+// allocated is what counts against a process's RLIMIT_DATA (source: proc_pid_statm(5): data and stack, in pages, field 6); 0 if the process is gone.
+func allocated(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 6 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[5], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
 // outOfMemoryKills counts the processes of this machine that the system has killed for want of memory (Linux 4.13 and newer, else 0).
 func outOfMemoryKills() int64 {
 	text, err := os.ReadFile("/proc/vmstat")

@@ -18,3 +18,5 @@ type sight struct {
 func look(int) (sight, bool) { return sight{}, false }
 
 func outOfMemoryKills() int64 { return 0 }
+
+func allocated(int) int64 { return 0 }

@@ -21,6 +21,7 @@ type worker struct {
 	requests int64
 	rows     int64
 	limits   workerLimits
+	loaded   int64  // bytes that it had allocated when it had loaded the model
 	start    []byte // header, head and extra of the frame being sent
 	answer   frame
 	layouts  map[string]*layout // of answers
@@ -54,9 +55,15 @@ type death struct {
 func (d *death) Error() string { return fmt.Sprintf("worker lost (%s): %v", d.why, d.cause) }
 func (d *death) Unwrap() error { return d.cause }
 
+// unread reports whether the worker had ended before it read the request, which can have done nothing to it (source: unix(7), and recv(2): a
+// connection is reset when the other end closes without having read everything).
+func (d *death) unread() bool {
+	return errors.Is(d.cause, syscall.EPIPE) || errors.Is(d.cause, syscall.ECONNRESET)
+}
+
 // failure is what a worker tells of a load or a prediction that failed.
 type failure struct {
-	Kind    string `json:"kind"` // "input", "model" or "interrupted"
+	Kind    string `json:"kind"` // "input", "model", "memory" or "interrupted"
 	Message string `json:"message"`
 	Trace   string `json:"trace"`
 }
@@ -211,6 +218,12 @@ func (w *worker) wish(why Reason) {
 	case w.due <- why:
 	default:
 	}
+}
+
+// leaks reports whether a worker that was refused memory has lost most of what its bound leaves to predictions, so that the next would be refused
+// it as well. One that still has it was asked for too much at once.
+func (w *worker) leaks(bound int64) bool {
+	return bound > 0 && w.loaded > 0 && allocated(w.pid()) > w.loaded+(bound-w.loaded)/2
 }
 
 // note counts a prediction, and wishes for a replacement when the worker has done its share.

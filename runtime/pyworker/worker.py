@@ -449,13 +449,13 @@ class Worker:
 
 
 def failure(e):
-    """A FAILED frame's head. Messages of MLflow's own exceptions with a client's code are the client's."""
+    """A FAILED frame's head. Messages of MLflow's own exceptions with a client's code are the client's; want of memory may be a leak's doing."""
     code = getattr(e, "error_code", None)
     mine = type(e).__module__.startswith("mlflow.") and code in CLIENT_CODES
     message = getattr(e, "message", None) if mine else None
     trace = "".join(traceback.format_exception(type(e), e, e.__traceback__))
     return json.dumps({
-        "kind": "input" if mine else "model",
+        "kind": "input" if mine else "memory" if isinstance(e, MemoryError) else "model",
         "message": (message or "%s: %s" % (type(e).__name__, e))[:TRACE_LIMIT],
         "trace": trace[-TRACE_LIMIT:],
     }).encode()

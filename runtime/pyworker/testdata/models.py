@@ -23,7 +23,11 @@ class Sums(mlflow.pyfunc.PythonModel):
 
 
 class Faults(mlflow.pyfunc.PythonModel):
-    """Does what its rows say, once for each token: the file named by the token is made before the deed."""
+    """Does what its rows say, once for each token: the file named by the token is made before the deed. Loading it does what its artifact says."""
+
+    def load_context(self, context):
+        with open(context.artifacts["loading"]) as f:
+            self.do(f.read())
 
     def predict(self, context, model_input, params=None):
         for deed, token in zip(model_input["deed"], model_input["token"]):
@@ -61,6 +65,19 @@ class Faults(mlflow.pyfunc.PythonModel):
             time.sleep(60)
         elif kind == "allocate":
             self.held = np.ones(int(argument) // 8)
+        elif kind == "leak":
+            self.leaked = [*getattr(self, "leaked", []), np.ones(int(argument), np.uint8)]
+        elif kind == "open":
+            self.files = [open(os.devnull) for _ in range(int(argument))]
+        elif kind == "threads":
+            import threading
+
+            end = threading.Event()
+            try:
+                for _ in range(int(argument)):
+                    threading.Thread(target=end.wait, daemon=True).start()
+            finally:
+                end.set()
         elif kind == "hold":
             import mmap
 
@@ -101,7 +118,11 @@ def main(folder):
     pair = Schema([ColSpec(DataType.double, "a"), ColSpec(DataType.double, "b")])
     save(folder, "sums", Sums(), ModelSignature(inputs=pair))
     save(folder, "broken", Broken())
-    save(folder, "faults", Faults(), ModelSignature(inputs=Schema([ColSpec(DataType.string, "deed"), ColSpec(DataType.string, "token")])))
+    loading = os.path.join(folder, "loading")
+    with open(loading, "w") as f:
+        f.write("nothing")
+    deeds = Schema([ColSpec(DataType.string, "deed"), ColSpec(DataType.string, "token")])
+    save(folder, "faults", Faults(), ModelSignature(inputs=deeds), artifacts={"loading": loading})
 
 
 if __name__ == "__main__":
