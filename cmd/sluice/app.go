@@ -61,6 +61,7 @@ type App struct {
 	monitor       *monitor.Monitor
 	predlog       *predlog.Log // nil when switched off
 	predictions   *predictions.Reader
+	push          telemetry.Push
 	telemetry     *telemetry.Telemetry
 	data          atomic.Pointer[invoke.Handler]
 	syncer        *plan.Syncer
@@ -98,6 +99,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		name string
 		do   func(context.Context) error
 	}{
+		{"log", a.openLog},
 		{"data directory", a.openDataDir},
 		{"database", a.openDatabase},
 		{"artifacts", a.openArtifacts},

@@ -25,7 +25,6 @@ import (
 	gatewayrest "sluice/gateway/rest"
 	"sluice/gateway/route"
 	"sluice/gateway/shadow"
-	"sluice/gateway/telemetry"
 	registryrest "sluice/registry/rest"
 	"sluice/runtime/servable"
 	trackingrest "sluice/tracking/rest"
@@ -104,35 +103,6 @@ func served(t *route.Table) []monitor.Served {
 		}
 	}
 	return out
-}
-
-func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admission *admit.Controller) error {
-	push, err := telemetry.FromEnvironment(func(name string) string { return lookup(a.environ, name) })
-	if err != nil {
-		return err
-	}
-	metrics := []telemetry.Metric{
-		telemetry.Breakers(breakers.States),
-		telemetry.Servables(a.servables.Statuses),
-		telemetry.InFlight(a.inFlight),
-	}
-	metrics = append(metrics, telemetry.Admission(admission)...)
-	metrics = append(metrics, telemetry.Rollouts(a.runningRollouts, a.rolloutVerdicts)...)
-	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
-	metrics = append(metrics, telemetry.Shadows(a.shadows.Snapshot)...)
-	metrics = append(metrics, telemetry.Workers(a.restarts))
-	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
-	if a.predlog != nil {
-		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats, a.cfg.PredictionLogMaxBytes)...)
-	}
-	a.telemetry, err = telemetry.Start(ctx, telemetry.Options{
-		Version: version, ServiceName: push.ServiceName, Book: a.outcomes, Metrics: metrics, Push: push, Logger: a.log,
-	})
-	if err != nil {
-		return err
-	}
-	a.onClose("telemetry", a.telemetry.Close)
-	return nil
 }
 
 // openPredictionLog opens the log and the monitor that delivers its segments into tracking.

@@ -101,6 +101,9 @@ func (h *Handler) serve(c *fiber.Ctx, aim func(*call) error) error {
 	k.asked.read(&c.Request().Header)
 	h.identify(c, k)
 	ctx := h.startTrace(c.UserContext(), k)
+	if k.span != nil {
+		c.SetUserContext(ctx) // what is logged about the request is found with its trace
+	}
 	err := h.run(ctx, overHTTP{c}, k, aim)
 	return h.finish(ctx, c, k, err)
 }

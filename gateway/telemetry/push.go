@@ -30,17 +30,18 @@ const DefaultRatio = 0.01
 
 // Push says what is pushed by OTLP, and how.
 type Push struct {
-	Metrics, Traces                 bool
-	MetricsProtocol, TracesProtocol string  // ProtocolHTTP or ProtocolGRPC; empty means ProtocolHTTP
-	Ratio                           float64 // share of new traces to sample, 0–1
-	ServiceName                     string  // from OTEL_SERVICE_NAME; cmd copies it to Options.ServiceName
+	Metrics, Traces, Logs bool
+
+	MetricsProtocol, TracesProtocol, LogsProtocol string  // ProtocolHTTP or ProtocolGRPC; empty means ProtocolHTTP
+	Ratio                                         float64 // share of new traces to sample, 0–1
+	ServiceName                                   string  // from OTEL_SERVICE_NAME; cmd copies it to Options.ServiceName
 }
 
 func (p *Push) check() error {
 	if p.Ratio < 0 || p.Ratio > 1 || p.Ratio != p.Ratio {
 		return fmt.Errorf("trace sampling ratio %v is not between 0 and 1", p.Ratio)
 	}
-	for _, protocol := range []string{p.MetricsProtocol, p.TracesProtocol} {
+	for _, protocol := range []string{p.MetricsProtocol, p.TracesProtocol, p.LogsProtocol} {
 		switch protocol {
 		case "", ProtocolHTTP, ProtocolGRPC:
 		default:
@@ -51,7 +52,7 @@ func (p *Push) check() error {
 }
 
 // FromEnvironment reads what the standard variables ask for; getenv is os.Getenv. Push is on where an OTLP endpoint is set:
-// OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_{TRACES,METRICS}_ENDPOINT; off where OTEL_SDK_DISABLED is true or OTEL_{TRACES,METRICS}_EXPORTER is
+// OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_{TRACES,METRICS,LOGS}_ENDPOINT; off where OTEL_SDK_DISABLED is true or OTEL_{TRACES,METRICS,LOGS}_EXPORTER is
 // none. Also read: …_PROTOCOL, OTEL_TRACES_SAMPLER(_ARG), OTEL_SERVICE_NAME. A value that we cannot honour is an error that names its variable.
 // (Source: OpenTelemetry specification, environment variables.)
 func FromEnvironment(getenv func(string) string) (Push, error) {
@@ -66,6 +67,9 @@ func FromEnvironment(getenv func(string) string) (Push, error) {
 	if p.Metrics, p.MetricsProtocol, err = signal(getenv, "METRICS"); err != nil {
 		return Push{}, err
 	}
+	if p.Logs, p.LogsProtocol, err = signal(getenv, "LOGS"); err != nil {
+		return Push{}, err
+	}
 	const temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 	if v := getenv(temporality); v != "" && !strings.EqualFold(v, "cumulative") {
 		return Push{}, fmt.Errorf("%s=%q: only cumulative is supported", temporality, v)
@@ -74,7 +78,7 @@ func FromEnvironment(getenv func(string) string) (Push, error) {
 	return p, err
 }
 
-// signal reads the variables of one signal, "TRACES" or "METRICS".
+// signal reads the variables of one signal, "TRACES", "METRICS" or "LOGS".
 func signal(getenv func(string) string, name string) (on bool, protocol string, err error) {
 	switch v := getenv("OTEL_" + name + "_EXPORTER"); v {
 	case "", "otlp":

@@ -1,4 +1,4 @@
-// Package telemetry shows what the gateway counts to the outside: Prometheus text, and OTLP push of metrics and traces.
+// Package telemetry shows what the gateway counts to the outside: Prometheus text, and OTLP push of metrics, traces and the log.
 //
 // It owns the OpenTelemetry SDK (nobody else imports it; others use the API), the Prometheus registry, the exporters, and the names of
 // the metrics. It is called by cmd, which starts and closes it and mounts MetricsHandler, and by invoke through Tracer; it must not know how a
@@ -50,10 +50,14 @@
 // The choice whether a request is traced is invoke's, made before the SDK is touched (Ratio of new traces, and every request that
 // comes with a sampled traceparent); the SDK records every span that it is given.
 //
+// # Log
+//
+// StartLogs makes the server's logger push what it writes, too.
+//
 // # Environment
 //
 // FromEnvironment reads the standard OTEL_* variables that decide what is started, from a function that cmd hands in. The OTLP exporters
-// and the batch span processor, which are the OpenTelemetry project's, read their own details from the process environment: endpoints,
+// and the batch processors of spans and log records, which are the OpenTelemetry project's, read their own details from the process environment: endpoints,
 // headers, certificates, compression, timeouts, queue sizes, intervals, OTEL_RESOURCE_ATTRIBUTES.
 package telemetry
 
@@ -98,6 +102,19 @@ type Options struct {
 	Now func() time.Time
 }
 
+func (o Options) withDefaults() Options {
+	if o.ServiceName == "" {
+		o.ServiceName = ScopeName
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
 // Telemetry is the running exporters.
 type Telemetry struct {
 	registry *prometheus.Registry
@@ -116,15 +133,7 @@ const maxScrapes = 4
 
 // Start makes the exporters. It opens no connection itself and does not fail when a collector is away. ctx bounds the set-up alone.
 func Start(ctx context.Context, opts Options) (*Telemetry, error) {
-	if opts.ServiceName == "" {
-		opts.ServiceName = ScopeName
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	if opts.Now == nil {
-		opts.Now = time.Now
-	}
+	opts = opts.withDefaults()
 	if err := opts.Push.check(); err != nil {
 		return nil, err
 	}
@@ -212,13 +221,13 @@ func (t *Telemetry) Ratio() float64 { return t.ratio }
 // Tracing says whether traces are pushed: whether a sampled traceparent is worth honouring.
 func (t *Telemetry) Tracing() bool { return t.traces != nil }
 
-// Close pushes what is left and stops the exporters, until ctx ends. Later calls return the first one's error.
+// Close pushes what is left and stops the exporters, until ctx ends, and closeTimeout at most for each signal. Later calls return the first one's error.
 func (t *Telemetry) Close(ctx context.Context) error {
 	t.closeOnce.Do(func() {
 		if t.traces != nil {
-			t.closeErr = t.traces.Shutdown(ctx)
+			t.closeErr = bounded(t.traces.Shutdown)(ctx)
 		}
-		t.closeErr = errors.Join(t.closeErr, t.meters.Shutdown(ctx))
+		t.closeErr = errors.Join(t.closeErr, bounded(t.meters.Shutdown)(ctx))
 	})
 	return t.closeErr
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	colllogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	collmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	colltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -164,6 +165,7 @@ type collector struct {
 	mu      sync.Mutex
 	metrics []*collmetrics.ExportMetricsServiceRequest
 	traces  []*colltrace.ExportTraceServiceRequest
+	logs    []*colllogs.ExportLogsServiceRequest
 }
 
 func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -184,6 +186,11 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var m colltrace.ExportTraceServiceRequest
 		if err = proto.Unmarshal(body, &m); err == nil {
 			c.traces = append(c.traces, &m)
+		}
+	case "/v1/logs":
+		var m colllogs.ExportLogsServiceRequest
+		if err = proto.Unmarshal(body, &m); err == nil {
+			c.logs = append(c.logs, &m)
 		}
 	default:
 		err = errors.New("unknown path")
@@ -258,16 +265,16 @@ func TestFromEnvironment(t *testing.T) {
 		want    Push
 		wantErr string
 	}{
-		{"nothing set", nil, Push{MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, Ratio: 0.01}, ""},
+		{"nothing set", nil, Push{MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, LogsProtocol: ProtocolHTTP, Ratio: 0.01}, ""},
 		{"an endpoint for all", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"},
-			Push{Metrics: true, Traces: true, MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, Ratio: 0.01}, ""},
+			Push{Metrics: true, Traces: true, Logs: true, MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, LogsProtocol: ProtocolHTTP, Ratio: 0.01}, ""},
 		{"traces alone, gRPC", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-			Push{Traces: true, MetricsProtocol: ProtocolGRPC, TracesProtocol: ProtocolGRPC, Ratio: 0.01}, ""},
-		{"one exporter off", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_METRICS_EXPORTER": "none"},
+			Push{Traces: true, MetricsProtocol: ProtocolGRPC, TracesProtocol: ProtocolGRPC, LogsProtocol: ProtocolGRPC, Ratio: 0.01}, ""},
+		{"one exporter off", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
 			Push{Traces: true, TracesProtocol: ProtocolHTTP, Ratio: 0.01}, ""},
 		{"all off", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "true"}, Push{Ratio: 0.01}, ""},
 		{"a ratio", map[string]string{"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25", "OTEL_SERVICE_NAME": "s"},
-			Push{MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, Ratio: 0.25, ServiceName: "s"}, ""},
+			Push{MetricsProtocol: ProtocolHTTP, TracesProtocol: ProtocolHTTP, LogsProtocol: ProtocolHTTP, Ratio: 0.25, ServiceName: "s"}, ""},
 		{"a bad ratio", map[string]string{"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "NaN"}, Push{}, "OTEL_TRACES_SAMPLER_ARG"},
 		{"an unknown sampler", map[string]string{"OTEL_TRACES_SAMPLER": "jaeger_remote"}, Push{}, "OTEL_TRACES_SAMPLER"},
 		{"an unknown protocol", map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, Push{}, "OTEL_EXPORTER_OTLP_PROTOCOL"},
