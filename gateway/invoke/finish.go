@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/outcome"
+	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/tensor"
 )
@@ -67,6 +68,10 @@ func (k *call) headers(set func(name, value []byte)) {
 		set(keyVersion, k.arm.version)
 		set(keyArm, k.arm.arm)
 	}
+	if k.decision.Revision > 0 {
+		k.text = appendRevision(k.text[:0], &k.decision)
+		set(keyRevision, k.text)
+	}
 	if k.fell.cause != 0 {
 		if k.fell.constant {
 			set(keyEndpoint, headerValue(k.decision.Endpoint.Name))
@@ -82,6 +87,13 @@ func (k *call) headers(set func(name, value []byte)) {
 		k.text = appendTraceparent(k.text[:0], &k.trace)
 		set(keyTraceparent, k.text)
 	}
+}
+
+// appendRevision writes "412; config=7": the routing table, counted by this process, and the endpoint's configuration, 0 for an endpoint without.
+func appendRevision(dst []byte, d *route.Decision) []byte {
+	dst = strconv.AppendInt(dst, d.Revision, 10)
+	dst = append(dst, "; config="...)
+	return strconv.AppendInt(dst, d.Endpoint.ConfigVersion, 10)
 }
 
 // count records the outcome under the arm, or under the endpoint where no arm was picked.

@@ -23,6 +23,7 @@ const (
 	HeaderTraceparent  = "Traceparent"            // both
 	HeaderTracestate   = "Tracestate"             // request
 	HeaderServerTiming = "Server-Timing"          // answer
+	HeaderRevision     = "X-Sluice-Revision"      // answer: the routing table that decided, and the endpoint's configuration in it
 	HeaderFallback     = "X-Sluice-Fallback"      // answer: which arm did not answer itself, and why
 )
 
@@ -35,6 +36,7 @@ var (
 	keyRequestID    = []byte(HeaderRequestID)
 	keyTraceparent  = []byte(HeaderTraceparent)
 	keyServerTiming = []byte(HeaderServerTiming)
+	keyRevision     = []byte(HeaderRevision)
 	keyFallback     = []byte(HeaderFallback)
 )
 

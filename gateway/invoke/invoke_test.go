@@ -31,7 +31,7 @@ func TestAnswerAndItsHeaders(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	for name, want := range map[string]string{
-		"Content-Type": "application/json", HeaderEndpoint: "wine", HeaderVersion: "1", HeaderArm: "prod", HeaderRequestID: "req-1",
+		"Content-Type": "application/json", HeaderEndpoint: "wine", HeaderVersion: "1", HeaderArm: "prod", HeaderRevision: "1; config=0", HeaderRequestID: "req-1",
 	} {
 		if got := a.header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -72,7 +72,7 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 		}
 	}
 	state := gateway.State{ConfigVersion: e.ConfigVersion, CreatedMS: e.CreatedMS}
-	next := served{config: e.Config, arms: c.routeArms(arms)}
+	next := served{config: e.Config, version: e.ConfigVersion, arms: c.routeArms(arms)}
 	if held, ok := c.hold(e, arms, next.arms); ok {
 		next, state.Held = held, true
 		for i := range arms {
@@ -293,7 +293,7 @@ func (c *computation) hold(e gateway.Endpoint, arms []arm, next []route.Arm) (se
 	if !waiting {
 		return served{}, false
 	}
-	kept := served{config: before.config}
+	kept := served{config: before.config, version: before.version}
 	var weights []gateway.Weight
 	lost := false
 	for _, a := range before.arms {
@@ -362,7 +362,7 @@ func (c *computation) makeTable() error {
 
 // sameRoutes says whether two endpoints would make the same entry of a table.
 func sameRoutes(a, b route.Endpoint) bool {
-	return a.Name == b.Name && a.Reason == b.Reason && sameSettings(&a, &b) && slices.EqualFunc(a.Arms, b.Arms, sameArm) &&
+	return a.Name == b.Name && a.ConfigVersion == b.ConfigVersion && a.Reason == b.Reason && sameSettings(&a, &b) && slices.EqualFunc(a.Arms, b.Arms, sameArm) &&
 		slices.EqualFunc(a.Coming, b.Coming, sameArm)
 }
 

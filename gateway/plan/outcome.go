@@ -16,7 +16,7 @@ func (c *computation) finish(e gateway.Endpoint, arms []arm, state gateway.State
 	c.events(e.Name, state)
 	c.plan.States[e.Name] = state
 	c.plan.served[e.Name] = next
-	entry := route.Endpoint{Name: e.Name, Arms: next.arms, Coming: c.coming(arms, state)}
+	entry := route.Endpoint{Name: e.Name, ConfigVersion: next.version, Arms: next.arms, Coming: c.coming(arms, state)}
 	addSettings(&entry, &next.config)
 	if !state.Ready {
 		entry.Reason = state.Reason

@@ -78,8 +78,9 @@ type Plan struct {
 
 // served is what the table says about one endpoint, and the configuration that it comes from.
 type served struct {
-	config gateway.Config
-	arms   []route.Arm // the stable one first
+	config  gateway.Config
+	version int64       // the configuration's
+	arms    []route.Arm // the stable one first
 }
 
 // serves says whether the plan's table routes to the version, or the version is on its way into it.

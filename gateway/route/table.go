@@ -93,6 +93,8 @@ type Endpoint struct {
 	Arms []Arm
 	// Coming are versions on their way: not loaded yet, or failing to. Their weights and staleness mean nothing; Reason says what keeps them.
 	Coming []Arm
+	// ConfigVersion is that of the configuration that the arms and settings come from; 0 where there is none.
+	ConfigVersion int64
 	// Timeout is the deadline of a request that names none; 0 means the gateway's default.
 	Timeout time.Duration
 	// Reason says why no arm is ready, where none is; the client reads it in the 503.

@@ -1,6 +1,5 @@
 """Who answers a request: sticky keys, rules, fallbacks, rate limits and the document that describes them, on real models and with real clients."""
 
-import collections
 import json
 import subprocess
 import threading
@@ -229,24 +228,30 @@ def test_only_one_of_two_transitions_wins(wine):
 
 
 def test_five_hundred_edits_under_traffic(wine):
-    """R32: weights are edited by many writers at once; every answer comes from an arm to which some configuration of its time gave traffic."""
-    edits, stop, problems = [], threading.Event(), []
-    seen = collections.Counter()
+    """R32: weights are edited by many writers at once; every answer comes from an arm to which the configuration that it names gave traffic."""
+    canary_in, stop, problems = {}, threading.Event(), []  # canary_in: percent by configuration
+    seen = []
 
     def edit(offset):
         with requests.Session() as session:
             for i in range(125):
-                percent = (i * 4 + offset) % 101
+                percent = (0, 100, 37, 0.01)[(i + offset) % 4]
                 a = session.put(f"{wine.url}{API}/wine/config", json=config(percent), timeout=60)
-                edits.append(a.json()["config"]["config_version"] if a.ok else problems.append(a.text))
+                if a.ok:
+                    canary_in[a.json()["config"]["config_version"]] = percent
+                else:
+                    problems.append(a.text)
 
     def call():
+        mine = []
+        seen.append(mine)
         with requests.Session() as session:
             while not stop.is_set():
                 a = session.post(wine.url + "/endpoints/wine/invocations", data=BODY, headers=JSON, timeout=60)
-                seen[a.status_code, a.headers.get("X-Sluice-Arm"), a.headers.get("X-Sluice-Model-Version")] += 1
+                table, _, told = a.headers.get("X-Sluice-Revision", "0; config=0").partition("; config=")
+                mine.append((a.status_code, a.headers.get("X-Sluice-Arm"), a.headers.get("X-Sluice-Model-Version"), int(table), int(told)))
 
-    configure(wine, config(50))
+    canary_in[configure(wine, config(50))["config"]["config_version"]] = 50
     callers = [threading.Thread(target=call) for _ in range(2)]
     writers = [threading.Thread(target=edit, args=(o,)) for o in range(4)]
     [t.start() for t in callers + writers]
@@ -254,8 +259,16 @@ def test_five_hundred_edits_under_traffic(wine):
     stop.set()
     [c.join() for c in callers]
     assert not problems, problems[:3]
-    assert sorted(edits) == list(range(min(edits), min(edits) + 500)), "every edit is a configuration of its own"
-    assert set(seen) <= {(200, "stable", "1"), (200, "canary", "2")}, seen
+    assert sorted(canary_in) == list(range(min(canary_in), min(canary_in) + 501)), "every edit is a configuration of its own"
+    share = {"stable": lambda v: 100 - canary_in[v], "canary": lambda v: canary_in[v]}
+    for mine in seen:
+        assert {answer[:3] for answer in mine} <= {(200, "stable", "1"), (200, "canary", "2")}, set(answer[:3] for answer in mine)
+        unexplained = [answer for answer in mine if answer[4] not in canary_in or share[answer[1]](answer[4]) <= 0]
+        assert not unexplained, unexplained[:3]
+        tables = [answer[3] for answer in mine]
+        assert tables == sorted(tables), "a caller met an older table after a newer one"
+    assert len({answer[4] for mine in seen for answer in mine}) > 10, "the callers saw the edits"
     last = configure(wine, config(0))
-    assert len(last["config"]["served_entities"]) == 2 and last["config"]["config_version"] == max(edits) + 1
-    assert {ask(wine).headers["X-Sluice-Arm"] for _ in range(20)} == {"stable"}
+    assert len(last["config"]["served_entities"]) == 2 and last["config"]["config_version"] == max(canary_in) + 1
+    final = [ask(wine).headers for _ in range(20)]
+    assert {(h["X-Sluice-Arm"], h["X-Sluice-Revision"].partition("config=")[2]) for h in final} == {("stable", str(max(canary_in) + 1))}
