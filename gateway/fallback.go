@@ -36,10 +36,15 @@ type Fallback struct {
 	// Exactly one of these is set.
 	Arm      string // a served entity
 	Previous bool   // the version that From's stage or alias meant before the one of now, which is kept loaded for it
-	Answer   string // a JSON object
+	Answer   string // the constant, a JSON object
+	// InferAnswer is the constant of the Open Inference Protocol, {"outputs": […]}, beside Answer or alone: either protocol is answered by its own.
+	InferAnswer string
 	// Timeout is how long From gets before its time is up; 0 means the request's whole deadline, after which only a constant can answer.
 	Timeout time.Duration
 }
+
+// Constant says whether nobody answers, but a constant.
+func (f Fallback) Constant() bool { return f.Answer != "" || f.InferAnswer != "" }
 
 // PreviousArm is the name of the arm that keeps the version which an arm served before.
 func PreviousArm(arm string) string { return arm + "~previous" }
@@ -100,10 +105,12 @@ func (f Fallback) check(path string) error {
 		return mlflow.Invalidf("%s.timeout_ms is not between 1 and %d", path, MaxFallbackTimeout.Milliseconds())
 	case f.Timeout > 0 && !onTimeout:
 		return mlflow.Invalidf("%s.timeout_ms has no effect: on does not hold timeout", path)
-	case onTimeout && f.Timeout == 0 && f.Answer == "":
+	case onTimeout && f.Timeout == 0 && !f.Constant():
 		return mlflow.Invalidf("%s.timeout_ms is missing: without it no time is left for another version when the time is up", path)
 	case len(f.Answer) > MaxFallbackAnswer:
 		return mlflow.Invalidf("%s.answer is longer than %d bytes", path, MaxFallbackAnswer)
+	case len(f.InferAnswer) > MaxFallbackAnswer:
+		return mlflow.Invalidf("%s.inference_answer is longer than %d bytes", path, MaxFallbackAnswer)
 	}
 	return nil
 }

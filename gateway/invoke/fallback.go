@@ -8,6 +8,7 @@ import (
 
 	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
+	"sluice/gateway/payload"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/servable"
@@ -130,22 +131,55 @@ func (h *Handler) fallback(v *view, c *call, err error) (again bool, _ error) {
 		step.from = c.decision.Arm.Name
 	}
 	switch {
-	case step.constant && c.infer != nil, !step.constant && (everywhere || !h.opts.Now().Before(c.start.Add(c.timeout))):
-		return false, err // the constant is no answer of that protocol; or no other arm could do better
+	case step.constant && !answerable(next, c), !step.constant && (everywhere || !h.opts.Now().Before(c.start.Add(c.timeout))):
+		return false, err // there is no constant for that protocol; or no other arm could do better
 	case !step.constant && c.timing.Execute > 0 && !c.arm.budget.spend():
 		step.refused = true
 		c.fell = step
 		return false, err
 	}
-	h.leaveArm(c, err)
-	c.fell = step
 	if step.constant {
-		c.answer = append(c.answer[:0], next.Answer...)
+		if wrong := c.answerConstant(next); wrong != nil {
+			return false, err // for example, outputs are asked for that the constant lacks
+		}
+		answered := -1
+		if c.infer != nil {
+			answered = c.infer.answered
+		}
+		h.leaveArm(c, err)
+		c.fell = step
+		if c.infer != nil {
+			c.infer.answered = answered
+		}
 		return false, nil
 	}
+	h.leaveArm(c, err)
+	c.fell = step
 	c.decision.Arm = next.Arm
 	c.arm = v.arms[next.Arm.Ordinal()]
 	return true, nil
+}
+
+// answerable says whether the constant has an answer in the protocol of the call.
+func answerable(next *route.Next, c *call) bool {
+	if c.infer != nil {
+		return next.Infer != nil
+	}
+	return len(next.Answer) > 0
+}
+
+// answerConstant writes the constant as the call's answer.
+func (c *call) answerConstant(next *route.Next) (err error) {
+	endpoint, req := c.decision.Endpoint.Name, c.infer
+	switch {
+	case req == nil:
+		c.answer = append(c.answer[:0], next.Answer...)
+	case req.message:
+		c.answer, err = payload.EncodeInferMessage(c.answer[:0], next.Infer, req.request.OrAll(), endpoint, "")
+	default:
+		c.answer, req.answered, err = payload.EncodeInfer(c.answer[:0], next.Infer, req.request.OrAll(), endpoint, "")
+	}
+	return err
 }
 
 // leaveArm gives back what belongs to an arm that did not answer, and counts its failure under it.

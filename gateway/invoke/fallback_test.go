@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"sluice/gateway/admit"
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
+	"sluice/gateway/payload"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 )
@@ -180,7 +182,8 @@ func TestBudgetIsBounded(t *testing.T) {
 	}
 }
 
-// TestInferenceFallsBack: a request of the Open Inference Protocol is answered by another arm in its protocol, and never by a constant.
+// TestInferenceFallsBack: a request of the Open Inference Protocol is answered by another arm, or a constant, in its protocol; a constant of MLflow's
+// protocol is no answer to it, and the other way round.
 func TestInferenceFallsBack(t *testing.T) {
 	const body = `{"id":"7","inputs":[{"name":"a","datatype":"FP64","shape":[1,1],"data":[1]},{"name":"b","datatype":"FP64","shape":[1,1],"data":[2]}]}`
 	r := newRig(t, rigOptions{})
@@ -192,5 +195,32 @@ func TestInferenceFallsBack(t *testing.T) {
 	r.publish(t, "", falling(route.Fallback{From: "prod", Answer: constant, On: route.Failure}))
 	if a := r.ask(t, "POST", "/v2/models/wine/infer", body); a.status != 500 {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+	outputs, err := payload.InferConstant([]byte(`{"outputs":[{"name":"score","datatype":"FP32","shape":[2],"data":[0.5,-1]},{"name":"label","datatype":"BYTES","shape":[1],"data":["none"]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.publish(t, "", falling(route.Fallback{From: "prod", Infer: outputs, On: route.Failure}))
+	a := r.ask(t, "POST", "/v2/models/wine/infer", body)
+	want := `{"model_name":"wine","model_version":"","id":"7","outputs":[{"name":"score","datatype":"FP32","shape":[2],"data":[0.5,-1.0]},{"name":"label","datatype":"BYTES","shape":[1],"data":["none"]}]}`
+	if a.status != 200 || a.body != want || a.header.Get(HeaderFallback) != "prod; cause=error; answer=constant" {
+		t.Errorf("%d %s, %q", a.status, a.body, a.header.Get(HeaderFallback))
+	}
+	asBytes := strings.Replace(body, `{"id"`, `{"outputs":[{"name":"score","parameters":{"binary_data":true}}],"id"`, 1)
+	a = r.ask(t, "POST", "/v2/models/wine/infer", asBytes)
+	if n, _ := strconv.Atoi(a.header.Get(HeaderInferLength)); a.status != 200 || n == 0 || a.body[n:] != "\x00\x00\x00\x3f\x00\x00\x80\xbf" {
+		t.Errorf("as bytes: %d %q", a.status, a.body)
+	}
+	absent := strings.Replace(body, `{"id"`, `{"outputs":[{"name":"absent"}],"id"`, 1)
+	if a := r.ask(t, "POST", "/v2/models/wine/infer", absent); a.status != 500 {
+		t.Errorf("an output that the constant lacks: %d %s", a.status, a.body)
+	}
+	if a := r.ask(t, "POST", "/invocations", goodBody); a.status != 500 {
+		t.Errorf("MLflow's protocol got %d %s", a.status, a.body)
+	}
+	e := route.Endpoint{Name: "wine", Reason: "nothing is loaded", Fallbacks: []route.Fallback{{Infer: outputs, On: route.Failure}}}
+	r.publish(t, "", e)
+	if a := r.ask(t, "POST", "/v2/models/wine/infer", body); a.status != 200 || !strings.Contains(a.body, `"label"`) {
+		t.Errorf("an unread request: %d %s", a.status, a.body)
 	}
 }

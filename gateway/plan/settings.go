@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"sluice/gateway"
+	"sluice/gateway/payload"
 	"sluice/gateway/route"
 )
 
@@ -35,6 +36,9 @@ func addFallbacks(entry *route.Endpoint, c *gateway.Config) {
 		for _, cause := range f.On {
 			out.On |= causes[cause]
 		}
+		if f.InferAnswer != "" {
+			out.Infer, _ = payload.InferConstant([]byte(f.InferAnswer)) // checked when it was configured
+		}
 		if f.Previous {
 			out.Instead = previous
 		}
@@ -52,7 +56,7 @@ func addFallbacks(entry *route.Endpoint, c *gateway.Config) {
 		}
 		add("", "", f)
 		for _, e := range c.ServedEntities {
-			if f.Answer != "" && c.KeepsPrevious(e) {
+			if f.Constant() && c.KeepsPrevious(e) {
 				add(gateway.PreviousArm(e.Name), "", f)
 			}
 		}

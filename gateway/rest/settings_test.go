@@ -27,6 +27,7 @@ func TestSettingsComeBack(t *testing.T) {
 		"rules": {"rules", `[{"name":"beta","when":[{"header":"X-Group","equals":"beta"},{"query":"t","in":["1","2"]}],"served_entity_name":"a"},
 			{"name":"pin","when":[{"cookie":"pin","equals":"2"}],"entity_name":"wine","entity_version":"2","permission":"manage"}]`},
 		"fallback":   {"fallback", `[{"from":"a","on":["timeout","error"],"answer":{"predictions":[0]},"timeout_ms":250}]`},
+		"constants":  {"fallback", `[{"from":"a","on":["error"],"answer":{"predictions":[0]},"inference_answer":{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[0]}]}}]`},
 		"salt alone": {"sticky", `{"salt":"2026"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,6 +102,10 @@ func TestBadSettings(t *testing.T) {
 		"fallback: answer no JSON":  {`"fallback":[{"answer":"x"}]`, "fallback[0].answer is not a JSON object"},
 		"fallback: unknown cause":   {`"fallback":[{"on":["rain"],"answer":{}}]`, "fallback[0].on[0]"},
 		"fallback: no cause":        {`"fallback":[{"on":[],"answer":{}}]`, "fallback[0].on is empty"},
+		"fallback: no tensors":      {`"fallback":[{"from":"a","inference_answer":{"predictions":[1]}}]`, "fallback[0].inference_answer holds outputs"},
+		"fallback: too few values":  {`"fallback":[{"from":"a","inference_answer":{"outputs":[{"name":"x","datatype":"FP32","shape":[2],"data":[1]}]}}]`, "fallback[0].inference_answer outputs"},
+		"fallback: unknown type":    {`"fallback":[{"from":"a","inference_answer":{"outputs":[{"name":"x","datatype":"FP31","shape":[1],"data":[1]}]}}]`, "fallback[0].inference_answer outputs"},
+		"fallback: twice a name":    {`"fallback":[{"from":"a","inference_answer":{"outputs":[{"name":"x","datatype":"FP32","shape":[1],"data":[1]},{"name":"x","datatype":"FP32","shape":[1],"data":[1]}]}}]`, "fallback[0].inference_answer outputs[1].name"},
 		"fallback: no time left":    {`"fallback":[{"on":["timeout"],"from":"a","previous_version":true}]`, "fallback[0].timeout_ms is missing"},
 		"fallback: time unused":     {`"fallback":[{"on":["error"],"answer":{},"timeout_ms":5}]`, "fallback[0].timeout_ms has no effect"},
 		"fallback: time zero":       {`"fallback":[{"answer":{},"timeout_ms":0}]`, "fallback[0].timeout_ms is not between"},

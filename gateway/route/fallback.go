@@ -3,6 +3,8 @@ package route
 import (
 	"slices"
 	"time"
+
+	"sluice/runtime/tensor"
 )
 
 // Causes are reasons why an arm does not answer itself, as a set of bits.
@@ -34,9 +36,10 @@ func (c Causes) String() string {
 type Fallback struct {
 	// From is the arm's name; "" stands for requests that find no arm at all.
 	From string
-	// Instead names the arm that answers; "" where Answer does. It may be missing among the endpoint's arms: then its own fallback counts.
+	// Instead names the arm that answers; "" where Answer or Infer do. It may be missing among the endpoint's arms: then its own fallback counts.
 	Instead string
-	Answer  string // a JSON object
+	Answer  string        // a JSON object; "" where requests of MLflow's protocol get none
+	Infer   *tensor.Batch // the outputs for requests of the Open Inference Protocol; nil where those get none
 	On      Causes
 	// Timeout is how long the arm gets; 0 means the request's deadline.
 	Timeout time.Duration
@@ -46,8 +49,9 @@ type Fallback struct {
 type Next struct {
 	On      Causes
 	Timeout time.Duration
-	Arm     *Arm   // nil: Answer
-	Answer  []byte // of the table: read only
+	Arm     *Arm          // nil: a constant
+	Answer  []byte        // of the table: read only
+	Infer   *tensor.Batch // of the table: read only
 }
 
 // Fallback is what follows when the arm does not answer for a cause in its On; nil if nothing does.
@@ -81,7 +85,7 @@ func (e *Endpoint) follow(name string) *Next {
 			return nil
 		}
 		if f.Instead == "" {
-			next.Answer = []byte(f.Answer)
+			next.Answer, next.Infer = []byte(f.Answer), f.Infer
 			return next
 		}
 		if i := slices.IndexFunc(e.Arms, func(a Arm) bool { return a.Name == f.Instead }); i >= 0 {

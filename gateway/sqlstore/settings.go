@@ -38,6 +38,7 @@ type fallbackRow struct {
 	Previous  bool            `json:"previous,omitempty"`
 	Answer    string          `json:"answer,omitempty"`
 	TimeoutMS int64           `json:"timeout_ms,omitempty"`
+	Infer     string          `json:"infer_answer,omitempty"`
 }
 
 type shadowRow struct {
@@ -69,7 +70,7 @@ func encodeSettings(c *gateway.Config) settingsRow {
 		row.Rules = append(row.Rules, out)
 	}
 	for _, f := range c.Fallbacks {
-		row.Fallbacks = append(row.Fallbacks, fallbackRow{f.From, f.On, f.Arm, f.Previous, f.Answer, f.Timeout.Milliseconds()})
+		row.Fallbacks = append(row.Fallbacks, fallbackRow{f.From, f.On, f.Arm, f.Previous, f.Answer, f.Timeout.Milliseconds(), f.InferAnswer})
 	}
 	for _, s := range c.Shadows {
 		row.Shadows = append(row.Shadows, shadowRow{s.Arm, int(s.Share)})
@@ -94,7 +95,7 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 	}
 	for _, f := range row.Fallbacks {
 		c.Fallbacks = append(c.Fallbacks, gateway.Fallback{
-			From: f.From, On: f.On, Arm: f.Arm, Previous: f.Previous, Answer: f.Answer, Timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
+			From: f.From, On: f.On, Arm: f.Arm, Previous: f.Previous, Answer: f.Answer, InferAnswer: f.Infer, Timeout: time.Duration(f.TimeoutMS) * time.Millisecond,
 		})
 	}
 	for _, s := range row.Shadows {
