@@ -14,11 +14,16 @@ type columnValues struct {
 	nulls []bool
 }
 
-// finish gives a column its type. Integers with nulls are floats, as in pandas; booleans and text cannot be null.
+// finish gives a column its type. Integers with nulls are floats, as in pandas; booleans and bytes cannot be null. out is of the column
+// that was added last.
 func (v *columnValues) finish(out *tensor.Tensor, name string, d tensor.DType, in *Input) error {
 	if row := slices.Index(v.nulls, true); row >= 0 {
 		switch {
-		case d.Text() || d == tensor.Bool:
+		case d == tensor.String:
+			v.storeTexts(out, d, in)
+			in.withMissing(func(row int) bool { return v.nulls[row] })
+			return nil
+		case d == tensor.Binary || d == tensor.Bool:
 			return convertError(name, row, d.String(), noValue)
 		case d.Integer():
 			widen(v.words, d)
@@ -31,14 +36,19 @@ func (v *columnValues) finish(out *tensor.Tensor, name string, d tensor.DType, i
 			}
 		}
 	}
-	in.shape = append(in.shape[:0], int64(len(v.nulls)))
 	if d.Text() {
-		out.Reset(d, in.shape...)
-		copy(out.Strings(), v.texts)
+		v.storeTexts(out, d, in)
 		return nil
 	}
+	in.shape = append(in.shape[:0], int64(len(v.nulls)))
 	store(out, d, in.shape, v.words, 0, 1)
 	return nil
+}
+
+func (v *columnValues) storeTexts(out *tensor.Tensor, d tensor.DType, in *Input) {
+	in.shape = append(in.shape[:0], int64(len(v.nulls)))
+	out.Reset(d, in.shape...)
+	copy(out.Strings(), v.texts)
 }
 
 // widen makes float64 bits of integers.

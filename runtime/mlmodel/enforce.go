@@ -212,6 +212,9 @@ func castColumn(c *tensor.Column, k Kind) error {
 	if t.Type == want {
 		return nil
 	}
+	if c.JSON { // texts some of which are missing
+		return mismatch("Incompatible input types for column %s. Can not safely convert text with missing values to %s.", c.Name, kinds[k].numpy)
+	}
 	if t.Type == tensor.String && k == Datetime {
 		return textToDatetime(c)
 	}
