@@ -69,6 +69,8 @@ type ServedEntity struct {
 	ScaleToZero bool
 	// Backend is what must execute the version: "onnx", "python", or empty for what is best.
 	Backend string
+	// Batching says when concurrent predictions are joined: "always", "never", or empty for where a measurement shows that it is safe and pays.
+	Batching string
 }
 
 // Entity returns the served entity of the name.

@@ -72,7 +72,7 @@ func (s State) Arm(name string) (ArmState, bool) {
 // Batching is whether predictions of a version are joined into batches, which is measured when it is loaded.
 type Batching struct {
 	Joined  bool
-	Reason  string // why not; empty if they are
+	Reason  string // why not, or why although nothing was measured that speaks for it
 	MaxRows int    // of a batch
 	// What runs of 1, 8 and 32 rows took; 0: not measured.
 	One, Eight, Many time.Duration

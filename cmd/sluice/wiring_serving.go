@@ -159,11 +159,11 @@ func (a *App) fillDemo(ctx context.Context) error {
 }
 
 // batching is the verdict on joining a version's predictions.
-func (a *App) batching(model string, version int) (gateway.Batching, bool) {
+func (a *App) batching(model string, version int, mode string) (gateway.Batching, bool) {
 	b, ok := servable.Batching{}, false
 	for _, form := range []string{"", formONNX, formPython} { // whichever of its forms is there
 		if !ok {
-			b, ok = a.servables.Batching(servable.ID{Model: model, Version: version, Backend: form})
+			b, ok = a.servables.Batching(servable.ID{Model: model, Version: version, Backend: form, Joining: plan.Joining(mode)})
 		}
 	}
 	return gateway.Batching{Joined: b.Join, Reason: b.Reason, MaxRows: b.MaxRows, One: b.One, Eight: b.Eight, Many: b.Many}, ok

@@ -186,8 +186,7 @@ func routedIn(t *route.Table, demands map[servable.ID]*demanded) func(outcome.Ke
 		e := &t.Endpoints()[i]
 		for j := range e.Arms {
 			id := e.Arms[j].Servable
-			id.Backend = "" // windows know versions, not forms
-			routed[target{e.Name, id}] = true
+			routed[target{e.Name, servable.ID{Model: id.Model, Version: id.Version}}] = true // windows know versions, not forms
 		}
 	}
 	for id, d := range demands {

@@ -39,6 +39,29 @@ func TestEndpointsChooseTheirForms(t *testing.T) {
 	}
 }
 
+// What an endpoint says about batching is part of the form.
+func TestEndpointsSayWhenPredictionsAreJoined(t *testing.T) {
+	w := newWorld(t)
+	w.stages("m", "None")
+	w.configure("any", entity("a m 1 100"))
+	for mode, joining := range map[string]servable.Joining{"always": servable.JoinAlways, "never": servable.JoinNever} {
+		e := entity("a m 1 100")
+		e.Batching = mode
+		w.configure(mode, e)
+		w.status[servable.ID{Model: "m", Version: 1, Joining: joining}] = servable.Status{State: servable.Ready}
+	}
+	w.ready("m", 1)
+	p := w.compute()
+	if len(p.Aspired) != 3 {
+		t.Fatalf("aspired to %v", p.Aspired)
+	}
+	for endpoint, want := range map[string]servable.Joining{"any": servable.JoinMeasured, "always": servable.JoinAlways, "never": servable.JoinNever} {
+		if got := p.Table.Endpoint(endpoint).Arms[0].Servable.Joining; got != want {
+			t.Errorf("%s: joined %s, want %s", endpoint, got, want)
+		}
+	}
+}
+
 // A change of form is made before the old one is broken.
 func TestAChangeOfFormKeepsServing(t *testing.T) {
 	w := newWorld(t)

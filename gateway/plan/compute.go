@@ -144,9 +144,20 @@ func (c *computation) arm(e gateway.Endpoint, entity gateway.ServedEntity) arm {
 // onnx is the form of a version that ONNX Runtime executes.
 const onnx = "onnx"
 
+// Joining is what a served entity's word on batching (gateway.ServedEntity.Batching) means for its servable.
+func Joining(word string) servable.Joining {
+	switch word {
+	case "always":
+		return servable.JoinAlways
+	case "never":
+		return servable.JoinNever
+	}
+	return servable.JoinMeasured
+}
+
 // form is the version in the form that the entity wants it in. A stage that accepts ONNX only overrules an entity that wants another.
 func (c *computation) form(entity gateway.ServedEntity, version int) servable.ID {
-	id := servable.ID{Model: entity.Model, Version: version, Backend: entity.Backend}
+	id := servable.ID{Model: entity.Model, Version: version, Backend: entity.Backend, Joining: Joining(entity.Batching)}
 	if c.onlyONNX(entity) {
 		id.Backend = onnx
 	}

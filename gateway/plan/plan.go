@@ -90,5 +90,5 @@ func (p *Plan) serves(id servable.ID) bool {
 }
 
 func compareIDs(a, b servable.ID) int {
-	return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Backend, b.Backend))
+	return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Backend, b.Backend), cmp.Compare(a.Joining, b.Joining))
 }

@@ -53,7 +53,7 @@ func (c *computation) split(e gateway.Endpoint) gateway.Endpoint {
 		return e
 	}
 	id := c.form(arm, r.Canary) // as it will be once it is promoted
-	canary.Backend = id.Backend
+	canary.Backend, canary.Batching = id.Backend, arm.Batching
 	if !c.ready(id) {
 		arm.Weight += canary.Weight
 		canary.Weight = 0

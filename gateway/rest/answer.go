@@ -76,6 +76,7 @@ type servedAnswer struct {
 	Reason   string         `json:"reason,omitempty"`             // ours: why it is stale, empty, loading or failed
 
 	Backend    string `json:"backend"`               // ours: what must execute the version: auto, onnx or python
+	BatchMode  string `json:"batching_mode"`         // ours: when predictions are joined: auto, always or never
 	ServedBy   string `json:"served_by,omitempty"`   // ours: what executes the version that answers now
 	ServedNote string `json:"served_note,omitempty"` // ours: why it is not ONNX
 
@@ -156,7 +157,7 @@ func describeEntity(e gateway.Endpoint, entity gateway.ServedEntity, arm gateway
 		Name: entity.Name, WorkloadSize: entity.WorkloadSize, WorkloadType: "CPU", ScaleToZero: entity.ScaleToZero,
 		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: deploymentAnswer{deployments[arm.State], arm.Message()},
 		Stage: entity.Target.Stage, Alias: entity.Target.Alias, Serving: number(arm.Serving), InEffect: arm.Weight, Stale: arm.Stale, Reason: arm.Reason,
-		Backend: cmp.Or(entity.Backend, "auto"), ServedBy: arm.ServedBy, ServedNote: arm.ServedNote,
+		Backend: cmp.Or(entity.Backend, "auto"), BatchMode: cmp.Or(entity.Batching, "auto"), ServedBy: arm.ServedBy, ServedNote: arm.ServedNote,
 	}
 }
 

@@ -121,6 +121,7 @@ func (r *configRequest) addEntity(o *object, modelField, versionField string) er
 	default:
 		o.fail("backend", "%q is not one of auto, onnx, python", clip(e.Backend))
 	}
+	e.Batching = batchingMode(o)
 	if kind := o.text("workload_type"); kind != "" && kind != "CPU" {
 		o.fail("workload_type", "%q is not supported here: only CPU", clip(kind))
 	}

@@ -51,8 +51,9 @@ type Deps struct {
 	Live    Live
 	// Metrics writes the endpoint's metrics in Prometheus' text format; nil answers NOT_IMPLEMENTED.
 	Metrics func(ctx context.Context, endpoint string, w io.Writer) error
-	// Batching says whether predictions of a version are joined; nil, or false, leaves that out of the answer.
-	Batching func(model string, version int) (gateway.Batching, bool)
+	// Batching says whether predictions of a version are joined that is wanted in this mode (gateway.ServedEntity.Batching); nil, or false, leaves
+	// that out of the answer.
+	Batching func(model string, version int, mode string) (gateway.Batching, bool)
 	// Rollouts carries rollouts out; nil leaves their calls out.
 	Rollouts Rollouts
 	// Signature returns what a loaded version takes and answers; nil if it has none. A nil function answers NOT_IMPLEMENTED.
@@ -77,7 +78,7 @@ func New(deps Deps) *Handler {
 		deps.Leaving = func() bool { return false }
 	}
 	if deps.Batching == nil {
-		deps.Batching = func(string, int) (gateway.Batching, bool) { return gateway.Batching{}, false }
+		deps.Batching = func(string, int, string) (gateway.Batching, bool) { return gateway.Batching{}, false }
 	}
 	if deps.BuildLog == nil {
 		deps.BuildLog = func(string, int) (string, bool) { return "", false }

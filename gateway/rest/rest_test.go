@@ -93,7 +93,7 @@ func newServer(t *testing.T) *server {
 			_, err := fmt.Fprintf(w, "requests{endpoint=%q} 1\n", endpoint)
 			return err
 		},
-		Batching: func(model string, version int) (gateway.Batching, bool) {
+		Batching: func(model string, version int, _ string) (gateway.Batching, bool) {
 			return gateway.Batching{Joined: true, MaxRows: 64, One: 30 * time.Microsecond, Many: 210 * time.Microsecond}, model == "wine" && version == 2
 		},
 		BuildLog: func(model string, version int) (string, bool) {
@@ -232,7 +232,7 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 	s.want(400, "PATCH", wine+"/tags", `{"add_tags":[{"key":"a"}]}`, "implicit")
 
 	first := s.want(200, "PUT", wine+"/config", config(
-		`{"entity_name":"wine","entity_version":"Production","workload_size":"Small","scale_to_zero_enabled":true},
+		`{"entity_name":"wine","entity_version":"Production","workload_size":"Small","scale_to_zero_enabled":true,"batching_mode":"always"},
 		 {"name":"canary","entity_name":"wine","entity_version":"staging"}`,
 		`{"served_model_name":"wine-Production","traffic_percentage":66.67},{"served_entity_name":"canary","traffic_percentage":33.33}`),
 		`"config_version":1`, `"entity_version":"2"`)
@@ -255,7 +255,7 @@ func TestLifeOfAnEndpoint(t *testing.T) {
 	})
 	t.Run("the traffic alone", func(t *testing.T) {
 		out := s.want(200, "PUT", wine+"/config", `{"traffic_config":{"routes":[{"served_model_name":"canary","traffic_percentage":100}]}}`, `"config_version":3`)
-		if dig(out, "config", "traffic_config", "routes", 0, "traffic_percentage") != 0.0 || dig(out, "config", "served_entities", 0, "workload_size") != "Small" {
+		if dig(out, "config", "traffic_config", "routes", 0, "traffic_percentage") != 0.0 || dig(out, "config", "served_entities", 0, "workload_size") != "Small" || dig(out, "config", "served_entities", 0, "batching_mode") != "always" {
 			t.Errorf("got %v", out)
 		}
 	})
@@ -373,6 +373,7 @@ func TestBadInput(t *testing.T) {
 		"environment":               {one(`"environment_vars":{"A":"b"}`), 400, "environment_vars is not supported"},
 		"throughput":                {one(`"min_provisioned_throughput":0`), 400, "min_provisioned_throughput is not supported"},
 		"workload size":             {one(`"workload_size":"Huge"`), 400, "workload_size"},
+		"batching mode":             {one(`"batching_mode":"sometimes"`), 400, "batching_mode"},
 		"GPU":                       {one(`"workload_type":"GPU_SMALL"`), 400, "only CPU"},
 		"flag as text":              {one(`"scale_to_zero_enabled":"yes"`), 400, "scale_to_zero_enabled is not true or false"},
 		"auto capture":              {`{"auto_capture_config":{"enabled":true},"served_entities":[` + ok + `]}`, 400, "auto_capture_config"},

@@ -291,7 +291,7 @@ func (t *Table) Servables() []servable.ID {
 }
 
 func compareIDs(a, b servable.ID) int {
-	return cmp.Or(strings.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), strings.Compare(a.Backend, b.Backend))
+	return cmp.Or(strings.Compare(a.Model, b.Model), cmp.Compare(a.Version, b.Version), strings.Compare(a.Backend, b.Backend), cmp.Compare(a.Joining, b.Joining))
 }
 
 // names lists the endpoints for an error message: at most ten, then how many more.

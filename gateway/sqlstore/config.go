@@ -23,6 +23,7 @@ type entityRow struct {
 	WorkloadSize string `json:"workload_size,omitempty"`
 	ScaleToZero  bool   `json:"scale_to_zero,omitempty"`
 	Backend      string `json:"backend,omitempty"`
+	Batching     string `json:"batching,omitempty"`
 }
 
 func encodeConfig(c gateway.Config) (string, error) {
@@ -30,7 +31,7 @@ func encodeConfig(c gateway.Config) (string, error) {
 	for i, e := range c.ServedEntities {
 		row.ServedEntities[i] = entityRow{
 			Name: e.Name, Model: e.Model, Version: e.Target.Version, Stage: e.Target.Stage, Alias: e.Target.Alias,
-			Weight: int(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend,
+			Weight: int(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend, Batching: e.Batching,
 		}
 	}
 	b, err := json.Marshal(row)
@@ -46,7 +47,7 @@ func decodeConfig(endpoint, text string) (gateway.Config, error) {
 	for i, e := range row.ServedEntities {
 		c.ServedEntities[i] = gateway.ServedEntity{
 			Name: e.Name, Model: e.Model, Target: gateway.Selector{Version: e.Version, Stage: e.Stage, Alias: e.Alias},
-			Weight: gateway.Weight(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend,
+			Weight: gateway.Weight(e.Weight), WorkloadSize: e.WorkloadSize, ScaleToZero: e.ScaleToZero, Backend: e.Backend, Batching: e.Batching,
 		}
 	}
 	decodeSettings(row.settingsRow, &c)

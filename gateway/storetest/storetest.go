@@ -38,7 +38,7 @@ func Run(t *testing.T, New func(t *testing.T) gateway.Store) {
 // Config is a valid configuration with every field in use.
 func Config() gateway.Config {
 	return gateway.Config{ServedEntities: []gateway.ServedEntity{
-		{Name: "a", Model: "wine", Target: gateway.Selector{Stage: "Production"}, Weight: 8999, WorkloadSize: "Small", ScaleToZero: true, Backend: "python"},
+		{Name: "a", Model: "wine", Target: gateway.Selector{Stage: "Production"}, Weight: 8999, WorkloadSize: "Small", ScaleToZero: true, Backend: "python", Batching: "never"},
 		{Name: "b", Model: "wine", Target: gateway.Selector{Alias: "challenger"}, Weight: 1001},
 		{Name: "c", Model: "bread & wine", Target: gateway.Selector{Version: 7}},
 	}, Sticky: gateway.Sticky{Source: gateway.FromField, Name: "/params/user", Salt: "2026"}, Rules: []gateway.Rule{

@@ -89,6 +89,9 @@ func idAttributes(id servable.ID) []Attribute {
 	if id.Backend != "" {
 		a = append(a, Attribute{"backend", id.Backend})
 	}
+	if id.Joining != servable.JoinMeasured {
+		a = append(a, Attribute{"joins", id.Joining.String()})
+	}
 	return a
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/tensor"
@@ -15,12 +16,21 @@ type ID struct {
 	Version int
 	// Backend is the form that the loader is asked for; empty leaves it to the loader. Two forms of a version are two servables.
 	Backend string
+	// Joining says when predictions are joined; JoinMeasured, the zero value, leaves it to the Manager. It is part of the form.
+	Joining Joining
 }
 
 // String is "model/version", with the form in brackets if one is wanted.
 func (id ID) String() string {
+	var form []string
 	if id.Backend != "" {
-		return fmt.Sprintf("%s/%d (%s)", id.Model, id.Version, id.Backend)
+		form = append(form, id.Backend)
+	}
+	if id.Joining != JoinMeasured {
+		form = append(form, "joins "+id.Joining.String())
+	}
+	if form != nil {
+		return fmt.Sprintf("%s/%d (%s)", id.Model, id.Version, strings.Join(form, ", "))
 	}
 	return fmt.Sprintf("%s/%d", id.Model, id.Version)
 }

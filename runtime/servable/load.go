@@ -204,14 +204,14 @@ func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (batch.Calibrat
 		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
 	if sample == nil {
-		return batch.Calibration{Reason: "nothing is known to measure the model with: it has neither input example nor signature"}, nil
+		return unmeasured(e.id, l, "nothing is known to measure the model with: it has neither input example nor signature")
 	}
 	var out tensor.Batch
 	err = safely(func() error { return l.Backend.Predict(ctx, sample, l.Params, &out) })
 	switch {
 	case err != nil && guessed && ctx.Err() == nil:
 		m.opts.Logger.Info("warm-up with made-up input failed", slog.String("servable", e.id.String()), slog.Any("error", err))
-		return batch.Calibration{Reason: "the model fails on made-up input: it needs an input example"}, nil
+		return unmeasured(e.id, l, "the model fails on made-up input: it needs an input example")
 	case err != nil:
 		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
@@ -227,14 +227,16 @@ func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (batch.Calibrat
 
 // measure decides whether predictions of a version are joined.
 func (m *Manager) measure(ctx context.Context, id ID, l *Loaded, sample *tensor.Batch) (batch.Calibration, error) {
-	switch r, ok := l.Backend.(RowWise); {
-	case !ok || !r.RowWise():
-		return batch.Calibration{Reason: "the model does not take any number of rows"}, nil
-	case m.opts.Joining == JoinNever:
+	switch {
+	case id.Joining == JoinNever:
+		return batch.Calibration{Reason: bySetting}, nil
+	case !rowWise(l):
+		return unmeasured(id, l, anyRows)
+	case id.Joining == JoinMeasured && m.opts.Joining == JoinNever:
 		return batch.Calibration{Reason: "batching is switched off"}, nil
 	case sample.Rows < 1:
-		return batch.Calibration{Reason: "the sample has no row axis"}, nil
-	case m.opts.Joining == JoinAlways:
+		return unmeasured(id, l, "the sample has no row axis")
+	case id.Joining == JoinMeasured && m.opts.Joining == JoinAlways:
 		return batch.Calibration{Join: true}, nil
 	}
 	budget := calibrationBudget
@@ -247,7 +249,42 @@ func (m *Manager) measure(ctx context.Context, id ID, l *Loaded, sample *tensor.
 	}
 	m.opts.Logger.Debug("servable measured", slog.String("servable", id.String()), slog.Bool("join", c.Join), slog.String("reason", c.Reason),
 		slog.Duration("one", c.One), slog.Duration("eight", c.Eight), slog.Duration("many", c.Many))
+	if id.Joining == JoinAlways {
+		c.Reason, c.Join = told(c.Reason), true
+	}
 	return c, nil
+}
+
+// What is said of versions whose ID says when their predictions are joined.
+const (
+	bySetting = "the endpoint says so"
+	anyRows   = "the model does not take any number of rows"
+)
+
+// told is the reason of predictions that are joined because the version's ID says so, whatever was measured.
+func told(measured string) string {
+	if measured == "" {
+		return bySetting
+	}
+	return bySetting + "; measured: " + measured
+}
+
+// unmeasured is the verdict on a version that could not be measured: not joined, unless its ID says otherwise and the backend can.
+func unmeasured(id ID, l *Loaded, why string) (batch.Calibration, error) {
+	switch {
+	case id.Joining == JoinNever:
+		return batch.Calibration{Reason: bySetting}, nil
+	case id.Joining != JoinAlways:
+		return batch.Calibration{Reason: why}, nil
+	case !rowWise(l):
+		return batch.Calibration{}, fmt.Errorf("predictions are to be joined, but %s", anyRows)
+	}
+	return batch.Calibration{Join: true, Reason: told(why)}, nil
+}
+
+func rowWise(l *Loaded) bool {
+	r, ok := l.Backend.(RowWise)
+	return ok && r.RowWise()
 }
 
 // sampleOf is the input that warms a version: its example, zeros by the signature, or what the backend makes up; nil if nobody knows.

@@ -41,7 +41,7 @@ type Options struct {
 	// Batch bounds every version's queue. Join in it is ignored: see Joining. Tokens in it are those of the backends that run on this
 	// process's processors (Threaded); default: one a processor.
 	Batch batch.Options
-	// Joining says when predictions are joined. Default: JoinMeasured.
+	// Joining says when predictions of versions are joined whose ID does not say it. Default: JoinMeasured.
 	Joining Joining
 }
 
@@ -53,9 +53,21 @@ const (
 	JoinMeasured Joining = iota
 	// JoinNever passes every prediction through.
 	JoinNever
-	// JoinAlways joins for every RowWise backend, for tests and for those who know better.
+	// JoinAlways joins for every RowWise backend, for tests and for those who know better. By a version's ID it is a promise that a backend which
+	// is none cannot keep: that version fails to load.
 	JoinAlways
 )
+
+// String is "measured", "never" or "always".
+func (j Joining) String() string {
+	switch j {
+	case JoinMeasured:
+		return "measured"
+	case JoinNever:
+		return "never"
+	}
+	return "always"
+}
 
 // Manager makes what is loaded equal to what is aspired. Use NewManager; Close it.
 type Manager struct {
