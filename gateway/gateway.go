@@ -53,6 +53,8 @@ type Config struct {
 	// Rollout says how a version that an arm's stage or alias moves to takes over; nil means at once.
 	Rollout    *RolloutPlan
 	RateLimits []RateLimit // at most one of the endpoint and one by user
+	// GroundTruth says how the endpoint's predictions are compared with what they should have been.
+	GroundTruth GroundTruth
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -78,6 +78,7 @@ func (c Config) checkSettings() error {
 		c.checkFallbacks(),
 		c.checkShadows(),
 		c.checkRateLimits(),
+		c.GroundTruth.check(),
 	)
 }
 

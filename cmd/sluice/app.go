@@ -23,6 +23,7 @@ import (
 	"sluice/gateway/shadow"
 	gatewaystore "sluice/gateway/sqlstore"
 	"sluice/gateway/telemetry"
+	"sluice/gateway/truth"
 	"sluice/registry"
 	"sluice/registry/modelcache"
 	registrystore "sluice/registry/sqlstore"
@@ -62,6 +63,7 @@ type App struct {
 	predlog       *predlog.Log // nil when switched off
 	predictions   *predictions.Reader
 	push          telemetry.Push
+	truth         *truth.Service // nil when the prediction log is switched off
 	telemetry     *telemetry.Telemetry
 	data          atomic.Pointer[invoke.Handler]
 	syncer        *plan.Syncer
@@ -109,6 +111,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		{"authentication", a.openAuth},
 		{"models", a.openModels},
 		{"prediction log", a.openPredictionLog},
+		{"ground truth", a.openTruth},
 		{"serving", a.openServing},
 		{"example model", a.fillDemo},
 		{"HTTP", a.openHTTP},
@@ -128,6 +131,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.onClose("plan", func(context.Context) error { stop(); return a.syncer.Close() })
 	go func() { a.syncing <- a.syncer.Run(planning) }()
 	a.runRollouts(planning)
+	a.runTruth(planning)
 	serving := make(chan error, 1)
 	go func() { serving <- a.http.Listener(a.listener) }()
 	inferring := a.grpc.serve()

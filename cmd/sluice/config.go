@@ -60,6 +60,7 @@ type Config struct {
 	Python       PythonConfig
 	Environments EnvironmentConfig
 	Conversion   ConversionConfig
+	Quality      QualityConfig
 
 	Batching       string
 	RequestMetrics bool
@@ -110,6 +111,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	c.Python.bind(f)
 	c.Environments.bind(f)
 	c.Conversion.bind(f)
+	c.Quality.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
 	f.BoolVar(&c.ServerTiming, "server-timing", true, "tell in the header Server-Timing of every prediction how long it waited, was executed and took in all")
@@ -176,6 +178,7 @@ func (c *Config) resolve(environ []string) error {
 		c.Python.check(),
 		c.Environments.check(c.CacheDir),
 		c.Conversion.check(),
+		c.Quality.check(),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)
 }

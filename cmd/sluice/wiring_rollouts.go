@@ -14,9 +14,13 @@ import (
 
 // openRollouts makes the loop that carries rollouts out; Run starts it.
 func (a *App) openRollouts() {
-	a.rollouts.Store(rollout.New(rollout.Deps{
+	deps := rollout.Deps{
 		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, Shadowed: a.shadowed, NewID: uuid.NewString,
-	}, &rollout.Options{Name: a.instance(), Log: a.log})) // telemetry may be reading already
+	}
+	if a.truth != nil {
+		deps.Truth = a.judged
+	}
+	a.rollouts.Store(rollout.New(deps, &rollout.Options{Name: a.instance(), Log: a.log})) // telemetry may be reading already
 }
 
 // runRollouts starts the loop; it ends before the plan's.
@@ -41,10 +45,10 @@ func (a *App) shadowed(endpoint, arm, model string, version int) (executed, fail
 	return executed, failed
 }
 
-// feeds says whether something counts what a metric of rollouts compares: ground truth has no way in, and without request metrics nothing
-// is counted at all.
+// feeds says whether something counts what a metric of rollouts compares: ground truth is joined with the prediction log, and without request
+// metrics nothing is counted at all.
 func (a *App) feeds(m gateway.MetricName) bool {
-	return a.cfg.RequestMetrics && m != gateway.MetricAccuracy
+	return a.cfg.RequestMetrics && (m != gateway.MetricAccuracy || a.cfg.PredictionLog)
 }
 
 // activeRollouts reads the rows that the table follows.

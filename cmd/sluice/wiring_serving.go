@@ -218,6 +218,13 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		return nil, nil, err
 	}
 	a.onClose("web UI", func(context.Context) error { return track.Close() })
+	control := gatewayrest.Deps{
+		BuildLog: a.environments.buildLog,
+		Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Signature: a.signature, Rollouts: a.rollouts.Load(), Who: auth.Who,
+	}
+	if a.truth != nil {
+		control.Truth = a.truth
+	}
 	served = slices.Concat(
 		a.data.Load().Routes(),
 		track.Routes(),
@@ -225,10 +232,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		registryrest.WebhookRoutes(a.webhooks),
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
-		gatewayrest.New(gatewayrest.Deps{
-			BuildLog: a.environments.buildLog,
-			Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Signature: a.signature, Rollouts: a.rollouts.Load(), Who: auth.Who,
-		}).Routes(),
+		gatewayrest.New(control).Routes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	)
 	described, err := describeAPI(served)

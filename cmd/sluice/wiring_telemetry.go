@@ -36,6 +36,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats, a.cfg.PredictionLogMaxBytes)...)
+		metrics = append(metrics, telemetry.Truth(a.truth.Counts, a.truth.Quality)...)
 	}
 	var err error
 	a.telemetry, err = telemetry.Start(ctx, telemetry.Options{

@@ -43,6 +43,8 @@ type Query struct {
 	Shadow *bool
 	// ClientID is the client's id of the request.
 	ClientID string
+	// AnyClientID leaves segments out that hold none of these clients' ids; of records it says nothing.
+	AnyClientID []string
 	// Newest first instead of oldest first.
 	Newest bool
 }

@@ -46,16 +46,18 @@ func Bodies() map[string]openapi.Body {
 	endpoint := reflect.TypeFor[endpointAnswer]()
 	create := openapi.Body{Request: reflect.TypeFor[createBody](), Response: endpoint, Example: Example}
 	return map[string]openapi.Body{
-		openapi.Key("GET", base):                      {Response: reflect.TypeFor[listBody]()},
-		openapi.Key("GET", base+"/"):                  {Response: reflect.TypeFor[listBody]()},
-		openapi.Key("POST", base):                     create,
-		openapi.Key("POST", base+"/"):                 create,
-		openapi.Key("GET", base+"/:name"):             {Response: endpoint},
-		openapi.Key("PUT", base+"/:name/config"):      {Request: reflect.TypeFor[configAnswer](), Response: endpoint},
-		openapi.Key("PUT", base+"/:name/rate-limits"): {Request: reflect.TypeFor[rateLimitsBody](), Response: reflect.TypeFor[rateLimitsBody]()},
-		openapi.Key("PATCH", base+"/:name/tags"):      {Request: reflect.TypeFor[tagsBody]()},
-		openapi.Key("GET", base+"/:name/events"):      {Response: reflect.TypeFor[eventsBody](), Query: []string{"max_results"}},
-		openapi.Key("GET", "/ready"):                  {Response: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
+		openapi.Key("GET", base):                        {Response: reflect.TypeFor[listBody]()},
+		openapi.Key("GET", base+"/"):                    {Response: reflect.TypeFor[listBody]()},
+		openapi.Key("POST", base):                       create,
+		openapi.Key("POST", base+"/"):                   create,
+		openapi.Key("GET", base+"/:name"):               {Response: endpoint},
+		openapi.Key("PUT", base+"/:name/config"):        {Request: reflect.TypeFor[configAnswer](), Response: endpoint},
+		openapi.Key("PUT", base+"/:name/rate-limits"):   {Request: reflect.TypeFor[rateLimitsBody](), Response: reflect.TypeFor[rateLimitsBody]()},
+		openapi.Key("PATCH", base+"/:name/tags"):        {Request: reflect.TypeFor[tagsBody]()},
+		openapi.Key("GET", base+"/:name/events"):        {Response: reflect.TypeFor[eventsBody](), Query: []string{"max_results"}},
+		openapi.Key("POST", base+"/:name/ground-truth"): {Request: reflect.TypeFor[truthBody](), Response: reflect.TypeFor[truthAnswer]()},
+		openapi.Key("GET", base+"/:name/quality"):       {Response: reflect.TypeFor[qualityBody]()},
+		openapi.Key("GET", "/ready"):                    {Response: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
 	}
 }
 

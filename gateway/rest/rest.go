@@ -56,6 +56,8 @@ type Deps struct {
 	Batching func(model string, version int, mode string) (gateway.Batching, bool)
 	// Rollouts carries rollouts out; nil leaves their calls out.
 	Rollouts Rollouts
+	// Truth takes ground truth in; nil leaves its calls out.
+	Truth Truth
 	// Signature returns what a loaded version takes and answers; nil if it has none. A nil function answers NOT_IMPLEMENTED.
 	Signature func(ctx context.Context, model string, version int) (*mlmodel.Signature, error)
 	// Leaving says whether the server is shutting down; nil means never.
@@ -89,7 +91,7 @@ func New(deps Deps) *Handler {
 // Routes returns the rows of the endpoint table.
 func (h *Handler) Routes() []wire.Route {
 	const one = base + "/:name"
-	return append(h.rolloutRoutes(), []wire.Route{
+	return append(append(h.rolloutRoutes(), h.truthRoutes()...), []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
 		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
 		// MLflow's deployment client joins the empty name of an endpoint to the path (mlflow/deployments/databricks, 3.17).

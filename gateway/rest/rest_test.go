@@ -68,6 +68,7 @@ func (l *loader) Status(id servable.ID) servable.Status {
 
 // server is the control API over a real database with a running syncer.
 type server struct {
+	truth  fakeTruth
 	t      *testing.T
 	app    *fiber.App
 	loader *loader
@@ -99,7 +100,8 @@ func newServer(t *testing.T) *server {
 		BuildLog: func(model string, version int) (string, bool) {
 			return fmt.Sprintf("Installed 3 packages for %s %d", model, version), version == 3
 		},
-		Who: func(*fiber.Ctx) string { return "ann" },
+		Truth: &s.truth,
+		Who:   func(*fiber.Ctx) string { return "ann" },
 	})
 	s.app = fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(slog.New(slog.DiscardHandler)), DisableStartupMessage: true})
 	for _, r := range h.Routes() {

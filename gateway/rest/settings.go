@@ -22,6 +22,7 @@ var subjects = []subject{
 	{"fallback", parseFallbacks, describeFallbacks},
 	{"shadows", parseShadows, describeShadows},
 	{"rollout", parseRolloutSubject, describeRolloutSubject},
+	{"ground_truth", parseGroundTruth, describeGroundTruth},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
@@ -31,6 +32,8 @@ type settingsAnswer struct {
 	Fallback []fallbackAnswer `json:"fallback,omitempty"`
 	Shadows  []shadowAnswer   `json:"shadows,omitempty"`
 	Rollout  *rolloutAnswer   `json:"rollout,omitempty"`
+
+	GroundTruth *groundTruthAnswer `json:"ground_truth,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

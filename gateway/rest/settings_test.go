@@ -28,6 +28,7 @@ func TestSettingsComeBack(t *testing.T) {
 			{"name":"pin","when":[{"cookie":"pin","equals":"2"}],"entity_name":"wine","entity_version":"2","permission":"manage"}]`},
 		"fallback":   {"fallback", `[{"from":"a","on":["timeout","error"],"answer":{"predictions":[0]},"timeout_ms":250}]`},
 		"constants":  {"fallback", `[{"from":"a","on":["error"],"answer":{"predictions":[0]},"inference_answer":{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[0]}]}}]`},
+		"truth":      {"ground_truth", `{"key":"order","output":"price","task":"regression","tolerance":0.5,"lookback":"1h0m0s"}`},
 		"salt alone": {"sticky", `{"salt":"2026"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +69,11 @@ func TestBadSettings(t *testing.T) {
 	s.register(map[string][]string{"wine": {"Production", "Staging"}})
 	s.settle("wine")
 	for name, c := range map[string]struct{ parts, want string }{
+		"truth: unknown field":      {`"ground_truth":{"column":"x"}`, "unknown field ground_truth.column"},
+		"truth: no such task":       {`"ground_truth":{"task":"ranking"}`, "ground_truth.task"},
+		"truth: negative":           {`"ground_truth":{"tolerance":-1}`, "ground_truth.tolerance"},
+		"truth: classes are exact":  {`"ground_truth":{"tolerance":1,"task":"classification"}`, "ground_truth.tolerance is for numbers"},
+		"truth: too far back":       {`"ground_truth":{"lookback":"9999h"}`, "ground_truth.lookback"},
 		"sticky: no object":         {`"sticky":"X-User"`, "sticky is not a JSON object"},
 		"sticky: unknown field":     {`"sticky":{"body":"x"}`, "unknown field sticky.body"},
 		"sticky: two sources":       {`"sticky":{"header":"a","cookie":"b"}`, "sticky.cookie and header exclude each other"},

@@ -14,6 +14,7 @@ type settingsRow struct {
 	Shadows    []shadowRow          `json:"shadows,omitempty"`
 	Rollout    *gateway.RolloutPlan `json:"rollout,omitempty"`
 	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
+	Truth      *truthRow            `json:"ground_truth,omitempty"`
 }
 
 type stickyRow struct {
@@ -51,6 +52,14 @@ type rateLimitRow struct {
 	ByUser bool  `json:"by_user,omitempty"`
 }
 
+type truthRow struct {
+	Key       string        `json:"key,omitempty"`
+	Output    string        `json:"output,omitempty"`
+	Task      string        `json:"task,omitempty"`
+	Tolerance float64       `json:"tolerance,omitempty"`
+	Lookback  time.Duration `json:"lookback_ns,omitempty"`
+}
+
 type conditionRow struct {
 	Source gateway.Source `json:"source"`
 	Name   string         `json:"name"`
@@ -78,11 +87,18 @@ func encodeSettings(c *gateway.Config) settingsRow {
 	for _, l := range c.RateLimits {
 		row.RateLimits = append(row.RateLimits, rateLimitRow(l))
 	}
+	if c.GroundTruth != (gateway.GroundTruth{}) {
+		t := truthRow(c.GroundTruth)
+		row.Truth = &t
+	}
 	return row
 }
 
 func decodeSettings(row settingsRow, c *gateway.Config) {
 	c.Rollout = row.Rollout
+	if row.Truth != nil {
+		c.GroundTruth = gateway.GroundTruth(*row.Truth)
+	}
 	if s := row.Sticky; s != nil {
 		c.Sticky = gateway.Sticky{Source: gateway.Source(s.Source), Name: s.Name, Salt: s.Salt}
 	}

@@ -318,7 +318,7 @@ def test_bad_plans_are_refused(server):
         ({"steps": [{"set_weight": 10, "pause": {}}]}, "steps[0] holds 2 fields"),
         ({"steps": [{"set_weight": 10}, {"analyse": {"min_requests": 1}}]}, "steps[1].analyse.min_requests 1"),
         ({"steps": [{"set_weight": 10}], "analysis": {"metrics": [{"name": "luck"}]}}, "analysis.metrics[0].name"),
-        ({"steps": [{"set_weight": 10}], "analysis": {"metrics": [{"name": "accuracy"}]}}, "analysis.metrics[0].name"),
+        ({"steps": [{"set_weight": 10}], "analysis": {"metrics": [{"name": "accuracy", "max_decrease": 2}]}}, "analysis.metrics[0].max_decrease"),
         ({"steps": [{"set_weight": 10}], "surprise": 1}, "unknown field surprise"),
     ]:
         answer = server.post("/api/2.0/serving-endpoints/wine/rollout", json={"version": 2, **sent})

@@ -108,18 +108,22 @@ func (x *Index) Segments(ctx context.Context, q predictions.Query, after int64, 
 	if q.Newest {
 		order += " DESC"
 	}
-	if q.ClientID == "" {
+	clientIDs := q.AnyClientID
+	if q.ClientID != "" {
+		clientIDs = []string{q.ClientID}
+	}
+	if len(clientIDs) == 0 {
 		order, args = order+" LIMIT ?", append(args, limit)
 	} else { // how many are left out by their filters is not known before
 		selected += ", client_filter"
 	}
 	return x.read(ctx, `SELECT `+selected+` FROM `+table+where+order, args, func(s predictions.Segment, clients predlog.Filter) (keep, more bool) {
-		keep = q.ClientID == "" || clients.MayHold([]byte(q.ClientID))
+		keep = len(clientIDs) == 0 || slices.ContainsFunc(clientIDs, func(id string) bool { return clients.MayHold([]byte(id)) })
 		if keep {
 			limit--
 		}
 		return keep, limit > 0
-	}, q.ClientID != "")
+	}, len(clientIDs) > 0)
 }
 
 // conditions is the WHERE of a query, as far as a segment tells.
@@ -141,7 +145,7 @@ func conditions(q predictions.Query, after int64) (where string, args []any) {
 	if !q.To.IsZero() {
 		and("first_us < ?", q.To.UnixMicro())
 	}
-	if q.ClientID != "" {
+	if q.ClientID != "" || len(q.AnyClientID) > 0 {
 		and("client_ids = ?", 1)
 	}
 	switch {
