@@ -36,6 +36,7 @@ func allParts() []part {
 		{"convert", serving, window, (*bench).convert},
 		{"overload", serving, window, (*bench).overload},
 		{"swap", serving, swapWindow, (*bench).swap},
+		{"shadow", serving, shadowWindow, (*bench).shadow},
 		{"compare", serving, window, (*bench).compareByTool},
 		{"python", serving, window, (*bench).pythonModels},
 		{"tracking", tracking, 3 * time.Second, (*bench).tracking},

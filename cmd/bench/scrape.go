@@ -30,3 +30,27 @@ func metric(p *process, name string) (float64, error) {
 	}
 	return 0, fmt.Errorf("%s shows no metric %s", p.name, name)
 }
+
+// metricSum is the sum over all labels of a figure of our server's /metrics; 0 where it is not there.
+func (a api) metricSum(name string) (float64, error) {
+	client := &http.Client{Timeout: 10 * time.Second}
+	res, err := client.Get(a.url + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	sum := 0.0
+	scan := bufio.NewScanner(res.Body)
+	for scan.Scan() {
+		line := scan.Text()
+		if !strings.HasPrefix(line, name+"{") {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += value
+	}
+	return sum, scan.Err()
+}
