@@ -8,7 +8,7 @@ import time
 
 import requests
 from conftest import BINARY, Server, wait_until, wine_rows
-from lifecycle import add_version, endpoint, files, move, serves, version_of
+from lifecycle import add_version, busy_files, endpoint, files, move, serves, version_of
 from test_webhooks import LOCAL, Receiver
 
 PLAN = {
@@ -187,6 +187,38 @@ def test_a_bad_version_takes_itself_back(tmp_path):
         server.stop()
         receiver.server.shutdown()
         receiver.server.server_close()
+
+
+def test_a_slow_version_takes_itself_back(server):
+    """It answers everything, and correctly, at some twenty times the latency."""
+    one, two = versions(server, files("v2"), busy_files())
+    slow = {"steps": [{"set_weight": 30}, {"analyse": {"min_requests": 5000}}], "analysis": {"metrics": [{"name": "latency_ratio"}]}}
+    plan(server, slow)
+    with Callers(server) as callers:
+        move(server, "wine", two)
+        done = phase(server, "rolled_back")
+        before = callers.count(one)
+        wait_until(lambda: callers.count(one) > before + 50, what="traffic on the version before")
+    assert done["verdict"] == "rollback" and done["reason"].startswith("latency_ratio"), done
+    assert done["canary"]["requests"] < 2000, done["canary"]
+    assert {status for _, status in callers.seen} == {200}, callers.seen
+    assert callers.count(two) > 0 and stages(server) == {one: "Production", two: "Archived"}
+
+
+def test_a_bad_version_is_found_out_as_a_shadow(server):
+    """A plan that begins with a shadow takes a version back that no caller ever met."""
+    one, two = versions(server, files("v2"), picky_files())
+    first = {"steps": [{"shadow": {"percentage": 80, "duration": "1s"}}, {"analyse": {"min_requests": 5000}}, {"set_weight": 50}, {"pause": {}}]}
+    plan(server, first | {"analysis": {"metrics": [{"name": "error_rate"}]}})
+    with Callers(server) as callers:
+        move(server, "wine", two)
+        wait_until(lambda: rollout(server).get("shadow_percentage") == 80, what="the shadow")
+        done = phase(server, "rolled_back")
+        before = callers.count(one)
+        wait_until(lambda: callers.count(one) > before + 50, what="traffic on the version before")
+    assert done["verdict"] == "rollback" and done["canary"]["errors"] > 0 and done["canary_percentage"] == 0, done
+    assert set(callers.seen) == {(one, 200)}, callers.seen
+    assert stages(server) == {one: "Production", two: "Archived"}
 
 
 def test_without_traffic_nothing_is_promoted(server):
