@@ -53,6 +53,7 @@ func newRoot(environ []string) *cobra.Command {
 		newImportCommand(environ),
 		newDBCommand(environ),
 		newRolloutCommand(environ),
+		newPredictionsCommand(environ),
 		newModelsCommand(environ),
 		newLoadtestCommand(),
 		newVersionCommand(),

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"maps"
 
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/openapi"
+	predictionsrest "sluice/gateway/predictions/rest"
 	gatewayrest "sluice/gateway/rest"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
@@ -15,7 +17,9 @@ import (
 // describeAPI returns the row that answers the OpenAPI document of the rows and of itself.
 func describeAPI(served []wire.Route) (wire.Route, error) {
 	row := wire.Route{Method: fiber.MethodGet, Path: "/openapi.json", Permission: wire.Read, Audit: "gateway.openapi.read"}
-	document, err := openapi.Document(version, append(served[:len(served):len(served)], row), gatewayrest.Bodies())
+	bodies := gatewayrest.Bodies()
+	maps.Copy(bodies, predictionsrest.Bodies())
+	document, err := openapi.Document(version, append(served[:len(served):len(served)], row), bodies)
 	row.Handler = func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 		return c.Send(document)

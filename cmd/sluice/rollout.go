@@ -209,34 +209,47 @@ func (r *remote) call(ctx context.Context, method, path string, body map[string]
 		}
 		payload = bytes.NewReader(text)
 	}
-	q, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(r.url, "/")+path, payload)
+	answer, err := r.do(ctx, method, path, payload)
 	if err != nil {
 		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxRemoteAnswer))
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return refusal(method, path, answer.Status, text)
+	}
+	return json.Unmarshal(text, out)
+}
+
+// maxRemoteAnswer is what is read of an answer that is not a download.
+const maxRemoteAnswer = 512 << 20
+
+// do sends a request; the caller closes the answer's body.
+func (r *remote) do(ctx context.Context, method, path string, payload io.Reader) (*http.Response, error) {
+	q, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(r.url, "/")+path, payload)
+	if err != nil {
+		return nil, err
 	}
 	q.Header.Set("Content-Type", "application/json")
 	if r.key != "" {
 		q.Header.Set("Authorization", "Bearer "+r.key)
 	}
-	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return err
+	return http.DefaultClient.Do(q)
+}
+
+// refusal is what an answer other than 200 says.
+func refusal(method, path, status string, text []byte) error {
+	var refused struct {
+		Code    string `json:"error_code"`
+		Message string `json:"message"`
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 16<<20))
-	if err != nil {
-		return err
+	if json.Unmarshal(text, &refused) == nil && refused.Message != "" {
+		return fmt.Errorf("%s: %s", refused.Code, refused.Message)
 	}
-	if answer.StatusCode != http.StatusOK {
-		var refused struct {
-			Code    string `json:"error_code"`
-			Message string `json:"message"`
-		}
-		if json.Unmarshal(text, &refused) == nil && refused.Message != "" {
-			return fmt.Errorf("%s: %s", refused.Code, refused.Message)
-		}
-		return fmt.Errorf("%s %s: %s", method, path, answer.Status)
-	}
-	return json.Unmarshal(text, out)
+	return fmt.Errorf("%s %s: %s", method, path, status)
 }
 
 func printRollout(out io.Writer, r rolloutText) error {

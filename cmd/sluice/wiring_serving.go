@@ -233,6 +233,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		trackingrest.PurgeRoutes(a.purger()),
 		trackingrest.BundleRoutes(a.bundles()),
 		gatewayrest.New(control).Routes(),
+		a.predictionRoutes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	)
 	described, err := describeAPI(served)

@@ -69,8 +69,15 @@ type Index interface {
 	Remove(ctx context.Context, ids []string) error
 }
 
-// matches says whether a record is meant.
-func (q *Query) matches(r *predlog.Row) bool {
+// Covers says that every record of the segment is meant, which only its own columns and its times decide.
+func (q *Query) Covers(s Segment) bool {
+	return q.Arm == "" && q.MinStatus == 0 && q.MaxStatus == 0 && q.Shadow == nil && q.ClientID == "" &&
+		(q.Endpoint == "" || q.Endpoint == s.Endpoint) && (q.Model == "" || q.Model == s.Model) && (q.Version == 0 || q.Version == s.Version) &&
+		(q.From.IsZero() || !s.First.Before(q.From)) && (q.To.IsZero() || s.Last.Before(q.To))
+}
+
+// Matches says whether a record is meant.
+func (q *Query) Matches(r *predlog.Row) bool {
 	switch {
 	case q.Endpoint != "" && r.Endpoint != q.Endpoint,
 		q.Model != "" && r.Model != q.Model,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -87,7 +88,7 @@ func (r *Reader) delivered(ctx context.Context, id [16]byte) (row predlog.Row, o
 		return row, false, err
 	}
 	for _, s := range segments {
-		err := r.open(ctx, s, func(f *predlog.SegmentFile) error {
+		err := r.Open(ctx, s, func(_ io.ReaderAt, f *predlog.SegmentFile) error {
 			row, ok, err = f.ByID(id)
 			return err
 		})
@@ -102,42 +103,49 @@ func (r *Reader) delivered(ctx context.Context, id [16]byte) (row predlog.Row, o
 // first, then by Position.
 func (r *Reader) ByClientID(ctx context.Context, clientID string, q Query, limit int) ([]predlog.Row, error) {
 	q.ClientID = clientID
-	var out []predlog.Row
-	seen := map[[16]byte]bool{}
-	take := func(row predlog.Row, keep func(predlog.Row) predlog.Row) bool {
-		if q.matches(&row) && !seen[row.PredictionID] {
-			seen[row.PredictionID] = true
-			out = append(out, keep(row))
-		}
-		return len(out) < limit
+	out, err := r.Undelivered(ctx, q, limit)
+	if err != nil || len(out) >= limit {
+		return out, err
 	}
-	if limit <= 0 {
-		return nil, nil
-	}
-	if r.pending != nil {
-		if err := r.pending.Pending(ctx, func(p predlog.Row) bool { return take(p, kept) }); err != nil {
-			return nil, err
-		}
+	seen := make(map[[16]byte]bool, len(out))
+	for _, row := range out {
+		seen[row.PredictionID] = true
 	}
 	for s, err := range r.Segments(ctx, q, 0) {
 		if err != nil {
 			return nil, err
 		}
-		if len(out) >= limit {
-			break
-		}
-		err := r.open(ctx, s, func(f *predlog.SegmentFile) error {
-			rows, err := f.ByClientID(clientID, limit)
+		err := r.Open(ctx, s, func(_ io.ReaderAt, f *predlog.SegmentFile) error {
+			rows, err := f.ByClientID(clientID, int(s.Rows)) // not all of them may match
 			for _, row := range rows {
-				take(row, func(row predlog.Row) predlog.Row { return row })
+				if q.Matches(&row) && !seen[row.PredictionID] && len(out) < limit {
+					out = append(out, row)
+				}
 			}
 			return err
 		})
-		if err != nil {
-			return nil, err
+		if err != nil || len(out) >= limit {
+			return out, err
 		}
 	}
-	return out[:min(limit, len(out))], nil
+	return out, nil
+}
+
+// Undelivered returns the records of the query that are on their way on this machine, limit at most.
+func (r *Reader) Undelivered(ctx context.Context, q Query, limit int) ([]predlog.Row, error) {
+	if r.pending == nil || limit <= 0 {
+		return nil, nil
+	}
+	var out []predlog.Row
+	seen := map[[16]byte]bool{}
+	err := r.pending.Pending(ctx, func(p predlog.Row) bool {
+		if q.Matches(&p) && !seen[p.PredictionID] {
+			seen[p.PredictionID] = true
+			out = append(out, kept(p))
+		}
+		return len(out) < limit
+	})
+	return out, err
 }
 
 // kept copies the bodies of a row that is valid during a visit only.
@@ -205,7 +213,7 @@ func ended(err error, yield func(Found, error) bool) {
 
 // segmentRows yields the rows of a segment after the given one, all of them if it is negative.
 func (r *Reader) segmentRows(ctx context.Context, s Segment, q *Query, after int64, yield func(Found, error) bool) error {
-	return r.open(ctx, s, func(f *predlog.SegmentFile) error {
+	return r.Open(ctx, s, func(_ io.ReaderAt, f *predlog.SegmentFile) error {
 		rows, n, step := f.Rows(after+1), after+1, int64(1)
 		if q.Newest {
 			if after < 0 {
@@ -220,7 +228,7 @@ func (r *Reader) segmentRows(ctx context.Context, s Segment, q *Query, after int
 			if err != nil {
 				return err
 			}
-			if q.matches(&row) && !yield(Found{row, Position{s.Seq, n}}, nil) {
+			if q.Matches(&row) && !yield(Found{row, Position{s.Seq, n}}, nil) {
 				return errStop
 			}
 			n += step
@@ -229,8 +237,8 @@ func (r *Reader) segmentRows(ctx context.Context, s Segment, q *Query, after int
 	})
 }
 
-// open hands the segment's file to use, or leaves it out if it is gone.
-func (r *Reader) open(ctx context.Context, s Segment, use func(*predlog.SegmentFile) error) error {
+// Open hands the segment's file to use, or leaves it out if it is gone.
+func (r *Reader) Open(ctx context.Context, s Segment, use func(io.ReaderAt, *predlog.SegmentFile) error) error {
 	file, err := r.file(ctx, s)
 	if errors.Is(err, fs.ErrNotExist) || mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist {
 		r.log.Debug("prediction segment is gone", slog.String("segment", s.ID), slog.String("run", s.RunID))
@@ -242,7 +250,7 @@ func (r *Reader) open(ctx context.Context, s Segment, use func(*predlog.SegmentF
 	defer file.close()
 	f, err := predlog.OpenSegment(file, file.size)
 	if err == nil {
-		err = use(f)
+		err = use(file, f)
 	}
 	if err != nil && !errors.Is(err, errStop) {
 		return fmt.Errorf("prediction segment %s: %w", s.ID, err)

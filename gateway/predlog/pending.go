@@ -110,8 +110,9 @@ func (e *entry) row() Row {
 		Record: Record{
 			PredictionID: e.predictionID, RequestID: text(textRequestID), TraceID: e.traceID, Time: time.UnixMicro(floorDiv(e.timeNS, 1000)).UTC(),
 			Endpoint: text(textEndpoint), Model: text(textModel), Version: int(e.version), Stage: text(textStage), Arm: text(textArm),
-			Rule: text(textRule), Bucket: int(max(e.bucket, -1)), Shadow: e.flags&flagShadow != 0, SamplingFraction: e.fraction(),
-			Status: int(e.status), ErrorCode: text(textErrorCode),
+			Rule: text(textRule), Bucket: int(max(e.bucket, -1)), Shadow: e.flags&flagShadow != 0, Cached: e.flags&flagCached != 0,
+			SamplingFraction: e.fraction(),
+			Status:           int(e.status), ErrorCode: text(textErrorCode),
 			LatencyNS: e.latencyNS, QueueNS: e.queueNS, ExecuteNS: e.executeNS, Rows: int(e.rows),
 			ContentType: string(orJSON(e.texts[textContentType])), ResponseContentType: string(orJSON(e.texts[textResponseContentType])),
 			Request: e.body(e.request, flagRequestCut), Response: e.body(e.response, flagResponseCut),

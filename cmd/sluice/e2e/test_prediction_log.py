@@ -2,9 +2,10 @@
 
 import json
 import pathlib
+import subprocess
 
 import pandas as pd
-from conftest import register_wine, split_body, wait_until
+from conftest import BINARY, register_wine, split_body, wait_until
 
 
 def serving_run(mlflow, endpoint):
@@ -66,6 +67,43 @@ def test_predictions_are_found_in_tracking(server, mlflow_at):
 
     metrics = wait_until(counted, seconds=60, what="51 requests counted")
     assert metrics["errors_total"] >= 1 and 0 < metrics["latency_p50_ms"] <= metrics["latency_p99_ms"]
+
+
+def test_predictions_are_queried(server, mlflow_at, tmp_path):
+    """The API and sluice predictions: one record at once, the others when their segment is delivered."""
+    import mlflow
+
+    client = mlflow_at(server)
+    register_wine(mlflow, "wine", "v2")
+    client.transition_model_version_stage("wine", "1", "Production")
+    wait_until(lambda: server.post("/invocations", json=split_body()).ok, what="wine answers")
+    sent = [server.post("/invocations", json=split_body(), headers={"X-Request-Id": f"req-{i}"}).headers["X-Sluice-Prediction-Id"] for i in range(20)]
+
+    def cli(*args):
+        done = subprocess.run([str(BINARY), "predictions", *args, "--url", server.url], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    path = "/api/2.0/sluice/predictions"
+    # the newest is found before its segment is there, by both ids
+    one = server.get(f"{path}/{sent[-1]}").json()["prediction"]
+    assert one["databricks_request_id"] == sent[-1] and one["client_request_id"] == "req-19" and json.loads(one["request"]) == split_body()
+    assert server.get(path, params={"client_request_id": "req-19"}).json()["predictions"][0]["databricks_request_id"] == sent[-1]
+    assert json.loads(cli("get", sent[0]))["client_request_id"] == "req-0"
+    assert server.get(f"{path}/{'0' * 8}-0000-7000-8000-{'0' * 12}").json()["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+    assert server.get(path, params={"limit": "many"}).status_code == 400
+
+    def delivered():
+        page = server.get(path, params={"endpoint": "wine", "model_version": 1, "limit": 1000}).json()["predictions"]
+        return page if set(sent) <= {r["databricks_request_id"] for r in page} else None
+
+    page = wait_until(delivered, seconds=60, what="20 predictions by query")
+    for name in ("all.parquet", "all.csv"):
+        cli("export", str(tmp_path / name), "--endpoint", "wine", "--status", "2xx")
+    frames = pd.read_parquet(tmp_path / "all.parquet"), pd.read_csv(tmp_path / "all.csv")
+    assert [list(f["databricks_request_id"]) for f in frames] == [[r["databricks_request_id"] for r in page]] * 2
+    newest = [json.loads(line) for line in cli("tail", "-n", "3").splitlines()]
+    assert [r["databricks_request_id"] for r in newest] == [r["databricks_request_id"] for r in page[-3:]]
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(server, mlflow_at):
