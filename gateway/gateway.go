@@ -55,6 +55,7 @@ type Config struct {
 	RateLimits []RateLimit // at most one of the endpoint and one by user
 	// GroundTruth says how the endpoint's predictions are compared with what they should have been.
 	GroundTruth GroundTruth
+	Cache       Cache // the zero value: every request is executed
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -18,6 +18,8 @@ type Options struct {
 	Changed func()
 	// Feeds says whether something counts what a metric of rollouts compares; nil means everything is counted.
 	Feeds func(MetricName) bool
+	// Caches are where answers can be kept; nil means everywhere.
+	Caches CacheStores
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log hears about events that could not be written; nil means silence.
@@ -173,6 +175,9 @@ func (s *Service) checkConfig(ctx context.Context, endpoint string, c Config, re
 		return err
 	}
 	if err := c.checkRollout(s.opts.Feeds); err != nil {
+		return err
+	}
+	if err := s.checkCache(c); err != nil {
 		return err
 	}
 	records, err := s.records(ctx, endpoint)

@@ -19,6 +19,7 @@ import (
 	"sluice/gateway/plan"
 	"sluice/gateway/predictions"
 	"sluice/gateway/predlog"
+	"sluice/gateway/respcache"
 	"sluice/gateway/rollout"
 	"sluice/gateway/shadow"
 	gatewaystore "sluice/gateway/sqlstore"
@@ -59,6 +60,7 @@ type App struct {
 	servables     *servable.Manager
 	outcomes      *outcome.Book
 	shadows       *shadow.Book
+	answers       *respcache.Cache
 	monitor       *monitor.Monitor
 	predlog       *predlog.Log // nil when switched off
 	predictions   *predictions.Reader

@@ -101,7 +101,7 @@ func arrows() []arrow {
 		{from: dataPlane, never: []string{"sluice"}, but: append([]string{"sluice/runtime", "sluice/tracking/mlflow", "sluice/tracking/wire"}, inModule(dataPlane)...),
 			why: "no prediction touches a database or the registry: the data plane reaches runtime, the error codes and the endpoint table"},
 		{from: dataPlane, never: databases, why: "no prediction touches a database"},
-		{from: []string{"gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome"}, never: []string{"github.com/gofiber/fiber"},
+		{from: []string{"gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/respcache"}, never: []string{"github.com/gofiber/fiber"},
 			why: "only invoke meets the HTTP engine"},
 		{from: []string{"tracking/mlflow"}, never: []string{"sluice", "github.com", "go.opentelemetry.io"}, why: "the vocabulary stands on the standard library"},
 		{from: []string{"tracking/filter"}, never: databases, why: "the search language knows no SQL"},
@@ -116,7 +116,7 @@ func arrows() []arrow {
 	}
 }
 
-var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip", "gateway/shadow"}
+var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip", "gateway/shadow", "gateway/respcache"}
 
 func inModule(folders []string) []string {
 	out := make([]string, len(folders))

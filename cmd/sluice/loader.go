@@ -112,6 +112,7 @@ func (l *loader) load(ctx context.Context, id servable.ID) (*servable.Loaded, er
 		unpin()
 		return nil, err
 	}
+	loaded.Digest = local.Digest + " " + loaded.By
 	environment := loaded.Release
 	loaded.Release = func() { // the cache may evict the files of what is closed
 		if environment != nil {

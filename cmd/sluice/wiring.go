@@ -146,7 +146,7 @@ func (a *App) openRegistry(ctx context.Context) error {
 		TrustedLocations: []string{a.cfg.DefaultArtifactRoot, a.cfg.ArtifactsDestination},
 		SourcePattern:    sourcePattern,
 	})
-	a.endpoints = gateway.NewService(a.control, plan.FromRegistry(a.registry), &gateway.Options{Changed: a.poke, Feeds: a.feeds, Log: a.log})
+	a.endpoints = gateway.NewService(a.control, plan.FromRegistry(a.registry), &gateway.Options{Changed: a.poke, Feeds: a.feeds, Caches: a.cfg.Cache.stores(), Log: a.log})
 	cancel := a.registry.Subscribe(func(e registry.Event) {
 		if plan.MovesRoutes(e) {
 			a.poke()

@@ -37,13 +37,18 @@ func (a *App) openServing(ctx context.Context) error {
 		a.log.Warn("circuit breaker changed", slog.String("endpoint", key.Endpoint), slog.String("servable", key.Servable.String()), slog.String("from", from.String()), slog.String("to", to.String()))
 	}})
 	admission := admit.New(&admit.Options{MaxInFlight: int64(a.cfg.MaxInFlight), MaxDelay: queueDelay(a.cfg.MaxQueueDelay)})
-	if err := a.startTelemetry(ctx, breakers, admission); err != nil {
+	answers, err := a.openAnswers(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.startTelemetry(ctx, breakers, admission, answers); err != nil {
 		return err
 	}
 	deps := invoke.Deps{
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Await(ctx, id) },
 		Breakers: breakers,
 		Shadows:  a.shadows,
+		Answers:  a.answers,
 		Behind:   func() bool { return a.syncer.Behind() },
 		Caller:   a.authority.Name,
 		May:      func(c *fiber.Ctx, p string) bool { return auth.May(c, wire.Permission(p)) },

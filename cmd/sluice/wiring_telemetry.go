@@ -22,7 +22,7 @@ func (a *App) openLog(ctx context.Context) (err error) {
 	return nil
 }
 
-func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admission *admit.Controller) error {
+func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admission *admit.Controller, answers []telemetry.Metric) error {
 	metrics := []telemetry.Metric{
 		telemetry.Breakers(breakers.States),
 		telemetry.Servables(a.servables.Statuses),
@@ -33,6 +33,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	metrics = append(metrics, telemetry.Batches(a.servables.Executions)...)
 	metrics = append(metrics, telemetry.Shadows(a.shadows.Snapshot)...)
 	metrics = append(metrics, telemetry.Workers(a.restarts))
+	metrics = append(metrics, answers...)
 	metrics = append(metrics, telemetry.ServableMemory(a.servables.Bytes, a.servables.Churn)...)
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats, a.cfg.PredictionLogMaxBytes)...)

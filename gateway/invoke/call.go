@@ -67,6 +67,7 @@ type call struct {
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in
 	entered    time.Time    // when it was let in; zero where the batcher's timing tells enough
 	timeout    time.Duration
+	recalled   recalled      // what the cache was to the arm's answer
 	fell       fell          // the fallbacks so far
 	fair       time.Duration // an execution that was cut off after less than this says nothing about the model
 	compiled   *compiled
@@ -92,6 +93,7 @@ type call struct {
 	inflate  []byte // for compressed bodies
 	field    []byte // for a sticky key in the body
 	answer   []byte
+	canon    []byte // for keys and values of the cache
 	text     []byte // for header values
 	record   predlog.Record
 }
@@ -121,7 +123,7 @@ func (h *Handler) release(c *call) {
 	c.giveBack()
 	*c = call{
 		h: c.h, exec: c.exec, deadline: c.deadline,
-		read: kept(c.read), inflate: kept(c.inflate), field: kept(c.field), answer: kept(c.answer), text: c.text[:0],
+		read: kept(c.read), inflate: kept(c.inflate), field: kept(c.field), answer: kept(c.answer), canon: kept(c.canon), text: c.text[:0],
 	}
 	h.calls.Put(c)
 }

@@ -22,6 +22,7 @@ type explanation struct {
 	Rules     []explainedRule   `json:"rules,omitempty"`
 	Arms      []explainedArm    `json:"arms"`
 	Shadows   []explainedShadow `json:"shadows,omitempty"`
+	Cache     *explainedCache   `json:"cache,omitempty"`
 	Refused   *explainedError   `json:"refused,omitempty"`
 }
 
@@ -49,6 +50,20 @@ type explainedShadow struct {
 	Name       string      `json:"name"`
 	Percentage weightValue `json:"percentage"`
 	Copied     *bool       `json:"copied,omitempty"` // whether this request is; absent where chance decides
+}
+
+// explainedCache is how answers are remembered.
+type explainedCache struct {
+	Store    string `json:"store"`
+	TTL      string `json:"ttl"`
+	Bypassed bool   `json:"bypassed"` // this request asks for an execution
+}
+
+func explainCache(k *call, cache *route.Cache) *explainedCache {
+	if cache == nil {
+		return nil
+	}
+	return &explainedCache{Store: cache.Store, TTL: cache.TTL.String(), Bypassed: k.asked.cache.noCache || k.asked.cache.noStore}
 }
 
 // weightValue is basis points, written as a percentage.
@@ -105,7 +120,7 @@ func (h *Handler) explain(c *fiber.Ctx) (err error) {
 
 func (h *Handler) tell(k *call, x *route.Explanation) explanation {
 	d := &x.Decision
-	out := explanation{Endpoint: d.Endpoint.Name, Revision: d.Revision, Arms: []explainedArm{}}
+	out := explanation{Endpoint: d.Endpoint.Name, Revision: d.Revision, Arms: []explainedArm{}, Cache: explainCache(k, d.Endpoint.Cache)}
 	for i := range d.Endpoint.Arms {
 		out.Arms = append(out.Arms, explainArm(&d.Endpoint.Arms[i]))
 	}

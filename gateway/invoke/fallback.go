@@ -186,7 +186,7 @@ func (c *call) answerConstant(next *route.Next) (err error) {
 func (h *Handler) leaveArm(c *call, err error) {
 	now := h.opts.Now()
 	if c.arm != nil && h.deps.Outcomes != nil {
-		c.arm.outcomes.record(h.classify(c, err).HTTPStatus(), now.Sub(c.start))
+		c.arm.outcomes.record(h.classify(c, err).HTTPStatus(), now.Sub(c.start), true)
 	}
 	if c.ticket != (admit.Ticket{}) {
 		c.end = now
@@ -194,7 +194,7 @@ func (h *Handler) leaveArm(c *call, err error) {
 	}
 	c.giveBack()
 	c.arm, c.handle, c.work, c.compiled = nil, nil, nil, nil
-	c.ticket, c.entered, c.timing, c.rows = admit.Ticket{}, time.Time{}, batch.Timing{}, 0
+	c.ticket, c.entered, c.timing, c.rows, c.recalled = admit.Ticket{}, time.Time{}, batch.Timing{}, 0, recalled{}
 	if c.infer != nil {
 		c.infer.restart()
 	}

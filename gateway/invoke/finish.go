@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/outcome"
+	"sluice/gateway/respcache"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/tensor"
@@ -53,6 +54,9 @@ func (h *Handler) finish(ctx context.Context, c *fiber.Ctx, k *call, err error) 
 func (h *Handler) book(ctx context.Context, k *call) {
 	latency := k.end.Sub(k.start)
 	h.count(k, latency)
+	if k.recalled.result != respcache.None {
+		k.arm.cache.endpoint.Count(k.recalled.result)
+	}
 	h.log(k, latency)
 	h.endTrace(ctx, k, k.end)
 	h.mirror(k)
@@ -79,6 +83,14 @@ func (k *call) headers(set func(name, value []byte)) {
 		k.text = k.fell.appendText(k.text[:0])
 		set(keyFallback, k.text)
 	}
+	if r := k.recalled; r.result != respcache.None {
+		k.text = append(k.text[:0], r.result.String()...)
+		set(keyCache, k.text)
+		if !r.result.Executed() {
+			k.text = strconv.AppendInt(k.text[:0], int64(r.age/time.Second), 10)
+			set(keyAge, k.text)
+		}
+	}
 	if !k.h.opts.HideTiming {
 		k.text = appendTiming(k.text[:0], &k.timing, k.end.Sub(k.start))
 		set(keyServerTiming, k.text)
@@ -102,12 +114,13 @@ func (h *Handler) count(k *call, latency time.Duration) {
 		return
 	}
 	if k.arm != nil {
-		s := k.arm.outcomes.record(k.status, latency)
+		executed := k.recalled.result.Executed()
+		s := k.arm.outcomes.record(k.status, latency, executed)
 		if k.timing != (batch.Timing{}) {
 			s.Executed(k.timing.Queue, k.timing.Execute, k.rows, k.timing.BatchRows)
 		}
 		h.example(s, k, latency)
-		if k.work != nil && k.err == nil && s.Watched() {
+		if executed && k.work != nil && k.err == nil && s.Watched() {
 			predicted(s, &k.work.out)
 		}
 		return
@@ -158,6 +171,7 @@ func (h *Handler) log(k *call, latency time.Duration) {
 		r.TraceID = k.trace.trace
 	}
 	r.Rule = k.decision.Rule
+	r.Cached = !k.recalled.result.Executed()
 	if k.fell.cause != 0 {
 		k.text = k.fell.appendText(append(k.text[:0], "fallback: "...))
 		r.Rule = view8(k.text)

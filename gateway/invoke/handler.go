@@ -48,6 +48,7 @@ import (
 	"sluice/gateway/outcome"
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
+	"sluice/gateway/respcache"
 	"sluice/gateway/route"
 	"sluice/gateway/shadow"
 	"sluice/runtime/batch"
@@ -87,6 +88,8 @@ type Deps struct {
 	Outcomes *outcome.Book // nil: requests are not counted
 	Breakers *breaker.Group
 	Log      Recorder // nil: predictions are not logged
+	// Answers remembers answers for endpoints with a cache; nil: none are.
+	Answers *respcache.Cache
 	// Shadows takes what came of copies for shadows; nil: a book of the handler's own.
 	Shadows *shadow.Book
 	// Behind says that something was changed which the table does not show yet, so that what it does not know may be there all the same; nil:

@@ -25,6 +25,9 @@ const (
 	HeaderServerTiming = "Server-Timing"          // answer
 	HeaderRevision     = "X-Sluice-Revision"      // answer: the routing table that decided, and the endpoint's configuration in it
 	HeaderFallback     = "X-Sluice-Fallback"      // answer: which arm did not answer itself, and why
+	HeaderCache        = "X-Sluice-Cache"         // answer, of endpoints with a cache: hit, miss, shared or bypass
+	HeaderAge          = "Age"                    // answer that was not computed for this request: since it was, in seconds
+	HeaderCacheControl = "Cache-Control"          // request: no-cache, no-store and max-age go past the cache
 )
 
 // The same for the engine, which would otherwise normalize them on every request. Read only.
@@ -38,6 +41,8 @@ var (
 	keyServerTiming = []byte(HeaderServerTiming)
 	keyRevision     = []byte(HeaderRevision)
 	keyFallback     = []byte(HeaderFallback)
+	keyCache        = []byte(HeaderCache)
+	keyAge          = []byte(HeaderAge)
 )
 
 // asked is what a request's headers ask for. The slices alias the engine's memory.
@@ -46,6 +51,7 @@ type asked struct {
 	requestID, traceparent, tracestate       []byte
 	// twice is the name of a header of ours that stands more than once; "" if none does.
 	twice string
+	cache cacheControl
 	seen  uint8 // which of ours stood already
 	trace uint8 // how often traceparent stood
 }
@@ -79,6 +85,8 @@ func (a *asked) read(h *fasthttp.RequestHeader) {
 			a.traceparent = value
 		case HeaderTracestate:
 			a.tracestate = value
+		case HeaderCacheControl:
+			a.cache.read(value)
 		}
 	}
 }

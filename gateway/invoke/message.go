@@ -133,6 +133,10 @@ func (a *asked) readMetadata(md map[string][]string) {
 			}
 		case "tracestate":
 			a.tracestate = value
+		case "cache-control":
+			for _, v := range values {
+				a.cache.read(bytes8(v))
+			}
 		}
 	}
 }

@@ -74,13 +74,21 @@ func (h *Handler) acquire(ctx context.Context, c *call) error {
 	return nil
 }
 
-// predict decodes the body, executes it and encodes the answer into c.answer. ctx carries the deadline.
+// predict decodes the body, executes it, unless the answer is remembered, and encodes the answer into c.answer. ctx carries the deadline.
 func (h *Handler) predict(ctx context.Context, c *call) error {
 	c.received = c.stamp()
 	if err := h.decode(c); err != nil {
 		return err
 	}
 	c.decoded = c.stamp()
+	if c.arm.cache != nil {
+		return h.recall(ctx, c)
+	}
+	return c.compute(ctx)
+}
+
+// compute executes the version, and writes its answer.
+func (c *call) compute(ctx context.Context) error {
 	c.ctx = ctx
 	err := c.arm.breaker.Do(c.start, c.exec)
 	c.ctx = nil
@@ -88,6 +96,11 @@ func (h *Handler) predict(ctx context.Context, c *call) error {
 		return err
 	}
 	c.executed = c.stamp()
+	return c.write()
+}
+
+// write encodes the outputs.
+func (c *call) write() error {
 	if err := c.encode(); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}

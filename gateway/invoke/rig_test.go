@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"sluice/gateway/breaker"
 	"sluice/gateway/outcome"
 	"sluice/gateway/predlog"
+	"sluice/gateway/respcache"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/mlmodel"
@@ -80,6 +82,7 @@ func twoDoubles() *mlmodel.Model {
 type loaded struct {
 	model    *mlmodel.Model
 	batcher  *batch.Batcher
+	digest   string
 	mu       sync.Mutex
 	handles  int // guarded by mu
 	acquired int // guarded by mu
@@ -90,6 +93,8 @@ func (l *loaded) Model() *mlmodel.Model { return l.model }
 func (l *loaded) Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *batch.Timing) error {
 	return l.batcher.Predict(ctx, in, params, out, t)
 }
+
+func (l *loaded) Digest() string { return l.digest }
 
 func (l *loaded) acquire() {
 	l.mu.Lock()
@@ -152,6 +157,7 @@ type rigOptions struct {
 	log       Recorder // default: the rig's own
 	demand    func(context.Context, servable.ID) (Handle, error)
 	behind    func() bool
+	answers   *respcache.Cache
 	uncounted bool // no outcome book
 	fiber     fiber.Config
 	// requestID mounts wire's middleware.
@@ -163,12 +169,12 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	r := &rig{book: outcome.NewBook(nil), log: &memoryLog{}, backends: map[int]*doubler{}, versions: map[int]*loaded{}}
 	for v := 1; v <= 2; v++ {
 		r.backends[v] = &doubler{}
-		r.versions[v] = &loaded{model: twoDoubles(), batcher: batch.New(r.backends[v], o.batch)}
+		r.versions[v] = &loaded{model: twoDoubles(), digest: fmt.Sprint("digest of ", v), batcher: batch.New(r.backends[v], o.batch)}
 	}
 	if o.log == nil {
 		o.log = r.log
 	}
-	deps := Deps{Acquire: r.acquire, Demand: o.demand, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log, Behind: o.behind}
+	deps := Deps{Acquire: r.acquire, Demand: o.demand, Outcomes: r.book, Breakers: breaker.NewGroup(o.breaker), Log: o.log, Behind: o.behind, Answers: o.answers}
 	if o.uncounted {
 		deps.Outcomes = nil
 	}

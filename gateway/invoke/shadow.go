@@ -106,10 +106,11 @@ type copied struct {
 	timing                       batch.Timing // of the arm that answered
 }
 
-// mirror hands copies of an answered request to the shadows of its endpoint that are to get one.
+// mirror hands copies of an answered request to the shadows of its endpoint that are to get one. What was not executed is not copied: an equal
+// request was, and there is no time to compare with.
 func (h *Handler) mirror(k *call) {
 	e := k.decision.Endpoint
-	if e == nil || len(e.Shadows) == 0 || k.err != nil || k.work == nil || k.fell.constant {
+	if e == nil || len(e.Shadows) == 0 || k.err != nil || k.work == nil || k.fell.constant || !k.recalled.result.Executed() {
 		return
 	}
 	var request *copied

@@ -27,9 +27,10 @@ type view struct {
 type armState struct {
 	breaker  *breaker.Breaker
 	plans    *planHolder
-	limiter  *limiter // of the endpoint's rate limits; nil where it has none
-	budget   *budget  // of the endpoint's fallbacks; nil where it has none
-	endpoint []byte   // the answer's header values
+	limiter  *limiter  // of the endpoint's rate limits; nil where it has none
+	budget   *budget   // of the endpoint's fallbacks; nil where it has none
+	cache    *armCache // of the endpoint's answers; nil where it has none
+	endpoint []byte    // the answer's header values
 	version  []byte
 	arm      []byte
 	outcomes recorder
@@ -46,7 +47,18 @@ type recorder struct {
 // commonCodes are the statuses that this package gives in normal operation.
 var commonCodes = [...]int{200, 400, 429, 500, 503, 504}
 
-func (r *recorder) record(code int, latency time.Duration) *outcome.Series {
+// record counts a request; executed says whether a version was.
+func (r *recorder) record(code int, latency time.Duration, executed bool) *outcome.Series {
+	s := r.series(code)
+	if executed {
+		s.Record(latency)
+	} else {
+		s.RecordCached(latency)
+	}
+	return s
+}
+
+func (r *recorder) series(code int) *outcome.Series {
 	for i, c := range commonCodes {
 		if c != code {
 			continue
@@ -56,12 +68,9 @@ func (r *recorder) record(code int, latency time.Duration) *outcome.Series {
 			s = r.lookup(code)
 			r.known[i].Store(s)
 		}
-		s.Record(latency)
 		return s
 	}
-	s := r.lookup(code)
-	s.Record(latency)
-	return s
+	return r.lookup(code)
 }
 
 func (r *recorder) lookup(code int) *outcome.Series {
@@ -133,6 +142,7 @@ func (h *Handler) Publish(t *route.Table) {
 		h.deps.Outcomes.Keep(routedIn(t, demands))
 	}
 	h.shadows.book.Keep(shadowed(t))
+	h.keepAnswers(t)
 	h.opts.Logger.Info("routing table published",
 		slog.Int64("revision", t.Revision()), slog.Int("endpoints", len(t.Endpoints())), slog.Int("arms", len(arms)))
 }
@@ -167,6 +177,7 @@ func (h *Handler) newArm(e *route.Endpoint, a *route.Arm, plans *planHolder) *ar
 		endpoint: headerValue(e.Name),
 		version:  strconv.AppendInt(nil, int64(a.Servable.Version), 10),
 		arm:      headerValue(a.Name),
+		cache:    h.newArmCache(e, a),
 	}
 	s.outcomes.book = h.deps.Outcomes
 	s.outcomes.key = outcome.Key{

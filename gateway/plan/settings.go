@@ -26,6 +26,9 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 	for _, l := range c.RateLimits {
 		entry.Limits = append(entry.Limits, route.Limit{PerMinute: l.Calls, ByUser: l.ByUser})
 	}
+	if k := c.Cache; k.On() {
+		entry.Cache = &route.Cache{Store: string(k.Store), TTL: k.TTL, MaxEntryBytes: int(k.MaxEntry)}
+	}
 }
 
 // addFallbacks says of each arm who answers in its place. What keeps an earlier version falls back on a constant alone, so that no circle can
@@ -71,7 +74,7 @@ var causes = map[gateway.Cause]route.Causes{
 func sameSettings(a, b *route.Endpoint) bool {
 	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
 		reflect.DeepEqual(a.Fallbacks, b.Fallbacks) &&
-		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits)
+		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits) && reflect.DeepEqual(a.Cache, b.Cache)
 }
 
 var sources = map[gateway.Source]route.Source{

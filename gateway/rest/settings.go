@@ -23,6 +23,7 @@ var subjects = []subject{
 	{"shadows", parseShadows, describeShadows},
 	{"rollout", parseRolloutSubject, describeRolloutSubject},
 	{"ground_truth", parseGroundTruth, describeGroundTruth},
+	{"cache", parseCache, describeCache},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
@@ -34,6 +35,7 @@ type settingsAnswer struct {
 	Rollout  *rolloutAnswer   `json:"rollout,omitempty"`
 
 	GroundTruth *groundTruthAnswer `json:"ground_truth,omitempty"`
+	Cache       *cacheAnswer       `json:"cache,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

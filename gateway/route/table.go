@@ -89,6 +89,8 @@ type Endpoint struct {
 	Shadows []Shadow
 	// Limits bound how often the endpoint is asked.
 	Limits []Limit
+	// Cache says how long answers may be given again; nil: never. It is never changed.
+	Cache *Cache
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
 	Arms []Arm
 	// Coming are versions on their way: not loaded yet, or failing to. Their weights and staleness mean nothing; Reason says what keeps them.
@@ -109,6 +111,13 @@ type Endpoint struct {
 type Limit struct {
 	PerMinute int64 // ≥ 1
 	ByUser    bool
+}
+
+// Cache is how an endpoint's answers are kept.
+type Cache struct {
+	Store         string // the name of a store of answers
+	TTL           time.Duration
+	MaxEntryBytes int // larger answers are not kept
 }
 
 // span gives an arm the buckets from the end of the previous span (or 0) up to, but without, end.

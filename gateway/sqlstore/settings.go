@@ -15,6 +15,13 @@ type settingsRow struct {
 	Rollout    *gateway.RolloutPlan `json:"rollout,omitempty"`
 	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
 	Truth      *truthRow            `json:"ground_truth,omitempty"`
+	Cache      *cacheRow            `json:"cache,omitempty"`
+}
+
+type cacheRow struct {
+	TTLMS    int64              `json:"ttl_ms"`
+	Store    gateway.CacheStore `json:"store"`
+	MaxEntry int64              `json:"max_entry_bytes"`
 }
 
 type stickyRow struct {
@@ -91,6 +98,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 		t := truthRow(c.GroundTruth)
 		row.Truth = &t
 	}
+	if k := c.Cache; k.On() {
+		row.Cache = &cacheRow{k.TTL.Milliseconds(), k.Store, k.MaxEntry}
+	}
 	return row
 }
 
@@ -119,5 +129,8 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 	}
 	for _, l := range row.RateLimits {
 		c.RateLimits = append(c.RateLimits, gateway.RateLimit(l))
+	}
+	if k := row.Cache; k != nil {
+		c.Cache = gateway.Cache{TTL: time.Duration(k.TTLMS) * time.Millisecond, Store: k.Store, MaxEntry: k.MaxEntry}
 	}
 }

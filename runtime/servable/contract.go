@@ -93,6 +93,8 @@ type Loaded struct {
 	MadeUp bool
 	// By says for people what executes the version, Note what there is to know about that; either may be empty.
 	By, Note string
+	// Digest names the version's files and what executes them: equal for versions that answer alike, in any process. "" where that is not known.
+	Digest string
 	// Release gives back what the loader holds for the backend, as its files; it is called once, after Backend.Close. nil: nothing.
 	Release func()
 }

@@ -35,6 +35,9 @@ func (h *Handle) ID() ID { return h.id }
 // Model is the parsed model package; nil if the loader had none.
 func (h *Handle) Model() *mlmodel.Model { return h.loaded.Model }
 
+// Digest is Loaded's.
+func (h *Handle) Digest() string { return h.loaded.Digest }
+
 // Describe is the tensors that the backend takes and answers with; nil where it does not know them.
 func (h *Handle) Describe() (inputs, outputs []mlmodel.TensorSpec) {
 	if d, ok := h.loaded.Backend.(Describer); ok {

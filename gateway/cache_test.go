@@ -1,0 +1,26 @@
+package gateway
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestACacheThatTheServerDoesNotHaveIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		cache Cache
+		has   CacheStores
+		want  string // in the error; "" for none
+	}{
+		"none":           {Cache{}, CacheStores{}, ""},
+		"there":          {Cache{TTL: time.Second, Store: CacheMemory, MaxEntry: 10}, CacheStores{CacheMemory: 10}, ""},
+		"no Redis":       {Cache{TTL: time.Second, Store: CacheRedis, MaxEntry: 1}, CacheStores{CacheMemory: 10}, "--redis-url"},
+		"no memory":      {Cache{TTL: time.Second, Store: CacheMemory, MaxEntry: 1}, CacheStores{CacheRedis: 10}, "--cache-memory"},
+		"little of both": {Cache{TTL: time.Second, Store: CacheMemory, MaxEntry: 11}, CacheStores{CacheMemory: 10}, "cache.max_entry_bytes 11"},
+	} {
+		err := Config{Cache: c.cache}.CheckCache(c.has)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
