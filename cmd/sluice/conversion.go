@@ -60,7 +60,11 @@ func (a *App) openConversions() (*convert.Store, error) {
 	if a.cfg.Conversion.Mode == "off" {
 		return nil, nil
 	}
-	return convert.NewStore(filepath.Join(a.cfg.DataDir, "converted"), &convert.StoreOptions{Options: convert.Options{
+	return a.conversionsIn(filepath.Join(a.cfg.DataDir, "converted"))
+}
+
+func (a *App) conversionsIn(dir string) (*convert.Store, error) {
+	return convert.NewStore(dir, &convert.StoreOptions{Options: convert.Options{
 		Converters: a.cfg.Conversion.Converters, Environ: a.environ, MemoryBytes: 0, Logger: a.log,
 	}})
 }
@@ -77,39 +81,57 @@ var errOnlyONNX = errors.New("only ONNX is accepted here")
 
 // tryONNX returns the version as ONNX if it can be converted, else why not. Errors are what says nothing about the model.
 func (l *loader) tryONNX(ctx context.Context, version *registry.Version, p *pack, digest string) (loaded *servable.Loaded, why string, err error) {
-	if l.conversions == nil {
-		return nil, "conversion is switched off", nil
+	v, ok := l.verdicts.take(p.id)
+	if !ok {
+		v, err = l.judge(ctx, version, p, digest, func(string) {})
+	}
+	if err != nil || v.dir == "" {
+		return nil, v.why, err
 	}
 	rt, err := l.runtime()
 	if err != nil {
 		return nil, err.Error(), nil
 	}
+	loaded, err = l.openConverted(ctx, rt, p.dir, v.dir)
+	return loaded, "", err
+}
+
+// judge finds out whether the version can be served as ONNX: by converting it, which takes up to minutes, unless that was done before. progress is
+// told when it begins.
+func (l *loader) judge(ctx context.Context, version *registry.Version, p *pack, digest string, progress func(string)) (verdict, error) {
+	if l.conversions == nil {
+		return verdict{why: "conversion is switched off"}, nil
+	}
+	rt, err := l.runtime()
+	if err != nil {
+		return verdict{why: err.Error()}, nil
+	}
 	if reason := convert.Hopeless(p.model); reason != "" {
 		l.record(ctx, version, convert.Result{Verdict: convert.Fail, Reason: reason})
-		return nil, reason, nil
+		return verdict{why: reason}, nil
 	}
 	release := func() {} // the environment is needed for a conversion alone
 	result, dir, err := l.conversions.Of(ctx, rt, digest, p.dir, func(ctx context.Context) (at string, err error) {
 		at, used, err := l.environments.interpreter(ctx, p)
 		if err == nil {
 			release = used
+			progress("being converted to ONNX")
 		}
 		return at, err
 	})
 	release()
 	if errors.Is(err, convert.ErrProcess) {
 		l.log.Warn("conversion broke off", slog.String("model", version.Name), slog.Int("version", version.Version), slog.Any("error", err))
-		return nil, err.Error(), nil
+		return verdict{why: err.Error()}, nil
 	}
 	if err != nil {
-		return nil, "", err
+		return verdict{}, err
 	}
 	l.record(ctx, version, result)
 	if result.Verdict != convert.Pass {
-		return nil, result.Reason, nil
+		return verdict{why: result.Reason}, nil
 	}
-	loaded, err = l.openConverted(ctx, rt, p.dir, dir)
-	return loaded, "", err
+	return verdict{dir: dir}, nil
 }
 
 func (l *loader) openConverted(ctx context.Context, rt *onnx.Runtime, modelDir, dir string) (*servable.Loaded, error) {
@@ -124,6 +146,9 @@ func (l *loader) openConverted(ctx context.Context, rt *onnx.Runtime, modelDir, 
 // record writes the verdict on the version's tags, where they say something else. A database that cannot be written does not keep the version from
 // serving: the next load tries again.
 func (l *loader) record(ctx context.Context, version *registry.Version, r convert.Result) {
+	if l.registry == nil { // the one model of `sluice models serve` is no version of anything
+		return
+	}
 	for _, tag := range verdictTags(r) {
 		if slices.Contains(version.Tags, tag) {
 			continue

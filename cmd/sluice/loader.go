@@ -32,14 +32,15 @@ type loader struct {
 	workers      func(id servable.ID) *pyworker.Options
 	// preparing holds a token for each version whose files are fetched ahead of its load.
 	preparing chan struct{}
-	// conversions are of versions that may be ONNX after all; nil: none are made.
+	// conversions are of versions that may be ONNX after all; nil: none are made. verdicts are those of versions that are about to be loaded.
 	conversions *convert.Store
+	verdicts    verdicts
 	log         *slog.Logger
 }
 
-// prepare is a servable.Preparer: it makes the environment of a version that Python runs, which may take minutes.
+// prepare is a servable.Preparer: it makes the environment of a version that Python runs, and converts what may be ONNX; both may take minutes.
 func (l *loader) prepare(ctx context.Context, id servable.ID, progress func(string)) error {
-	if l.environments.fixed != "" {
+	if l.environments.fixed != "" && l.conversions == nil {
 		return nil
 	}
 	version, local, release, err := l.fetchAhead(ctx, id)
@@ -51,10 +52,18 @@ func (l *loader) prepare(ctx context.Context, id servable.ID, progress func(stri
 	if err != nil {
 		return err
 	}
-	if model.Flavors.Has("onnx") || !model.Flavors.Has("python_function") {
+	if model.Flavors.Has("onnx") && id.Backend != formPython || !model.Flavors.Has("python_function") {
 		return nil
 	}
-	return l.environments.prepare(ctx, packOf(id, &version, model, local.Dir), progress)
+	p := packOf(id, &version, model, local.Dir)
+	if err := l.environments.prepare(ctx, p, progress); err != nil || id.Backend == formPython {
+		return err
+	}
+	v, err := l.judge(ctx, &version, p, local.Digest, progress)
+	if err == nil {
+		l.verdicts.keep(id, v)
+	}
+	return err
 }
 
 func (l *loader) fetchAhead(ctx context.Context, id servable.ID) (version registry.Version, local modelcache.Local, release func(), err error) {

@@ -100,7 +100,7 @@ func newModelsServeCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve one model at /invocations, as `mlflow models serve` does",
-		Long:  "Serves one model, without tracking or registry: /ping, /health, /version and /invocations. ONNX models need no Python.",
+		Long:  "Serves one model, without tracking or registry: /ping, /health, /version and /invocations. ONNX models need no Python; scikit-learn, LightGBM, XGBoost and CatBoost\nmodels are converted to ONNX once if that answers the same, and kept so in --cache-dir.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.fromMLflow(cmd, environ); err != nil {
@@ -117,7 +117,7 @@ func newModelsServeCommand(environ []string) *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().IntVarP(&f.timeout, "timeout", "t", 60, "seconds that a request may take")
 	cmd.Flags().IntVarP(&f.workers, "workers", "w", 2, "Python processes that answer; an ONNX model has none")
-	bindModelCommand(cmd, &cfg, append([]string{"host", "port", "insecure-no-auth", "allowed-hosts", "tls-cert", "tls-key", "batching"}, environmentFlags...)...)
+	bindModelCommand(cmd, &cfg, append([]string{"host", "port", "insecure-no-auth", "allowed-hosts", "tls-cert", "tls-key", "batching", "conversion", "converters"}, environmentFlags...)...)
 	return cmd
 }
 
@@ -136,7 +136,7 @@ func (f *modelFlags) fromMLflow(cmd *cobra.Command, environ []string) error {
 }
 
 func serveModel(ctx context.Context, cfg *Config, environ []string, out, logs io.Writer, dir, uri string) error {
-	s, err := newScoring(ctx, *cfg, environ, newLogger(*cfg, logs), dir)
+	s, err := newScoring(ctx, *cfg, environ, newLogger(*cfg, logs), dir, true)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func newModelsPredictCommand(environ []string) *cobra.Command {
 }
 
 func predictOnce(ctx context.Context, cfg *Config, environ []string, logs io.Writer, dir string, body []byte, contentType string) ([]byte, error) {
-	s, err := newScoring(ctx, *cfg, environ, newLogger(*cfg, logs), dir)
+	s, err := newScoring(ctx, *cfg, environ, newLogger(*cfg, logs), dir, false)
 	if err != nil {
 		return nil, err
 	}

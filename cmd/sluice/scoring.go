@@ -19,7 +19,6 @@ import (
 	"sluice/gateway/invoke"
 	"sluice/gateway/route"
 	"sluice/registry"
-	"sluice/registry/modelcache"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
 )
@@ -32,14 +31,15 @@ type scoring struct {
 	http      *fiber.App
 	leaving   atomic.Bool
 	dir       string // private, for workers
+	converts  bool   // the model may be converted to ONNX, which takes longer than a few predictions in Python
 }
 
 // scoringPaths are the routes of the data plane that a scoring server has.
 var scoringPaths = []string{"/ping", "/invocations"}
 
 // newScoring loads the package in the folder model, whose environment is built first if it needs one, and waits until it can answer.
-func newScoring(ctx context.Context, cfg Config, environ []string, log *slog.Logger, model string) (s *scoring, err error) {
-	s = &scoring{}
+func newScoring(ctx context.Context, cfg Config, environ []string, log *slog.Logger, model string, converts bool) (s *scoring, err error) {
+	s = &scoring{converts: converts}
 	if s.dir, err = os.MkdirTemp("", "sluice-scoring-*"); err != nil {
 		return nil, err
 	}
@@ -61,14 +61,22 @@ func (s *scoring) load(ctx context.Context, model string) error {
 		return err
 	}
 	a.environments = newEnvironments(a.cfg.Python.Interpreter, &a.cfg.Environments, a.environ, a.log)
-	l := &loader{runtime: a.openRuntime, environments: a.environments, workers: workers}
+	l := &loader{runtime: a.openRuntime, environments: a.environments, workers: workers, log: a.log}
+	local, done, err := s.conversions(ctx, l, model)
+	if err != nil {
+		return err
+	}
+	defer done()
 	id := servable.ID{Model: "model", Version: 1}
 	s.servables = servable.NewManager(func(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
-		return l.open(ctx, id, &registry.Version{Name: id.Model, Version: id.Version}, modelcache.Local{Dir: model}) // without conversion: nothing is kept here
+		return l.open(ctx, id, &registry.Version{Name: id.Model, Version: id.Version}, local)
 	}, &servable.Options{Logger: a.log, MaxBytes: a.cfg.ModelMemory, Joining: a.joining(), Prepare: s.prepare(model)})
 	s.servables.Aspire([]servable.ID{id})
 	if err := s.servables.WaitReady(ctx, id); err != nil {
 		return err
+	}
+	if status := s.servables.Status(id); status.By != "" {
+		a.log.Info("model loaded", slog.String("served_by", status.By), slog.String("note", status.Note))
 	}
 	data := invoke.New(invoke.Deps{
 		Acquire:  func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return s.servables.Await(ctx, id) },

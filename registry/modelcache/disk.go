@@ -294,9 +294,19 @@ func (c *Cache) detach(e *entry) (trash string, err error) {
 
 // verify reads a whole tree and compares it with its digest.
 func verify(ctx context.Context, local Local) error {
-	root, err := os.OpenRoot(local.Dir)
+	digest, err := DigestOf(ctx, local.Dir)
+	if err == nil && digest != local.Digest {
+		err = errors.New("the digest differs")
+	}
+	return err
+}
+
+// DigestOf reads a whole tree, which may lie anywhere, and returns its digest as Local has it. It is an error if there is anything in it but folders
+// and regular files.
+func DigestOf(ctx context.Context, dir string) (string, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer root.Close()
 	var files []artifact.Info
@@ -315,14 +325,14 @@ func verify(ctx context.Context, local Local) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	slices.SortFunc(files, func(a, b artifact.Info) int { return strings.Compare(a.Path, b.Path) })
 	sums, err := sumAll(ctx, root, files)
-	if err == nil && digestOf(files, sums) != local.Digest {
-		err = errors.New("the digest differs")
+	if err != nil {
+		return "", err
 	}
-	return err
+	return digestOf(files, sums), nil
 }
 
 func sumAll(ctx context.Context, root *os.Root, files []artifact.Info) ([]string, error) {

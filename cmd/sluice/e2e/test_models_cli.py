@@ -47,10 +47,10 @@ def forest(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def sluice_serves(uri, *args, env=None):
+def sluice_serves(uri, *args, env=None, out=None):
     command = [str(BINARY), "models", "serve", "-m", str(uri), "-p", "0", "-h", "127.0.0.1", *args]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own_environ() | (env or {}))
-    out = []
+    out = [] if out is None else out  # what it prints
     threading.Thread(target=lambda: out.extend(iter(process.stdout.readline, "")), daemon=True).start()
     try:
         def listening():
@@ -59,7 +59,7 @@ def sluice_serves(uri, *args, env=None):
                 raise RuntimeError("".join(out))
             return found
 
-        yield wait_until(listening, 120, "the scoring server").group(1)
+        yield wait_until(listening, 240, "the scoring server").group(1)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
@@ -90,13 +90,34 @@ def answers(url):
     return out
 
 
-def test_a_scikit_learn_model_answers_as_mlflow_does(forest):
-    with mlflow_serves(forest) as theirs, sluice_serves(forest, "--env-manager", "local", "--python", PYTHON, "-w", "1") as ours:
-        assert answers(ours) == answers(theirs)
-        for path in ("/ping", "/health", "/version"):
-            a, b = requests.get(ours + path, timeout=10), requests.get(theirs + path, timeout=10)
-            assert (a.status_code, a.text) == (b.status_code, b.text), path
-        assert requests.get(ours + "/api/2.0/mlflow/experiments/search", timeout=10).status_code == 404
+def test_a_scikit_learn_model_answers_as_mlflow_does(forest, tmp_path):
+    """By Python, converted to ONNX, and by the conversion that was kept."""
+    import onnxruntime
+
+    (library,) = (pathlib.Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*")
+    args = ["--env-manager", "local", "--python", PYTHON, "-w", "1", "--cache-dir", str(tmp_path), "--ort-lib", str(library)]
+    with mlflow_serves(forest) as theirs:
+        expected = answers(theirs)
+        paths = {path: said(theirs + path) for path in ("/ping", "/health", "/version")}
+    for conversion, by in [("off", "served_by=python"), ("auto", "onnx (converted)"), ("auto", "onnx (converted)")]:
+        before = kept(tmp_path)
+        with sluice_serves(forest, *args, "--conversion", conversion, out=(out := [])) as ours:
+            assert answers(ours) == expected, conversion
+            assert {path: said(ours + path) for path in paths} == paths
+            assert requests.get(ours + "/api/2.0/mlflow/experiments/search", timeout=10).status_code == 404
+        assert by in "".join(out), out
+        assert before in ({}, kept(tmp_path)), "it was converted anew"
+    assert len(kept(tmp_path)) == 1
+
+
+def said(url):
+    answer = requests.get(url, timeout=10)
+    return answer.status_code, answer.text
+
+
+def kept(cache):
+    """The conversions in a cache directory, with what tells one from another at the same place."""
+    return {p.parent.name: p.stat().st_ino for p in cache.glob("converted/*/model.onnx")}
 
 
 def test_models_of_a_tracking_server(server, mlflow_at):
