@@ -106,6 +106,20 @@ def server_options(command, environment):
     return None
 
 
+def other_stock(command, environment, options):
+    """Returns the command and environment of a stock server of another MLflow than the tests', on a database with that one's schema."""
+    from mlflow.server import BACKEND_STORE_URI_ENV_VAR
+
+    words = [str(w) for w in command]
+    module = words.index("-m") if "-m" in words else None
+    words = [servers.STOCK_PYTHON, *(words[module:] if module else ("-m", "mlflow", *words[words.index("server") :]))]
+    if old := options.get("backend-store-uri"):
+        new = servers.Schema.renew(old)
+        words = [w.replace(old, new) for w in words]
+        environment = {**environment, **({BACKEND_STORE_URI_ENV_VAR: new} if BACKEND_STORE_URI_ENV_VAR in environment else {})}
+    return words, environment
+
+
 class StartedServer(subprocess.Popen):
     """A process; `mlflow server` becomes ours where that is wanted, and is up when the constructor returns."""
 
@@ -118,8 +132,11 @@ class StartedServer(subprocess.Popen):
                 if backend := options.get("backend-store-uri"):
                     options["backend-store-uri"] = servers.Schema.renew(backend)
                 args, kwargs["env"] = servers.sluice_command(options), servers.sluice_environment(environment)
-            elif "server" in args and "workers" not in options:  # its supervisor kills workers that a busy machine keeps from answering
-                args = [*args, "--workers", "1"]
+            else:
+                if "server" in args and "workers" not in options:  # its supervisor kills workers that a busy machine keeps from answering
+                    args = [*args, "--workers", "1"]
+                if servers.STOCK_PYTHON != sys.executable:
+                    args, kwargs["env"] = other_stock(args, environment, options)
         super().__init__(args, *rest, **kwargs)
         if options is not None:  # tests give a server seconds, which stock on a busy machine doesn't keep
             servers.wait_for(f"http://127.0.0.1:{options.get('port', 5000)}", self)
