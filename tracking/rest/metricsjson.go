@@ -59,8 +59,13 @@ func appendMetricsOf(b []byte, list []tracking.Metric) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		m := fromMetric(list[i])
-		b = appendMetric(b, &m)
+		m := &list[i]
+		if m.ModelID == "" && m.DatasetName == "" && m.DatasetDigest == "" && m.RunID == "" {
+			b = append(appendMeasurement(b, m.Key, m.Value, m.TimestampMS, m.Step), '}')
+			continue
+		}
+		full := fromMetric(*m)
+		b = appendMetric(b, &full)
 	}
 	return append(b, ']')
 }
@@ -76,11 +81,16 @@ func appendToken(b []byte, token string) []byte {
 	return append(appendText(append(b, `"next_page_token":`...), token), '}')
 }
 
+// appendMeasurement writes what every metric has, and leaves the object open.
+func appendMeasurement(b []byte, key string, value float64, timestampMS, step int64) []byte {
+	b = appendText(append(b, `{"key":`...), key)
+	b = wire.Float(value).AppendJSON(append(b, `,"value":`...))
+	b = strconv.AppendInt(append(b, `,"timestamp":`...), timestampMS, 10)
+	return strconv.AppendInt(append(b, `,"step":`...), step, 10)
+}
+
 func appendMetric(b []byte, m *metricJSON) []byte {
-	b = appendText(append(b, `{"key":`...), m.Key)
-	b = m.Value.AppendJSON(append(b, `,"value":`...))
-	b = strconv.AppendInt(append(b, `,"timestamp":`...), m.TimestampMS, 10)
-	b = strconv.AppendInt(append(b, `,"step":`...), m.Step, 10)
+	b = appendMeasurement(b, m.Key, float64(m.Value), m.TimestampMS, m.Step)
 	if m.DatasetName != "" {
 		b = appendText(append(b, `,"dataset_name":`...), m.DatasetName)
 	}

@@ -55,6 +55,7 @@ type API struct {
 	files    *artifact.Resolver
 	opts     Options
 	ui       *webUI
+	buffers  wire.Buffers // of large answers
 }
 
 // New returns the handlers over a service and its artifacts. Returns an error if UIDir exists but holds no UI. Close it after the
@@ -132,6 +133,9 @@ func (a *API) answer(c *fiber.Ctx, f func(context.Context) (any, error)) error {
 	}
 	if answer == nil {
 		return wire.Empty(c)
+	}
+	if large, ok := answer.(wire.Appender); ok {
+		return a.buffers.Send(c, large)
 	}
 	return wire.Send(c, answer)
 }

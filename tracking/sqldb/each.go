@@ -19,7 +19,9 @@ import (
 // cannot read is an error, which Each and EachOf return after the row.
 type Values struct {
 	list   []driver.Value
-	packed []sqlitepack.Value // instead of list, if not nil
+	packed []sqlitepack.Value // instead of list, if not nil: the columns behind the id, which reader has read
+	reader sqlitepack.Reader
+	id     string // column 0 of what is packed
 	err    error
 }
 
@@ -111,7 +113,11 @@ func (v *Values) Bool(i int) bool {
 
 func (v *Values) unread(i int, want string) {
 	if v.err == nil && v.packed != nil {
-		v.err = fmt.Errorf("column %d is of kind %d, want %s", i, v.packed[i].Kind, want)
+		kind := sqlitepack.Text // of the id
+		if i > 0 {
+			kind = v.packed[i-1].Kind
+		}
+		v.err = fmt.Errorf("column %d is of kind %d, want %s", i, kind, want)
 	} else if v.err == nil {
 		v.err = fmt.Errorf("column %d is %T, want %s", i, v.list[i], want)
 	}

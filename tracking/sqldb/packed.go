@@ -46,21 +46,21 @@ func (r RowsOf) each(ctx context.Context, q Querier, take func(row *Values) erro
 	}
 	query := "WITH asked(id) AS (VALUES " + strings.TrimSuffix(strings.Repeat("(?), ", len(args)), ", ") + ") " +
 		"SELECT id, (SELECT sluice_pack(" + columns + ") FROM " + r.Table + " WHERE " + r.ID + " = id) FROM asked"
-	row := &Values{packed: make([]sqlitepack.Value, 1+len(r.Columns))}
+	row := &Values{packed: make([]sqlitepack.Value, len(r.Columns))}
 	return Each(ctx, q, query, args, func(packed *Values) error {
-		row.packed[0] = sqlitepack.Value{Kind: sqlitepack.Text, Bytes: []byte(packed.Text(0))}
-		return unpack(packed.bytes(1), row, take)
+		row.id, row.reader = packed.Text(0), sqlitepack.NewReader(packed.bytes(1))
+		return row.eachPacked(take)
 	})
 }
 
-// unpack calls take for each packed row, which it reads into row's values behind the first.
-func unpack(packed []byte, row *Values, take func(row *Values) error) error {
-	for reader := sqlitepack.NewReader(packed); reader.More(); {
-		if err := reader.Row(row.packed[1:]); err != nil {
+// eachPacked calls take for each packed row of an id.
+func (v *Values) eachPacked(take func(row *Values) error) error {
+	for v.reader.More() {
+		if err := v.reader.Row(v.packed); err != nil {
 			return err
 		}
-		if err := take(row); err != nil || row.err != nil {
-			return errors.Join(err, row.err)
+		if err := take(v); err != nil || v.err != nil {
+			return errors.Join(err, v.err)
 		}
 	}
 	return nil
@@ -84,12 +84,16 @@ func (v *Values) bytes(i int) []byte {
 }
 
 func (v *Values) packedText(i int, known string) string {
-	switch x := &v.packed[i]; x.Kind {
+	if i == 0 {
+		return v.id
+	}
+	switch x := &v.packed[i-1]; x.Kind {
 	case sqlitepack.Text, sqlitepack.Blob:
-		if string(x.Bytes) == known {
+		text := v.reader.Bytes(x)
+		if string(text) == known {
 			return known
 		}
-		return string(x.Bytes)
+		return string(text)
 	case sqlitepack.Null:
 		return ""
 	}
@@ -98,14 +102,16 @@ func (v *Values) packedText(i int, known string) string {
 }
 
 func (v *Values) packedInt(i int) int64 {
-	switch x := &v.packed[i]; x.Kind {
-	case sqlitepack.Integer:
-		return x.Int
-	case sqlitepack.Null:
-		return 0
-	case sqlitepack.Float:
-		if n, ok := whole(x.Float); ok {
-			return n
+	if i > 0 {
+		switch x := &v.packed[i-1]; x.Kind {
+		case sqlitepack.Integer:
+			return x.Int()
+		case sqlitepack.Null:
+			return 0
+		case sqlitepack.Float:
+			if n, ok := whole(x.Float()); ok {
+				return n
+			}
 		}
 	}
 	v.unread(i, "integer")
@@ -113,13 +119,15 @@ func (v *Values) packedInt(i int) int64 {
 }
 
 func (v *Values) packedFloat(i int) float64 {
-	switch x := &v.packed[i]; x.Kind {
-	case sqlitepack.Float:
-		return x.Float
-	case sqlitepack.Integer: // SQLite keeps whole numbers so
-		return float64(x.Int)
-	case sqlitepack.Null:
-		return 0
+	if i > 0 {
+		switch x := &v.packed[i-1]; x.Kind {
+		case sqlitepack.Float:
+			return x.Float()
+		case sqlitepack.Integer: // SQLite keeps whole numbers so
+			return float64(x.Int())
+		case sqlitepack.Null:
+			return 0
+		}
 	}
 	v.unread(i, "number")
 	return 0

@@ -14,11 +14,17 @@ var runColumn = map[string]string{
 	"start_time": "r.start_time", "end_time": "r.end_time",
 }
 
-// runFilter adds a filter on "runs r".
+// runFilter adds a filter on "runs r". SQLite looks rows up in the order in which the conditions stand: metrics come last, for theirs is
+// the table of most rows, whose pages are the least likely to be in memory.
 func (w *where) runFilter(e filter.Expr) error {
-	for _, c := range e.Clauses {
-		if err := w.runClause(c); err != nil {
-			return err
+	for _, metrics := range []bool{false, true} {
+		for _, c := range e.Clauses {
+			if (c.Entity == filter.Metric) != metrics {
+				continue
+			}
+			if err := w.runClause(c); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

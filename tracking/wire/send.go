@@ -10,15 +10,6 @@ import (
 // Send answers v as JSON with the status that was set before (200 by default). Struct tags name the fields as MLflow does, in
 // snake_case; doubles are declared as Float. Returns an error (for ErrorHandler) if v cannot be encoded; nothing is sent then.
 func Send(c *fiber.Ctx, v any) error {
-	if a, ok := v.(Appender); ok {
-		b, err := a.AppendJSON(nil)
-		if err != nil {
-			return err
-		}
-		c.Response().SetBodyRaw(b)
-		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
-		return nil
-	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -31,7 +22,7 @@ func Send(c *fiber.Ctx, v any) error {
 	return nil
 }
 
-// Appender is a large answer that encodes itself, as the tags of its fields say.
+// Appender is a large answer that encodes itself, as the tags of its fields say. It is sent by Buffers.Send.
 type Appender interface {
 	AppendJSON(b []byte) ([]byte, error)
 }

@@ -38,53 +38,66 @@ const (
 	Blob    Kind = C.PACK_BLOB
 )
 
-// Value is one value of a row.
+// Value is one value of a row. It points at nothing, so that the collector has nothing to look at.
 type Value struct {
-	Kind  Kind
-	Int   int64   // of an Integer
-	Float float64 // of a Float
-	Bytes []byte  // of a Text or a Blob; part of what the Reader reads
+	Kind   Kind
+	bits   uint64 // of an Integer or a Float
+	at, to int    // where the bytes of a Text or a Blob lie
 }
+
+// Int returns the number of an Integer.
+func (v *Value) Int() int64 { return int64(v.bits) }
+
+// Float returns the number of a Float.
+func (v *Value) Float() float64 { return math.Float64frombits(v.bits) }
 
 // ErrFormat is the error of bytes that sluice_pack did not write.
 var ErrFormat = errors.New("malformed packed row")
 
 // Reader reads values in the order in which they were packed, row by row. The zero Reader has none.
-type Reader struct{ rest []byte }
+type Reader struct {
+	packed []byte
+	next   int // where the next value begins
+}
 
 // NewReader reads what sluice_pack returned.
-func NewReader(packed []byte) Reader { return Reader{packed} }
+func NewReader(packed []byte) Reader { return Reader{packed: packed} }
 
 // More says whether a value is left.
-func (r *Reader) More() bool { return len(r.rest) > 0 }
+func (r *Reader) More() bool { return r.next < len(r.packed) }
+
+// Bytes returns the bytes of a Text or a Blob that the Reader has read: a part of what it reads.
+func (r *Reader) Bytes(v *Value) []byte { return r.packed[v.at:v.to:v.to] }
 
 // Row reads a row of len(into) values. Returns ErrFormat if they are not all there.
 func (r *Reader) Row(into []Value) error {
-	b := r.rest
+	next := r.next
 	for i := range into {
-		if len(b) == 0 {
+		if next >= len(r.packed) {
 			return ErrFormat
 		}
-		v := &into[i]
-		v.Kind, b = Kind(b[0]), b[1:]
+		v, b := &into[i], r.packed[next+1:]
+		v.Kind = Kind(r.packed[next])
+		next++
 		switch v.Kind {
 		case Null:
 		case Integer, Float:
 			if len(b) < 8 {
 				return ErrFormat
 			}
-			bits := binary.NativeEndian.Uint64(b)
-			v.Int, v.Float, b = int64(bits), math.Float64frombits(bits), b[8:]
+			v.bits = binary.NativeEndian.Uint64(b)
+			next += 8
 		case Text, Blob:
 			if len(b) < 4 || uint64(binary.NativeEndian.Uint32(b)) > uint64(len(b)-4) {
 				return ErrFormat
 			}
-			n := 4 + int(binary.NativeEndian.Uint32(b))
-			v.Bytes, b = b[4:n:n], b[n:]
+			v.at = next + 4
+			v.to = v.at + int(binary.NativeEndian.Uint32(b))
+			next = v.to
 		default:
 			return ErrFormat
 		}
 	}
-	r.rest = b
+	r.next = next
 	return nil
 }

@@ -57,26 +57,26 @@ func TestEveryKind(t *testing.T) {
 		t.Fatalf("error %v, more %v", err, r.More())
 	}
 	for i, want := range values {
-		if have := plain(got[i]); !reflect.DeepEqual(have, want) {
+		if have := plain(&r, &got[i]); !reflect.DeepEqual(have, want) {
 			t.Errorf("value %d: got %.40v, want %.40v", i, have, want)
 		}
-		if f, ok := want.(float64); ok && math.Float64bits(f) != math.Float64bits(got[i].Float) {
+		if f, ok := want.(float64); ok && math.Float64bits(f) != math.Float64bits(got[i].Float()) {
 			t.Errorf("value %d: other bits", i)
 		}
 	}
 }
 
 // plain returns a value as database/sql gives it.
-func plain(v sqlitepack.Value) any {
+func plain(r *sqlitepack.Reader, v *sqlitepack.Value) any {
 	switch v.Kind {
 	case sqlitepack.Integer:
-		return v.Int
+		return v.Int()
 	case sqlitepack.Float:
-		return v.Float
+		return v.Float()
 	case sqlitepack.Text:
-		return string(v.Bytes)
+		return string(r.Bytes(v))
 	case sqlitepack.Blob:
-		return v.Bytes
+		return r.Bytes(v)
 	}
 	return nil
 }
@@ -92,8 +92,8 @@ func TestGroups(t *testing.T) {
 		if err := r.Row(row); err != nil {
 			t.Fatal(err)
 		}
-		if row[0].Int != int64(n) || string(row[1].Bytes) != fmt.Sprint("n", n) {
-			t.Fatalf("got %d %s, want %d", row[0].Int, row[1].Bytes, n)
+		if row[0].Int() != int64(n) || string(r.Bytes(&row[1])) != fmt.Sprint("n", n) {
+			t.Fatalf("got %d %s, want %d", row[0].Int(), r.Bytes(&row[1]), n)
 		}
 	}
 	if n != 0 {
