@@ -58,19 +58,9 @@ func (s Source) FromInferenceProtocol(ctx context.Context, base, model, version 
 func inferPayload(inputs []input, rows int, asBytes bool, random *rand.Rand) (Payload, error) {
 	tensors, tail := make([]map[string]any, len(inputs)), []byte(nil)
 	for i, in := range inputs {
-		shape, err := shapeOf(in.Shape, rows)
+		shape, data, err := in.values(rows, random)
 		if err != nil {
-			return Payload{}, fmt.Errorf("loadtest: input %s: %w", in.Name, err)
-		}
-		kind, ok := protocolTypes[in.Datatype]
-		if !ok {
-			return Payload{}, fmt.Errorf("loadtest: input %s has data type %s, which cannot be generated", in.Name, in.Datatype)
-		}
-		data := make([]any, product(shape))
-		for k := range data {
-			if data[k], err = scalarOf(kind, random); err != nil {
-				return Payload{}, err
-			}
+			return Payload{}, err
 		}
 		tensors[i] = map[string]any{"name": in.Name, "shape": shape, "datatype": in.Datatype}
 		if !asBytes {
@@ -94,6 +84,24 @@ func inferPayload(inputs []input, rows int, asBytes bool, random *rand.Rand) (Pa
 	return Payload{
 		Body: append(head, tail...), ContentType: binaryType, Header: map[string]string{headerInferLength: strconv.Itoa(len(head))},
 	}, nil
+}
+
+// values fills the free dimensions and draws the elements, row-major.
+func (in *input) values(rows int, random *rand.Rand) (shape []int, data []any, err error) {
+	if shape, err = shapeOf(in.Shape, rows); err != nil {
+		return nil, nil, fmt.Errorf("loadtest: input %s: %w", in.Name, err)
+	}
+	kind, ok := protocolTypes[in.Datatype]
+	if !ok {
+		return nil, nil, fmt.Errorf("loadtest: input %s has data type %s, which cannot be generated", in.Name, in.Datatype)
+	}
+	data = make([]any, product(shape))
+	for k := range data {
+		if data[k], err = scalarOf(kind, random); err != nil {
+			return nil, nil, err
+		}
+	}
+	return shape, data, nil
 }
 
 func product(shape []int) int {

@@ -1,4 +1,4 @@
-// Package loadtest drives an HTTP server with a known load and says what came back.
+// Package loadtest drives a server, over HTTP or over gRPC, with a known load and says what came back.
 //
 // It owns the pacing (closed loop: each connection asks again when it was answered; open loop: requests leave at a rate whatever the
 // answers do), the connections, the histogram, the payloads (from a signature, from a server's metadata, from a prediction log) and the
@@ -11,22 +11,17 @@
 package loadtest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 // Request is what every connection sends, over and over. With several requests, connections send them in turn.
 type Request struct {
-	// URL is http://host:port/path or https://…
+	// URL is http://host:port/path or https://…, or grpc://host:port/… or grpcs://… of the Open Inference Protocol: its ModelInfer is called with the
+	// ModelInferRequest in Body, whatever the path says.
 	URL    string
 	Method string // default POST
 	Header map[string]string
@@ -45,7 +40,7 @@ type Options struct {
 	Pacer Pacer
 	// Drain bounds the wait for the last answers; default 10 s.
 	Drain time.Duration
-	// TLS is how https:// URLs are called; nil: as the system trusts. HTTP/1.1 is spoken whatever it says.
+	// TLS is how https:// and grpcs:// URLs are called; nil: as the system trusts. https:// is HTTP/1.1 whatever it says.
 	TLS *tls.Config
 	// Progress is called about once a second with what was seen so far, from one goroutine; may be nil. It must be quick.
 	Progress func(Progress)
@@ -85,7 +80,7 @@ func RunMany(ctx context.Context, requests []Request, o Options) (*Result, error
 	run := &run{options: o}
 	var to target
 	for _, r := range requests {
-		wire, at, err := r.encode()
+		out, at, err := r.encode()
 		if err != nil {
 			return nil, err
 		}
@@ -95,105 +90,48 @@ func RunMany(ctx context.Context, requests []Request, o Options) (*Result, error
 		if at != to {
 			return nil, fmt.Errorf("loadtest: requests go to %s and %s", to.host, at.host)
 		}
-		run.wire = append(run.wire, wire)
+		run.outgoing = append(run.outgoing, out)
 	}
-	conns := make([]*conn, o.Connections)
-	for i := range conns {
-		var err error
-		if conns[i], err = newConn(ctx, to, o.TLS); err != nil {
-			for _, c := range conns[:i] {
-				c.Close()
-			}
-			return nil, fmt.Errorf("loadtest: %w", err)
+	conns, alarms, err := o.connect(ctx, to)
+	if err != nil {
+		return nil, fmt.Errorf("loadtest: %w", err)
+	}
+	return run.drive(ctx, conns, alarms), nil
+}
+
+// connect makes the connections and what their workers sleep on; none of them is left open after an error.
+func (o *Options) connect(ctx context.Context, to target) (conns []connection, alarms []*alarm, err error) {
+	defer func() {
+		if err == nil {
+			return
 		}
+		for i := range conns {
+			conns[i].Close()
+			alarms[i].close()
+		}
+	}()
+	for range o.Connections {
+		a, err := newAlarm()
+		if err != nil {
+			return conns, alarms, err
+		}
+		var c connection
+		if to.rpc {
+			c, err = newRPC(ctx, to, o.TLS)
+		} else {
+			c, err = newConn(ctx, to, o.TLS)
+		}
+		if err != nil {
+			return conns, alarms, errors.Join(err, a.close())
+		}
+		conns, alarms = append(conns, c), append(alarms, a)
 	}
-	return run.drive(ctx, conns), nil
+	return conns, alarms, nil
 }
 
 // target is where connections go.
 type target struct {
 	host string // with a port
 	tls  bool
-}
-
-// encode returns the request's bytes and where they go.
-func (r *Request) encode() ([]byte, target, error) {
-	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, target{}, fmt.Errorf("loadtest: %q is not an http:// or https:// URL", r.URL)
-	}
-	to := target{host: u.Host, tls: u.Scheme == "https"}
-	if u.Port() == "" {
-		to.host = net.JoinHostPort(u.Hostname(), map[bool]string{false: "80", true: "443"}[to.tls])
-	}
-	req := fasthttp.AcquireRequest()
-	defer fasthttp.ReleaseRequest(req)
-	req.Header.SetRequestURI(u.RequestURI()) // the path alone: not every server takes a whole URL there
-	req.Header.SetMethod("POST")
-	if r.Method != "" {
-		req.Header.SetMethod(r.Method)
-	}
-	req.Header.SetHost(u.Host)
-	for name, value := range r.Header {
-		req.Header.Set(name, value)
-	}
-	req.SetBodyRaw(r.Body)
-	var buf bytes.Buffer
-	w := bufio.NewWriter(&buf)
-	if err := req.Write(w); err != nil {
-		return nil, target{}, err
-	}
-	if err := w.Flush(); err != nil {
-		return nil, target{}, err
-	}
-	return buf.Bytes(), to, nil
-}
-
-// conn is one keep-alive connection, made anew when it breaks, and what its worker sleeps on.
-type conn struct {
-	net.Conn  // nil after it was closed, until the next request
-	in        *bufio.Reader
-	alarm     *alarm
-	to        target
-	config    *tls.Config // for TLS
-	until     time.Time   // when answers must have come
-	deadlined bool        // the connection knows until
-}
-
-func newConn(ctx context.Context, to target, config *tls.Config) (*conn, error) {
-	a, err := newAlarm()
-	if err != nil {
-		return nil, err
-	}
-	if config == nil {
-		config = &tls.Config{}
-	}
-	c := &conn{alarm: a, to: to, config: config.Clone()}
-	c.config.NextProtos = []string{"http/1.1"}
-	if err := c.dial(ctx); err != nil {
-		return nil, errors.Join(err, a.close())
-	}
-	return c, nil
-}
-
-func (c *conn) dial(ctx context.Context) (err error) {
-	if c.to.tls {
-		c.Conn, err = (&tls.Dialer{Config: c.config}).DialContext(ctx, "tcp", c.to.host)
-	} else {
-		c.Conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", c.to.host)
-	}
-	if err != nil {
-		c.Conn = nil
-		return err
-	}
-	c.in, c.deadlined = bufio.NewReaderSize(c.Conn, 16<<10), false
-	return nil
-}
-
-// Close closes the connection for good.
-func (c *conn) Close() error {
-	if c.Conn == nil {
-		return c.alarm.close()
-	}
-	return errors.Join(c.Conn.Close(), c.alarm.close())
+	rpc  bool // gRPC, else HTTP
 }

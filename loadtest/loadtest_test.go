@@ -81,11 +81,11 @@ func TestProcessFigures(t *testing.T) {
 }
 
 func TestRequestsAreInOriginForm(t *testing.T) {
-	wire, to, err := (&Request{URL: "http://localhost/v2/a%20b?x=1", Body: []byte("hi")}).encode()
+	out, to, err := (&Request{URL: "http://localhost/v2/a%20b?x=1", Body: []byte("hi")}).encode()
 	if err != nil || to.host != "localhost:80" {
 		t.Fatal(to, err)
 	}
-	if text := string(wire); !strings.HasPrefix(text, "POST /v2/a%20b?x=1 HTTP/1.1\r\n") || !strings.Contains(text, "Host: localhost\r\n") || !strings.HasSuffix(text, "\r\n\r\nhi") {
+	if text := string(out.wire); !strings.HasPrefix(text, "POST /v2/a%20b?x=1 HTTP/1.1\r\n") || !strings.Contains(text, "Host: localhost\r\n") || !strings.HasSuffix(text, "\r\n\r\nhi") {
 		t.Errorf("%q", text)
 	}
 }

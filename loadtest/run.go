@@ -8,18 +8,30 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/valyala/fasthttp"
 )
 
 type run struct {
-	wire    [][]byte
-	options Options
-	start   time.Time
+	outgoing []outgoing
+	options  Options
+	start    time.Time
 
 	turn   atomic.Int64 // numbers the requests
 	pacing sync.Mutex   // guards options.Pacer
 
 	sent, answered, failed atomic.Int64 // for Progress
+}
+
+// outgoing is a request as a connection sends it.
+type outgoing struct {
+	wire   []byte          // of HTTP the whole request, of gRPC the message
+	header context.Context // of gRPC: what carries the metadata; nil of HTTP
+}
+
+// connection is one keep-alive connection, made anew when it breaks. It is used by one worker.
+type connection interface {
+	// ask sends a request and reads its answer: a status of HTTP and, of a failure, what it said, until the next call.
+	ask(ctx context.Context, until time.Time, o outgoing) (status int, said []byte, err error)
+	Close() error
 }
 
 // worker is what one connection saw; merged at the end so that connections share nothing but counters while they run.
@@ -42,7 +54,7 @@ type second struct {
 // coarseDigits keep the histograms of seconds small.
 const coarseDigits = 2
 
-func (r *run) drive(ctx context.Context, conns []*conn) *Result {
+func (r *run) drive(ctx context.Context, conns []connection, alarms []*alarm) *Result {
 	workers := make([]worker, len(conns))
 	for i := range workers {
 		workers[i].latency = newLatency()
@@ -57,7 +69,8 @@ func (r *run) drive(ctx context.Context, conns []*conn) *Result {
 		w := &workers[i]
 		wg.Go(func() {
 			defer c.Close()
-			r.work(ctx, sending, c, w)
+			defer alarms[i].close()
+			r.work(ctx, sending, c, alarms[i], w)
 		})
 	}
 	wg.Wait()
@@ -95,29 +108,28 @@ func (r *run) report() (stop func()) {
 const afterFailure = 10 * time.Millisecond
 
 // work asks until sending is over; ctx ends when nobody wants the result any more.
-func (r *run) work(ctx, sending context.Context, c *conn, w *worker) {
-	c.until = r.start.Add(r.options.Duration + r.options.Drain)
-	var res fasthttp.Response
+func (r *run) work(ctx, sending context.Context, c connection, a *alarm, w *worker) {
+	until := r.start.Add(r.options.Duration + r.options.Drain)
 	for {
-		due, ok := r.wait(sending, c.alarm)
+		due, ok := r.wait(sending, a)
 		if !ok {
 			return
 		}
 		w.sent++
 		r.sent.Add(1)
-		status, err := c.ask(ctx, r.next(), &res)
+		status, said, err := c.ask(ctx, until, r.next())
 		at := time.Now()
 		if err != nil {
 			r.fail(w, at, err.Error())
-			c.alarm.sleep(afterFailure)
+			a.sleep(afterFailure)
 			continue
 		}
-		r.record(w, status, due, at, &res)
+		r.record(w, status, due, at, said)
 	}
 }
 
 // record counts an answer.
-func (r *run) record(w *worker, status int, due, at time.Time, res *fasthttp.Response) {
+func (r *run) record(w *worker, status int, due, at time.Time, said []byte) {
 	w.byStatus[status]++
 	r.answered.Add(1)
 	latency := int64(min(max(at.Sub(due), 1), maxLatency))
@@ -132,16 +144,16 @@ func (r *run) record(w *worker, status int, due, at time.Time, res *fasthttp.Res
 			w.failures = newLatency()
 		}
 		_ = w.failures.RecordValue(latency)
-		r.fail(w, at, fmt.Sprintf("status %d: %.300s", status, res.Body()))
+		r.fail(w, at, fmt.Sprintf("status %d: %.300s", status, said))
 	}
 }
 
-// next returns the bytes of the request whose turn it is.
-func (r *run) next() []byte {
-	if len(r.wire) == 1 {
-		return r.wire[0]
+// next returns the request whose turn it is.
+func (r *run) next() outgoing {
+	if len(r.outgoing) == 1 {
+		return r.outgoing[0]
 	}
-	return r.wire[(r.turn.Add(1)-1)%int64(len(r.wire))]
+	return r.outgoing[(r.turn.Add(1)-1)%int64(len(r.outgoing))]
 }
 
 // wait returns when the next request is due; ok is false when the run is over.
@@ -160,41 +172,6 @@ func (r *run) wait(ctx context.Context, a *alarm) (due time.Time, ok bool) {
 		a.sleep(d)
 	}
 	return due, ctx.Err() == nil
-}
-
-// ask sends a request and reads its answer, on a new connection if the one before was closed.
-func (c *conn) ask(ctx context.Context, wire []byte, res *fasthttp.Response) (int, error) {
-	if c.Conn == nil {
-		ctx, cancel := context.WithDeadline(ctx, c.until)
-		defer cancel()
-		if err := c.dial(ctx); err != nil {
-			return 0, err
-		}
-	}
-	if !c.deadlined {
-		if err := c.SetDeadline(c.until); err != nil {
-			return 0, c.drop(err)
-		}
-		c.deadlined = true
-	}
-	if _, err := c.Write(wire); err != nil {
-		return 0, c.drop(err)
-	}
-	res.Reset()
-	if err := res.Read(c.in); err != nil {
-		return 0, c.drop(err)
-	}
-	if res.ConnectionClose() {
-		_ = c.drop(nil)
-	}
-	return res.StatusCode(), nil
-}
-
-// drop closes the connection; the next request makes another. It returns why.
-func (c *conn) drop(why error) error {
-	_ = c.Conn.Close()
-	c.Conn = nil
-	return why
 }
 
 // second returns the worker's account of the second in which the run is.

@@ -110,8 +110,8 @@ func arrows() []arrow {
 			why: "packages use the API; telemetry chooses the SDK"},
 		{from: []string{"."}, except: []string{"tracking/sqldb", "cmd/bench"}, never: []string{"github.com/mattn/go-sqlite3"},
 			why: "drivers are chosen in one place; the benchmark fills databases without a log, which no server may"},
-		{from: []string{"."}, except: []string{"gateway/oip", "gateway/telemetry"}, never: []string{"google.golang.org/grpc"},
-			why: "gRPC is spoken in one place, and by the exporters"},
+		{from: []string{"."}, except: []string{"gateway/oip", "gateway/telemetry", "loadtest"}, never: []string{"google.golang.org/grpc"},
+			why: "gRPC is spoken in one place, by the exporters, and by the load tool"},
 		{from: []string{"."}, except: []string{"gateway/breaker"}, never: []string{"github.com/sony/gobreaker"}, why: "one breaker policy"},
 	}
 }

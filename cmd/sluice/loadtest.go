@@ -78,7 +78,7 @@ func newLoadtestCommand() *cobra.Command {
 		Short: "Drive a server with a known load and report what came back",
 		Long: "Sends requests to URL and reports rate and latencies, from the moment each request was due. Any server that speaks MLflow's scoring\n" +
 			"protocol or the Open Inference Protocol will do: …/endpoints/NAME/invocations of this server and …/v2/models/NAME/infer of any are asked\n" +
-			"what the model takes; for `mlflow models serve` give --signature, --body or --from-log.",
+			"what the model takes, also over gRPC as grpc://HOST:8001/v2/models/NAME/infer (grpcs:// with TLS); for `mlflow models serve` give --signature, --body or --from-log.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			requests, err := f.requests(cmd.Context(), args[0])

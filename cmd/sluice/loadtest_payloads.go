@@ -164,7 +164,13 @@ func (f *loadFlags) payloads(ctx context.Context, url string, header map[string]
 		return nil, err
 	}
 	source := loadtest.Source{Header: header, Client: &http.Client{Transport: &http.Transport{TLSClientConfig: f.tls()}}}
-	if model, version := loadtest.InferenceModel(url); model != "" {
+	model, version := loadtest.InferenceModel(url)
+	switch {
+	case model != "" && strings.HasPrefix(url, "grpc"):
+		return source.FromInferenceRPC(ctx, base, model, version, f.make, f.options())
+	case strings.HasPrefix(url, "grpc"):
+		return nil, errors.New("a grpc:// URL ends in /v2/models/NAME/infer or /v2/models/NAME/versions/V/infer")
+	case model != "":
 		return source.FromInferenceProtocol(ctx, base, model, version, f.make)
 	}
 	endpoint := endpointOf(url)

@@ -1,5 +1,6 @@
 """Triton's own client speaks the Open Inference Protocol with us over gRPC: raw tensors, versions, metadata, health, errors, streams, keys, TLS, the way out."""
 
+import json
 import queue
 import socket
 import subprocess
@@ -191,6 +192,27 @@ def test_keys_tls_bounds_and_the_way_out(tmp_path):
             assert not failed
     finally:
         server.stop()
+
+
+def test_the_load_tool_speaks_it(served, tmp_path):
+    """`sluice loadtest grpc://…`: closed and open loop, a version, what a refusal is counted as."""
+    report = tmp_path / "report.json"
+
+    def load(path, *flags, code=0):
+        command = [str(BINARY), "loadtest", f"grpc://{served[1]}{path}", "--duration", "500ms", "--connections", "2", "--json", str(report), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(report.read_text()) if code == 0 else done.stderr
+
+    closed = load("/v2/models/grape/infer", "--rows", "3")
+    assert closed["answered"] > 20 and closed["failed"] == 0 and closed["by_status"] == {"200": closed["answered"]}, closed
+    assert closed["latency_ms"]["p99"] > 0 and closed["url"].startswith("grpc://")
+    paced = load("/v2/models/grape/versions/2/infer", "--rate", "100", "--arrivals", "poisson")
+    assert 10 < paced["answered"] <= 100 and paced["failed"] == 0, paced
+    refused = load("/v2/models/grape/infer", "--header", "X-Sluice-Priority: nonsense")
+    assert set(refused["by_status"]) == {"400"} and "InvalidArgument" in refused["first_failure"], refused
+    assert "grpc:// URL ends in" in load("/", code=1)
+    assert "grape2" in load("/v2/models/grape2/infer", code=1)
 
 
 def test_a_taken_port(tmp_path):
