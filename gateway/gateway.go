@@ -56,6 +56,8 @@ type Config struct {
 	// GroundTruth says how the endpoint's predictions are compared with what they should have been.
 	GroundTruth GroundTruth
 	Cache       Cache // the zero value: every request is executed
+	// Drift says how they are compared with what they were.
+	Drift Drift
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

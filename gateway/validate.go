@@ -80,6 +80,7 @@ func (c Config) checkSettings() error {
 		c.checkRateLimits(),
 		c.GroundTruth.check(),
 		c.checkCache(),
+		c.Drift.check(),
 	)
 }
 

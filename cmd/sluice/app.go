@@ -13,6 +13,7 @@ import (
 
 	"sluice/gateway"
 	"sluice/gateway/auth"
+	"sluice/gateway/drift"
 	"sluice/gateway/invoke"
 	"sluice/gateway/monitor"
 	"sluice/gateway/outcome"
@@ -66,6 +67,7 @@ type App struct {
 	predictions   *predictions.Reader
 	push          telemetry.Push
 	truth         *truth.Service // nil when the prediction log is switched off
+	drift         *drift.Service // likewise
 	telemetry     *telemetry.Telemetry
 	data          atomic.Pointer[invoke.Handler]
 	syncer        *plan.Syncer
@@ -114,6 +116,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		{"models", a.openModels},
 		{"prediction log", a.openPredictionLog},
 		{"ground truth", a.openTruth},
+		{"drift", a.openDrift},
 		{"serving", a.openServing},
 		{"example model", a.fillDemo},
 		{"HTTP", a.openHTTP},
@@ -134,6 +137,7 @@ func (a *App) Run(ctx context.Context) error {
 	go func() { a.syncing <- a.syncer.Run(planning) }()
 	a.runRollouts(planning)
 	a.runTruth(planning)
+	a.runDrift(planning)
 	serving := make(chan error, 1)
 	go func() { serving <- a.http.Listener(a.listener) }()
 	inferring := a.grpc.serve()

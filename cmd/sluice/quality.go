@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sluice/gateway"
+	"sluice/gateway/drift"
 	"sluice/gateway/rollout"
 	gatewaystore "sluice/gateway/sqlstore"
 	"sluice/gateway/truth"
@@ -81,4 +82,37 @@ func (a *App) groundTruth(ctx context.Context, endpoint string) (gateway.GroundT
 func (a *App) judged(endpoint, model string, version int) rollout.Count {
 	n, k := a.truth.Judged(endpoint, model, version)
 	return rollout.Count{N: n, K: k}
+}
+
+// openDrift makes what compares predictions with what they were; Run starts it.
+func (a *App) openDrift(ctx context.Context) error {
+	if !a.cfg.PredictionLog {
+		return nil
+	}
+	store, err := gatewaystore.NewDrift(ctx, a.db)
+	if err != nil {
+		return err
+	}
+	a.drift, err = drift.New(ctx, drift.Deps{Store: store, Segments: a.predictions, Settings: a.driftSettings, Events: a.control.AddEvents},
+		&drift.Options{Interval: a.cfg.ServingMetricsEvery, Log: a.log})
+	return err
+}
+
+// runDrift starts its loop.
+func (a *App) runDrift(ctx context.Context) {
+	if a.drift == nil {
+		return
+	}
+	a.onClose("drift", func(context.Context) error { return a.drift.Close() })
+	go func() {
+		if err := a.drift.Run(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("drift is not followed", slog.Any("error", err))
+		}
+	}()
+}
+
+// driftSettings is how an endpoint is compared, and the output that is looked at.
+func (a *App) driftSettings(ctx context.Context, endpoint string) (gateway.Drift, string, error) {
+	e, err := a.endpoints.Get(ctx, endpoint)
+	return e.Config.Drift, e.Config.GroundTruth.Output, err
 }

@@ -228,7 +228,7 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		Service:  a.endpoints, Live: live{a}, Metrics: a.telemetry.WriteEndpoint, Batching: a.batching, Leaving: a.draining.Load, Signature: a.signature, Rollouts: a.rollouts.Load(), Who: auth.Who,
 	}
 	if a.truth != nil {
-		control.Truth = a.truth
+		control.Truth, control.Drift = a.truth, a.drift.Reports
 	}
 	served = slices.Concat(
 		a.data.Load().Routes(),

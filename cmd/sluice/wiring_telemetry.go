@@ -38,6 +38,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 	if a.predlog != nil {
 		metrics = append(metrics, telemetry.PredictionLog(a.predlog.Stats, a.cfg.PredictionLogMaxBytes)...)
 		metrics = append(metrics, telemetry.Truth(a.truth.Counts, a.truth.Quality)...)
+		metrics = append(metrics, telemetry.Drift(a.drift.Reports)...)
 	}
 	var err error
 	a.telemetry, err = telemetry.Start(ctx, telemetry.Options{

@@ -56,6 +56,7 @@ func Bodies() map[string]openapi.Body {
 		openapi.Key("PATCH", base+"/:name/tags"):        {Request: reflect.TypeFor[tagsBody]()},
 		openapi.Key("GET", base+"/:name/events"):        {Response: reflect.TypeFor[eventsBody](), Query: []string{"max_results"}},
 		openapi.Key("POST", base+"/:name/ground-truth"): {Request: reflect.TypeFor[truthBody](), Response: reflect.TypeFor[truthAnswer]()},
+		openapi.Key("GET", base+"/:name/drift"):         {Response: reflect.TypeFor[driftBody]()},
 		openapi.Key("GET", base+"/:name/quality"):       {Response: reflect.TypeFor[qualityBody]()},
 		openapi.Key("GET", "/ready"):                    {Response: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
 	}

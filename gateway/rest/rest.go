@@ -24,6 +24,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway"
+	"sluice/gateway/drift"
 	"sluice/runtime/mlmodel"
 	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
@@ -58,6 +59,8 @@ type Deps struct {
 	Rollouts Rollouts
 	// Truth takes ground truth in; nil leaves its calls out.
 	Truth Truth
+	// Drift says what is known of an endpoint's versions; nil leaves its call out.
+	Drift func(endpoint string) []drift.SeriesReport
 	// Signature returns what a loaded version takes and answers; nil if it has none. A nil function answers NOT_IMPLEMENTED.
 	Signature func(ctx context.Context, model string, version int) (*mlmodel.Signature, error)
 	// Leaving says whether the server is shutting down; nil means never.
@@ -91,7 +94,7 @@ func New(deps Deps) *Handler {
 // Routes returns the rows of the endpoint table.
 func (h *Handler) Routes() []wire.Route {
 	const one = base + "/:name"
-	return append(append(h.rolloutRoutes(), h.truthRoutes()...), []wire.Route{
+	return append(append(h.rolloutRoutes(), append(h.truthRoutes(), h.driftRoutes()...)...), []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
 		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
 		// MLflow's deployment client joins the empty name of an endpoint to the path (mlflow/deployments/databricks, 3.17).

@@ -17,7 +17,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway"
+	"sluice/gateway/drift"
 	"sluice/gateway/plan"
+	"sluice/gateway/predlog"
 	"sluice/gateway/rest"
 	"sluice/gateway/route"
 	"sluice/gateway/sqlstore"
@@ -101,7 +103,12 @@ func newServer(t *testing.T) *server {
 			return fmt.Sprintf("Installed 3 packages for %s %d", model, version), version == 3
 		},
 		Truth: &s.truth,
-		Who:   func(*fiber.Ctx) string { return "ann" },
+		Drift: func(endpoint string) []drift.SeriesReport {
+			r := drift.SeriesReport{Series: predlog.Series{Endpoint: endpoint, Model: "wine", Version: 2}}
+			r.Drifting, r.Columns = []string{"x"}, []drift.Column{{Name: "x", PSI: 0.5, Drifts: true}}
+			return []drift.SeriesReport{r}
+		},
+		Who: func(*fiber.Ctx) string { return "ann" },
 	})
 	s.app = fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(slog.New(slog.DiscardHandler)), DisableStartupMessage: true})
 	for _, r := range h.Routes() {

@@ -24,6 +24,7 @@ var subjects = []subject{
 	{"rollout", parseRolloutSubject, describeRolloutSubject},
 	{"ground_truth", parseGroundTruth, describeGroundTruth},
 	{"cache", parseCache, describeCache},
+	{"drift", parseDrift, describeDrift},
 }
 
 // settingsAnswer is the part of a configuration's answer that subjects write; it can be sent back.
@@ -36,6 +37,7 @@ type settingsAnswer struct {
 
 	GroundTruth *groundTruthAnswer `json:"ground_truth,omitempty"`
 	Cache       *cacheAnswer       `json:"cache,omitempty"`
+	Drift       *driftAnswer       `json:"drift,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

@@ -68,4 +68,6 @@ func TestGroundTruth(t *testing.T) {
 	s.want(404, "POST", strings.Replace(path, "wine", "beer", 1), `{"items": [{"key": "a", "ground_truth": 1}]}`)
 	s.want(200, "GET", "/api/2.0/serving-endpoints/wine/quality", "", `"model_version":"2"`, `"accuracy":0.5`, `"class":"b"`)
 	s.want(404, "GET", "/api/2.0/serving-endpoints/beer/quality", "")
+	s.want(200, "GET", "/api/2.0/serving-endpoints/wine/drift", "", `"model_version":"2"`, `"drifting":["x"]`, `"psi":0.5`)
+	s.want(404, "GET", "/api/2.0/serving-endpoints/beer/drift", "")
 }

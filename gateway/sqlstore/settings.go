@@ -16,6 +16,7 @@ type settingsRow struct {
 	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
 	Truth      *truthRow            `json:"ground_truth,omitempty"`
 	Cache      *cacheRow            `json:"cache,omitempty"`
+	Drift      *driftRow            `json:"drift,omitempty"`
 }
 
 type cacheRow struct {
@@ -67,6 +68,15 @@ type truthRow struct {
 	Lookback  time.Duration `json:"lookback_ns,omitempty"`
 }
 
+type driftRow struct {
+	Off          bool          `json:"off,omitempty"`
+	Window       time.Duration `json:"window_ns,omitempty"`
+	MinRows      int64         `json:"min_rows,omitempty"`
+	BaselineRows int64         `json:"baseline_rows,omitempty"`
+	MaxPSI       float64       `json:"max_psi,omitempty"`
+	MaxKS        float64       `json:"max_ks,omitempty"`
+}
+
 type conditionRow struct {
 	Source gateway.Source `json:"source"`
 	Name   string         `json:"name"`
@@ -94,6 +104,10 @@ func encodeSettings(c *gateway.Config) settingsRow {
 	for _, l := range c.RateLimits {
 		row.RateLimits = append(row.RateLimits, rateLimitRow(l))
 	}
+	if c.Drift != (gateway.Drift{}) {
+		d := driftRow(c.Drift)
+		row.Drift = &d
+	}
 	if c.GroundTruth != (gateway.GroundTruth{}) {
 		t := truthRow(c.GroundTruth)
 		row.Truth = &t
@@ -106,6 +120,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 
 func decodeSettings(row settingsRow, c *gateway.Config) {
 	c.Rollout = row.Rollout
+	if row.Drift != nil {
+		c.Drift = gateway.Drift(*row.Drift)
+	}
 	if row.Truth != nil {
 		c.GroundTruth = gateway.GroundTruth(*row.Truth)
 	}

@@ -1,0 +1,125 @@
+package drift
+
+import (
+	"iter"
+	"time"
+
+	"sluice/gateway/payload"
+	"sluice/gateway/predlog"
+	"sluice/gateway/truth"
+	"sluice/runtime/tensor"
+)
+
+// Bounds on what is taken of one segment.
+const (
+	MaxRecords = 5000
+	MaxRows    = 20_000
+)
+
+// Piece is a part of a segment: the rows of one window.
+type Piece struct {
+	StartMS int64 // when the window begins, ms since the epoch
+	Profile
+}
+
+// digest makes the pieces of a segment of so many records, in the order in which the windows come.
+func digest(records int64, rows iter.Seq2[predlog.Row, error], window time.Duration, output string) ([]Piece, error) {
+	stride := max((records+MaxRecords-1)/MaxRecords, 1)
+	perRecord := int(max(MaxRows/max(records/stride, 1), 1))
+	d := digester{plan: payload.Compile(nil, nil), perRecord: perRecord, output: output, windowMS: window.Milliseconds()}
+	n := int64(0)
+	for r, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		if n++; (n-1)%stride == 0 && r.Status < 400 && !r.Truncated {
+			d.take(&r)
+		}
+	}
+	return d.pieces, nil
+}
+
+type digester struct {
+	plan      *payload.Plan
+	in        payload.Input
+	perRecord int
+	output    string
+	windowMS  int64
+	pieces    []Piece
+}
+
+// piece is where rows of that time belong.
+func (d *digester) piece(at time.Time) *Profile {
+	start := at.UnixMilli() - at.UnixMilli()%d.windowMS
+	for i := len(d.pieces) - 1; i >= 0; i-- {
+		if d.pieces[i].StartMS == start {
+			return &d.pieces[i].Profile
+		}
+	}
+	d.pieces = append(d.pieces, Piece{StartMS: start})
+	return &d.pieces[len(d.pieces)-1].Profile
+}
+
+// take counts the rows of a record, perRecord of them at most, evenly.
+func (d *digester) take(r *predlog.Row) {
+	answers := truth.Answers(r.ResponseContentType, r.Response, d.output)
+	rows := len(answers)
+	if err := d.plan.Decode(r.ContentType, r.Request, &d.in); err != nil {
+		d.in.Batch.Reset(tensor.Table)
+	} else if n := d.in.Batch.Rows; n > 0 {
+		rows = n
+	}
+	if rows == 0 {
+		return
+	}
+	p := d.piece(r.Time)
+	step := max((rows+d.perRecord-1)/d.perRecord, 1)
+	for row := 0; row < rows; row += step {
+		p.Rows++
+	}
+	for i := range d.in.Batch.Columns {
+		c := &d.in.Batch.Columns[i]
+		if s := p.Column(columnName(c.Name)); s != nil && c.Tensor.Width() == 1 {
+			addColumn(s, &c.Tensor, rows, step)
+		}
+	}
+	if len(answers) > 0 {
+		s := p.Column(Prediction)
+		for row := 0; row < len(answers); row += step {
+			addValue(s, answers[row])
+		}
+	}
+}
+
+// columnName keeps a request's column apart from the predictions.
+func columnName(name string) string {
+	switch name {
+	case "":
+		return "input"
+	case Prediction:
+		return "input." + Prediction
+	}
+	return name
+}
+
+func addColumn(s *Sketch, t *tensor.Tensor, rows, step int) {
+	texts := t.Type.Text()
+	for row := 0; row < min(rows, t.Len()); row += step {
+		if texts {
+			s.AddText(t.Strings()[row])
+		} else {
+			s.AddNumber(t.At(row))
+		}
+	}
+}
+
+func addValue(s *Sketch, v truth.Value) {
+	switch v.Kind {
+	case truth.Text:
+		s.AddText(v.Text)
+	case truth.None:
+		s.Missing++
+	default:
+		s.AddNumber(v.Number)
+	}
+}

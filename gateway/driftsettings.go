@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"time"
+
+	"sluice/tracking/mlflow"
+)
+
+// Drift says how an endpoint's requests and predictions are compared with what they were. The zero value means the defaults.
+type Drift struct {
+	// Off switches the comparison off.
+	Off bool
+	// Window is how much time is compared at once; 0 means DefaultDriftWindow.
+	Window time.Duration
+	// MinRows is how many rows a window needs to be compared; 0 means DefaultDriftMinRows.
+	MinRows int64
+	// BaselineRows is how many of a version's first rows are its baseline; 0 means DefaultDriftBaselineRows.
+	BaselineRows int64
+	// MaxPSI and MaxKS are what a column may have without drifting; 0 means DefaultMaxPSI and DefaultMaxKS.
+	MaxPSI, MaxKS float64
+}
+
+// The defaults of Drift.
+const (
+	DefaultDriftWindow       = time.Hour
+	DefaultDriftMinRows      = 500
+	DefaultDriftBaselineRows = 5000
+	DefaultMaxPSI            = 0.2
+	DefaultMaxKS             = 0.2
+)
+
+// WithDefaults returns the settings with every number set.
+func (d Drift) WithDefaults() Drift {
+	if d.Window == 0 {
+		d.Window = DefaultDriftWindow
+	}
+	if d.MinRows == 0 {
+		d.MinRows = DefaultDriftMinRows
+	}
+	if d.BaselineRows == 0 {
+		d.BaselineRows = DefaultDriftBaselineRows
+	}
+	if d.MaxPSI == 0 {
+		d.MaxPSI = DefaultMaxPSI
+	}
+	if d.MaxKS == 0 {
+		d.MaxKS = DefaultMaxKS
+	}
+	return d
+}
+
+func (d Drift) check() error {
+	v := d.WithDefaults()
+	switch {
+	case v.Window < time.Second || v.Window > MaxRolloutDuration:
+		return mlflow.Invalidf("drift.window %s is not between 1s and %s", v.Window, MaxRolloutDuration)
+	case v.MinRows < 50 || v.MinRows > 10_000_000:
+		return mlflow.Invalidf("drift.min_rows %d is not between 50 and 10000000", v.MinRows)
+	case v.BaselineRows < 100 || v.BaselineRows > 10_000_000:
+		return mlflow.Invalidf("drift.baseline_rows %d is not between 100 and 10000000", v.BaselineRows)
+	case !(v.MaxPSI > 0 && v.MaxPSI <= 100):
+		return mlflow.Invalidf("drift.max_psi is not above 0 and at most 100")
+	case !(v.MaxKS > 0 && v.MaxKS <= 1):
+		return mlflow.Invalidf("drift.max_ks is not above 0 and at most 1")
+	}
+	return nil
+}
+
+// The kinds of events of drift.
+const (
+	EventDriftDetected EventKind = "drift_detected" // a column of a window is past its limit
+	EventDriftEnded    EventKind = "drift_ended"    // no column is any more
+)
