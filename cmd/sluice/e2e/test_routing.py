@@ -182,6 +182,7 @@ def test_rate_limits_and_documents_with_the_sdk(wine):
     assert 'endpoint="wine"' in endpoints.export_metrics("wine").contents.read().decode()
     assert endpoints.patch("wine", add_tags=[EndpointTag("team", "cellar")]).tags == [EndpointTag("team", "cellar")]
     wait_until(lambda: "serving" in endpoints.logs("wine", "canary").logs, what="the arm's log")
+    assert endpoints.build_logs("wine", "canary").logs is not None
 
 
 def test_only_one_of_two_writers_wins(wine):
