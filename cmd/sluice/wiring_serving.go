@@ -118,7 +118,7 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 		return err
 	}
 	a.monitor, err = monitor.New(monitor.Sources{
-		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped,
+		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, Observed: a.observations,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
 		return err

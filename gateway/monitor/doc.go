@@ -17,6 +17,9 @@
 //	metrics      per interval with traffic: requests, errors (HTTP status ≥ 400), server_errors (≥ 500), error_rate (0–1), latency_p50_ms,
 //	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped); since the run
 //	             began: requests_total, errors_total, rows_total, dropped_total. The step rises by one per interval, also over restarts.
+//	observed     what else is known (Sources.Observed), when it changes: the quality of predictions with ground truth and how far columns moved.
+//	             The step is the time, in seconds since the epoch
+//	dataset      the segments, as a dataset input named "predictions" of the context "serving"; mlflow.data.get_source(…).load() downloads them
 //	artifacts    predictions/<UTC date of the first record>/<segment id>.parquet, each entered into the index (gateway/predictions)
 //
 // Records of requests that reached no version stand in a run named "unrouted" of their endpoint, those that named no known endpoint under

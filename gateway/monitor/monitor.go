@@ -70,6 +70,8 @@ type Sources struct {
 	Outcomes func() []outcome.SeriesSnapshot
 	// Dropped returns the cumulative drops of the prediction log: (*predlog.Log).DroppedBySeries. It is not called before Start.
 	Dropped func() map[predlog.Series]predlog.Drops
+	// Observed returns what else is known of versions: their quality, their drift. nil: nothing. It is not called before Start.
+	Observed func() []Observation
 }
 
 // Options of New; nil and the zero value are the defaults.
@@ -117,6 +119,7 @@ type Monitor struct {
 	counts  map[outcome.Key]outcome.Histogram // as last written
 	dropped map[predlog.Series]int64          // as last written
 	rows    map[predlog.Series]int64          // delivered and not yet written
+	seen    map[observationKey]Observation    // as last written
 }
 
 var _ predlog.Sink = (*Monitor)(nil)
@@ -149,6 +152,7 @@ func New(src Sources, opts *Options) (*Monitor, error) {
 	m := &Monitor{
 		src: src, opts: o, kick: make(chan struct{}, 1), runs: map[predlog.Series]*servingRun{},
 		counts: map[outcome.Key]outcome.Histogram{}, dropped: map[predlog.Series]int64{}, rows: map[predlog.Series]int64{},
+		seen: map[observationKey]Observation{},
 	}
 	for _, s := range src.Outcomes() {
 		m.counts[s.Key] = s.Histogram
@@ -204,7 +208,7 @@ func (m *Monitor) target() (wanted []Served, told bool) {
 func (m *Monitor) Flush(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(m.writeMetrics(ctx), m.reconcile(ctx))
+	return errors.Join(m.writeMetrics(ctx), m.reconcile(ctx), m.writeObservations(ctx))
 }
 
 // Close stops the loop and writes the last metrics. Serving runs stay RUNNING: another member may serve them, and this one after its restart.
@@ -256,8 +260,11 @@ func (m *Monitor) store(ctx context.Context, s predlog.Segment) error {
 		return fmt.Errorf("index segment %s: %w", s.ID, err)
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.logDataset(ctx, run); err != nil {
+		return fmt.Errorf("dataset input of serving run %s: %w", run.id, err)
+	}
 	m.rows[s.Series] += s.Rows
-	m.mu.Unlock()
 	return nil
 }
 

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // house is real tracking, registry and artifacts over SQLite and a folder.
 type house struct {
+	observed  []Observation
 	db        string // the database file
 	artifacts string // the artifact folder
 	tracking  *tracking.Service
@@ -75,6 +76,7 @@ func (h *house) monitor(t *testing.T) *Monitor {
 	t.Helper()
 	m, err := New(Sources{
 		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops,
+		Observed: func() []Observation { return h.observed },
 	}, &Options{Now: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(time.Second); return h.now }})
 	if err != nil {
 		t.Fatal(err)

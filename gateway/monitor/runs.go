@@ -45,6 +45,7 @@ type servingRun struct {
 	step            int64 // of the metrics written last; 0 means none
 	totals          totals
 	linked          bool // the links to training run, version and logged model stand
+	dataset         bool // the segments are its dataset input
 }
 
 // ensure returns the serving run of the Series, found or made. The caller holds mu.
@@ -188,7 +189,9 @@ func known(r *tracking.Run) *servingRun {
 		id: r.Info.ID, artifactURI: r.Info.ArtifactURI, status: r.Info.Status, stage: tag(*r, TagStage), arm: tag(*r, TagArm),
 	}
 	for _, metric := range r.Data.Metrics {
-		out.step = max(out.step, metric.Step)
+		if metric.Key == requestsTotal { // the others of the interval have the same; those observed have times for steps
+			out.step = max(out.step, metric.Step)
+		}
 		out.totals.resume(metric)
 	}
 	return out
