@@ -1,10 +1,16 @@
 """Ground truth through the real server: joined with what was predicted, counted, shown."""
 
+import time
 import uuid
 
 from conftest import register_wine, split_body, wait_until
 
 PATH = "/api/2.0/serving-endpoints/wine/ground-truth"
+
+
+def id_of(days_ago):
+    """A prediction id (UUIDv7) of that age, which no prediction has."""
+    return str(uuid.UUID(int=int((time.time() - days_ago * 86400) * 1000) << 80 | 7 << 76 | 2 << 62))
 
 
 def send(server, *items):
@@ -34,10 +40,11 @@ def test_ground_truth_is_joined(server, mlflow_at):
         {"prediction_id": ids[2], "ground_truth": 2},
         {"client_request_id": "req-10", "ground_truth": 0},
         {"client_request_id": "req-0", "ground_truth": 0},
-        {"prediction_id": "019ab1c2-0000-7000-8000-000000000000", "ground_truth": 0},
+        {"prediction_id": id_of(2), "ground_truth": 0},
+        {"prediction_id": id_of(46), "ground_truth": 0},
         {"prediction_id": str(uuid.uuid4()), "ground_truth": 0},
         {"key": 1, "ground_truth": 0},
-    ) == ["duplicate", "conflicting", "joined", "conflicting", "unknown", "invalid", "invalid"]
+    ) == ["duplicate", "conflicting", "joined", "conflicting", "unknown", "too_late", "invalid", "invalid"]
     alone = server.post(PATH, json={"prediction_id": ids[2], "ground_truth": 2})
     assert alone.status_code == 409 and alone.json()["outcome"] == "conflicting", alone.text
 
