@@ -60,11 +60,6 @@ const (
 	Invalid           Outcome = "invalid"
 )
 
-// Outcomes returns all of them.
-func Outcomes() []Outcome {
-	return []Outcome{Joined, Pending, Duplicate, Conflicting, Ambiguous, TooLate, Unknown, WithoutPrediction, Invalid}
-}
-
 // Result is what became of one item, and why where it is not plain.
 type Result struct {
 	Outcome Outcome
