@@ -70,13 +70,38 @@ func AppendFloat(b []byte, v float64) []byte {
 		}
 		return append(b, "Infinity"...)
 	}
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
+	abs := math.Abs(v)
+	if abs != 0 && (abs < 1e-4 || abs >= 1e16) {
 		return strconv.AppendFloat(b, v, 'e', -1, 64)
+	}
+	if abs < 1e9 {
+		if n := uint64(abs*decimals + 0.5); float64(n)/decimals == abs {
+			return appendDecimal(b, math.Signbit(v), n)
+		}
 	}
 	start := len(b)
 	b = strconv.AppendFloat(b, v, 'f', -1, 64)
 	if bytes.IndexByte(b[start:], '.') < 0 {
 		b = append(b, ".0"...)
+	}
+	return b
+}
+
+// decimals is a one with as many zeros as digits that appendDecimal writes behind the point.
+const decimals = 1_000_000
+
+// appendDecimal appends n/decimals: a number that was rounded, or counts, at a third of what finding the shortest digits of any number
+// takes. They are the shortest, for no two numbers of 15 digits or fewer are the same float.
+func appendDecimal(b []byte, negative bool, n uint64) []byte {
+	if negative {
+		b = append(b, '-')
+	}
+	b = append(strconv.AppendUint(b, n/decimals, 10), '.')
+	part, unit := n%decimals, uint64(decimals)
+	for first := true; first || part > 0; first = false {
+		unit /= 10
+		b = append(b, '0'+byte(part/unit))
+		part %= unit
 	}
 	return b
 }

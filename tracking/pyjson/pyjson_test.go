@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -43,6 +45,55 @@ func TestFloats(t *testing.T) {
 		if got := string(pyjson.AppendFloat(nil, v)); got != want {
 			t.Errorf("%v: got %s, want %s", v, got, want)
 		}
+	}
+}
+
+// FuzzFloats: whatever a number is, it is spelled by its shortest digits.
+func FuzzFloats(f *testing.F) {
+	for _, v := range []float64{0, 0.5, 1, 1e-4, 0.000123, 0.1, 0.3, 0.654321, 0.999999, 0.9999995, 1e9 - 1e-6, 1e9, 123456.789012, 123456789.123456, 1 << 53, math.Pi, 8.41e-3} {
+		f.Add(math.Float64bits(v))
+		f.Add(math.Float64bits(-v))
+		f.Add(math.Float64bits(v) + 1)
+		f.Add(math.Float64bits(v) - 1)
+	}
+	f.Fuzz(func(t *testing.T, bits uint64) { isShortest(t, math.Float64frombits(bits)) })
+}
+
+// TestRoundedFloats: those that were rounded to some decimals, and their neighbours.
+func TestRoundedFloats(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50_000 {
+		v := float64(r.Int64N(1_000_000_000_000_000)) / math.Pow10(r.IntN(16))
+		for _, near := range []float64{v, math.Nextafter(v, 0), math.Nextafter(v, math.Inf(1))} {
+			isShortest(t, near)
+		}
+	}
+}
+
+func isShortest(t *testing.T, v float64) {
+	t.Helper()
+	if abs := math.Abs(v); abs != 0 && (abs < 1e-4 || abs >= 1e16) || v != v {
+		return // spelled with an exponent, or a word
+	}
+	want := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(want, ".") {
+		want += ".0"
+	}
+	if got := string(pyjson.AppendFloat([]byte("x"), v)); got != "x"+want {
+		t.Errorf("got %s, want %s", got[1:], want)
+	}
+}
+
+func BenchmarkAppendFloat(b *testing.B) {
+	for name, v := range map[string]float64{"rounded": 0.654321, "count": 17, "any": math.Pi / 10} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var text []byte
+			for b.Loop() {
+				text = pyjson.AppendFloat(text[:0], v)
+			}
+		})
 	}
 }
 

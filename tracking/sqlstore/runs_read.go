@@ -123,37 +123,27 @@ func nameFromTag(r *tracking.Run) {
 // loadLatestMetrics, like the other tables of a page, is read in the order in which the database finds it fastest, and sorted here.
 func (s *Store) loadLatestMetrics(ctx context.Context, q sqldb.Querier, ids []string, index map[string]*tracking.Run) error {
 	rows := sqldb.RowsOf{Table: "latest_metrics", ID: "run_uuid", IDs: ids, Columns: []string{s.q("key"), "value", "timestamp", "step", "is_nan"}}
-	var run *tracking.Run        // neighbours mostly share theirs
-	var before []tracking.Metric // of the run before: runs of an experiment mostly have the same keys, in the same order
+	run := &tracking.Run{}                // neighbours mostly share theirs
+	var before, metrics []tracking.Metric // of the run before, which mostly has the same keys in the same order, and of this one
 	err := sqldb.EachOf(ctx, q, rows, func(row *sqldb.Values) error {
-		if id := row.TextLike(0, idOf(run)); run == nil || run.Info.ID != id {
-			if run != nil {
-				before = run.Data.Metrics
+		if id := row.TextLike(0, run.Info.ID); run.Info.ID != id {
+			run.Data.Metrics, before, run = metrics, metrics, index[id]
+			if metrics = run.Data.Metrics; metrics == nil {
+				metrics = make([]tracking.Metric, 0, max(1, len(before)))
 			}
-			run = index[id]
-		}
-		if run.Data.Metrics == nil {
-			run.Data.Metrics = make([]tracking.Metric, 0, max(1, len(before)))
 		}
 		known := ""
-		if n := len(run.Data.Metrics); n < len(before) {
+		if n := len(metrics); n < len(before) {
 			known = before[n].Key
 		}
-		run.Data.Metrics = append(run.Data.Metrics, metricOf(row, known))
+		metrics = append(metrics, metricOf(row, known))
 		return nil
 	})
+	run.Data.Metrics = metrics
 	for _, run := range index {
 		sortByKey(run.Data.Metrics, func(m *tracking.Metric) string { return m.Key })
 	}
 	return err
-}
-
-// idOf returns the id of a run, "" for none.
-func idOf(run *tracking.Run) string {
-	if run == nil {
-		return ""
-	}
-	return run.Info.ID
 }
 
 // sortByKey sorts rows that mostly are sorted already.
