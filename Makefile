@@ -77,10 +77,11 @@ conformance: $(BINARY) ## MLflow's own tests, a stock server against ours: MLFLO
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: $(E2E)/requirements.txt
+$(VENV)/.installed: $(E2E)/requirements.txt $(E2E)/requirements-alone.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r $(E2E)/requirements.txt
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps -r $(E2E)/requirements-alone.txt
 	touch $@
 
 # The browser tests need Debian's Chromium; where apt-get may install, they get it.
