@@ -123,6 +123,7 @@ const (
 	mlflowJSON  protocol = iota // MLflow's scoring protocol: dataframe_split where the signature has columns, else inputs
 	inferJSON                   // Open Inference Protocol, JSON tensors
 	inferBinary                 // Open Inference Protocol, binary tensors both ways
+	inferFrame                  // Open Inference Protocol, a JSON tensor for each column, said to be a data frame as MLServer wants it
 )
 
 // requests are what one URL is sent in turn: rows at a time, all of the model's rows once.
@@ -135,6 +136,8 @@ func (m *model) requests(url string, p protocol, rows int) []loadtest.Request {
 			r.Body = m.mlflowBody(at, rows)
 		case inferJSON:
 			r.Body = m.inferBody(at, rows)
+		case inferFrame:
+			r.Body = m.frameInferBody(at, rows)
 		case inferBinary:
 			var head int
 			r.Body, head = m.binaryBody(at, rows)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"sluice/loadtest"
@@ -27,7 +28,8 @@ const frameRows = 1000
 
 var frameColumns = []string{"a", "b", "c", "d"}
 
-// pythonModels compares models that only Python can run: single rows with `mlflow models serve`, and frames of 1000 rows with calling the model directly.
+// pythonModels compares models that only Python can run: single rows with `mlflow models serve` and MLServer, frames of 1000 rows with calling the model directly, and the
+// start of a worker with that of a program that loads the model.
 func (b *bench) pythonModels(ctx context.Context) error {
 	script := filepath.Join(b.dir, "frames.py")
 	if err := os.WriteFile(script, framesScript, 0o644); err != nil {
@@ -54,38 +56,69 @@ func (b *bench) pythonModels(ctx context.Context) error {
 		}
 		models[name] = m
 	}
-	return errors.Join(b.frameSingles(ctx, p, models["frame"]), b.frameBlocks(ctx, p, models["heavy"], script))
+	return errors.Join(
+		b.frameSingles(ctx, p, models["frame"]),
+		b.frameBlocks(ctx, p, models["heavy"], script),
+		b.workerStarts(ctx, interpreter, models["frame"]),
+	)
 }
 
-// frameSingles races single rows against MLflow's own server, in its quickest configuration.
+// frameSingles races single rows against MLflow's own server and MLServer, each in its quickest configuration.
 func (b *bench) frameSingles(ctx context.Context, p *process, m *model) error {
 	ours := b.ours(p, m, mlflowJSON, 1)
-	alone := ours
-	alone.connections = 1
-	sides := []side{ours, alone}
-	best, missing := b.best(ctx, "mlflow models serve", m, mlflowJSON, 1, b.mlflowPackage(filepath.Join(m.dir, m.folder)))
-	if missing == nil {
+	sides := []side{ours, alone(ours)}
+	peers := []*peerSingles{
+		{name: "mlflow models serve", protocol: mlflowJSON, ways: b.mlflowPackage(filepath.Join(m.dir, m.folder)), rate: 15},
+		{name: "MLServer", protocol: inferFrame, ways: b.mlserverMLflow(m), rate: 6},
+	}
+	for _, peer := range peers {
+		best, missing := b.best(ctx, peer.name, m, peer.protocol, 1, peer.ways)
+		if peer.missing = missing; missing != nil {
+			continue
+		}
 		defer func() { _ = best.p.stop() }()
-		one := best.side
-		one.connections = 1
-		sides = append(sides, best.side, one)
+		peer.at = len(sides)
+		sides = append(sides, best.side, alone(best.side))
 	}
 	windows, err := b.race(ctx, sides...)
 	if err != nil {
 		return err
 	}
 	b.say("  frame, 1 row: sluice %.0f requests/s with %d connections, p50 %.2f ms with one", middle(windows[0], rateOf), b.connections, middle(windows[1], p50Of))
-	rate := claim{work: "python_function, 1 row, 2 workers: requests/s ÷ mlflow models serve", must: 15, noReach: true, unit: " x", digits: 1}
-	p50 := claim{work: "python_function, 1 row, 1 connection: p50 ÷ mlflow models serve", must: 0.5, noReach: true, most: true, unit: " x", digits: 2}
-	if missing != nil {
-		rate.missing, p50.missing = missing.Error(), missing.Error()
+	for _, peer := range peers {
+		b.claimSingles(peer, windows)
+	}
+	return nil
+}
+
+// alone is a side with one connection.
+func alone(s side) side {
+	s.connections = 1
+	return s
+}
+
+// peerSingles is one that single rows are raced against.
+type peerSingles struct {
+	name     string
+	protocol protocol
+	ways     []configuration
+	rate     float64 // how many times its rate ours must be
+	missing  error
+	at       int // of its two sides
+}
+
+func (b *bench) claimSingles(peer *peerSingles, windows [][]window) {
+	rate := claim{work: "python_function, 1 row, 2 workers: requests/s ÷ " + peer.name, must: peer.rate, noReach: true, unit: " x", digits: 1}
+	p50 := claim{work: "python_function, 1 row, 1 connection: p50 ÷ " + peer.name, must: 0.5, noReach: true, most: true, unit: " x", digits: 2}
+	if peer.missing != nil {
+		rate.missing, p50.missing = peer.missing.Error(), peer.missing.Error()
 	} else {
-		b.say("  mlflow models serve: %.0f requests/s, p50 %.2f ms with one connection", middle(windows[2], rateOf), middle(windows[3], p50Of))
-		rate.measured, p50.measured = ratio(windows[0], windows[2], rateOf), ratio(windows[1], windows[3], p50Of)
+		many, one := windows[peer.at], windows[peer.at+1]
+		b.say("  %s: %.0f requests/s, p50 %.2f ms with one connection", peer.name, middle(many, rateOf), middle(one, p50Of))
+		rate.measured, p50.measured = ratio(windows[0], many, rateOf), ratio(windows[1], one, p50Of)
 	}
 	b.claim(rate)
 	b.claim(p50)
-	return nil
 }
 
 // mlflowPackage are the configurations of `mlflow models serve` for one package.
@@ -161,4 +194,17 @@ func (m *model) frameJSON(rows int) []byte {
 		data[r] = m.rows[r%len(m.rows)]
 	}
 	return encoded(map[string]any{"dataframe_split": map[string]any{"columns": m.columns, "data": data}})
+}
+
+// frameInferBody has one tensor for each column.
+func (m *model) frameInferBody(at, rows int) []byte {
+	inputs := make([]string, len(m.columns))
+	for i, name := range m.columns {
+		values := make([]string, rows)
+		for r := range values {
+			values[r] = m.rows[at+r][i].String()
+		}
+		inputs[i] = fmt.Sprintf(`{"name": %q, "shape": [%d], "datatype": "FP64", "data": [%s]}`, name, rows, strings.Join(values, ", "))
+	}
+	return fmt.Appendf(nil, `{"inputs": [%s], "parameters": {"content_type": "pd"}}`, strings.Join(inputs, ", "))
 }

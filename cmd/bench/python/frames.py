@@ -14,7 +14,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 COLUMNS = ["a", "b", "c", "d"]
 ROWS = 1000
@@ -39,7 +39,8 @@ def rows():
 
 def make(target):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    signature = ModelSignature(inputs=Schema([ColSpec(DataType.double, c) for c in COLUMNS]))
+    outputs = Schema([TensorSpec(np.dtype(np.float64), (-1,))])  # MLServer takes no signature without
+    signature = ModelSignature(inputs=Schema([ColSpec(DataType.double, c) for c in COLUMNS]), outputs=outputs)
     for name, model in ("frame", Frame()), ("heavy", Heavy()):
         mlflow.pyfunc.save_model(
             target / name / "pyfunc", python_model=model, signature=signature, input_example=pd.DataFrame(rows()[:8], columns=COLUMNS),
