@@ -58,6 +58,8 @@ type Config struct {
 	Cache       Cache // the zero value: every request is executed
 	// Drift says how they are compared with what they were.
 	Drift Drift
+	// Redaction says what the prediction log keeps of columns that hold secrets.
+	Redaction []RedactedColumn
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -79,6 +79,7 @@ func (c Config) checkSettings() error {
 		c.checkShadows(),
 		c.checkRateLimits(),
 		c.GroundTruth.check(),
+		c.checkRedaction(),
 		c.checkCache(),
 		c.Drift.check(),
 	)

@@ -20,6 +20,7 @@ import (
 	"sluice/gateway/plan"
 	"sluice/gateway/predictions"
 	"sluice/gateway/predlog"
+	"sluice/gateway/redact"
 	"sluice/gateway/respcache"
 	"sluice/gateway/rollout"
 	"sluice/gateway/shadow"
@@ -65,6 +66,7 @@ type App struct {
 	monitor       *monitor.Monitor
 	predlog       *predlog.Log // nil when switched off
 	predictions   *predictions.Reader
+	redactor      *redact.Recorder // in front of predlog
 	push          telemetry.Push
 	truth         *truth.Service // nil when the prediction log is switched off
 	drift         *drift.Service // likewise

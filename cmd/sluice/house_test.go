@@ -116,7 +116,7 @@ func arrows() []arrow {
 	}
 }
 
-var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip", "gateway/shadow", "gateway/respcache"}
+var dataPlane = []string{"gateway/invoke", "gateway/route", "gateway/admit", "gateway/breaker", "gateway/payload", "gateway/predlog", "gateway/outcome", "gateway/oip", "gateway/shadow", "gateway/redact", "gateway/respcache"}
 
 func inModule(folders []string) []string {
 	out := make([]string, len(folders))

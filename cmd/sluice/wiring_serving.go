@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"sluice/gateway/predictions"
 	"sluice/gateway/predictions/sqlindex"
 	"sluice/gateway/predlog"
+	"sluice/gateway/redact"
 	gatewayrest "sluice/gateway/rest"
 	"sluice/gateway/route"
 	"sluice/gateway/shadow"
@@ -60,7 +62,7 @@ func (a *App) openServing(ctx context.Context) error {
 		deps.Demand = func(ctx context.Context, id servable.ID) (invoke.Handle, error) { return a.servables.Demand(ctx, id) }
 	}
 	if a.predlog != nil {
-		deps.Log = a.predlog
+		deps.Log = a.redactor
 	}
 	data := invoke.New(deps, &invoke.Options{
 		Admission: admission, MaxBodyBytes: a.cfg.MaxBodyBytes, Timeout: a.cfg.RequestTimeout, Logger: a.log,
@@ -87,6 +89,9 @@ func queueDelay(d time.Duration) time.Duration {
 
 // publish hands a new table to the data plane and tells the monitor what is served now.
 func (a *App) publish(t *route.Table) {
+	if a.redactor != nil {
+		a.redactor.Set(redaction(t)) // before the first record of the new table
+	}
 	a.data.Load().Publish(t)
 	a.monitor.Routed(context.Background(), served(t))
 }
@@ -129,13 +134,17 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 		a.predictions = predictions.New(index, a.artifacts, nil, a.log)
 		return nil
 	}
+	key, err := redactionKey(a.cfg.DataDir)
+	if err != nil {
+		return fmt.Errorf("key of redaction: %w", err)
+	}
 	log, err := predlog.Open(filepath.Join(a.cfg.DataDir, "predictions"), a.monitor, &predlog.Options{
 		MaxBodyBytes: a.cfg.PredictionLogBodyMax, MaxDiskBytes: a.cfg.PredictionLogMaxBytes, SpoolAge: a.cfg.ServingMetricsEvery, Logger: a.log,
 	})
 	if err != nil {
 		return err
 	}
-	a.predlog = log
+	a.predlog, a.redactor = log, redact.New(log, key)
 	a.predictions = predictions.New(index, a.artifacts, log, a.log)
 	a.onClose("prediction log", func(ctx context.Context) error {
 		lost, err := log.Close(ctx)

@@ -23,6 +23,9 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 		entry.Shadows = append(entry.Shadows, route.Shadow{Arm: s.Arm, Share: int(s.Share)})
 	}
 	addFallbacks(entry, c)
+	for _, r := range c.Redaction {
+		entry.Redaction = append(entry.Redaction, route.Redaction(r))
+	}
 	for _, l := range c.RateLimits {
 		entry.Limits = append(entry.Limits, route.Limit{PerMinute: l.Calls, ByUser: l.ByUser})
 	}
@@ -74,7 +77,8 @@ var causes = map[gateway.Cause]route.Causes{
 func sameSettings(a, b *route.Endpoint) bool {
 	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
 		reflect.DeepEqual(a.Fallbacks, b.Fallbacks) &&
-		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits) && reflect.DeepEqual(a.Cache, b.Cache)
+		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits) &&
+		reflect.DeepEqual(a.Redaction, b.Redaction) && reflect.DeepEqual(a.Cache, b.Cache)
 }
 
 var sources = map[gateway.Source]route.Source{

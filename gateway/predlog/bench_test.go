@@ -216,7 +216,7 @@ func FuzzScanFrames(f *testing.F) {
 func (e *entry) toRecord() *Record {
 	return &Record{
 		PredictionID: e.predictionID, TraceID: e.traceID, Status: int(e.status), Version: int(e.version), Rows: int(e.rows), Bucket: int(e.bucket),
-		LatencyNS: e.latencyNS, QueueNS: e.queueNS, ExecuteNS: e.executeNS, SamplingFraction: e.sampling, Shadow: e.flags&flagShadow != 0, Cached: e.flags&flagCached != 0,
+		LatencyNS: e.latencyNS, QueueNS: e.queueNS, ExecuteNS: e.executeNS, SamplingFraction: e.sampling, Shadow: e.flags&flagShadow != 0, Cached: e.flags&flagCached != 0, Redaction: e.redaction(),
 		RequestID: string(e.texts[textRequestID]), Endpoint: string(e.texts[textEndpoint]), Model: string(e.texts[textModel]),
 		Stage: string(e.texts[textStage]), Arm: string(e.texts[textArm]), Rule: string(e.texts[textRule]),
 		ErrorCode: string(e.texts[textErrorCode]), ContentType: string(e.texts[textContentType]),

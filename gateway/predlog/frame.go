@@ -35,6 +35,8 @@ const (
 	flagResponseCut
 	flagTextCut
 	flagCached
+	flagRedacted
+	flagWithheld
 )
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
@@ -65,6 +67,12 @@ func appendFrame(dst []byte, r *Record, timeNS int64, maxBody int) (out []byte, 
 	}
 	if r.Cached {
 		flags |= flagCached
+	}
+	switch r.Redaction {
+	case Redacted:
+		flags |= flagRedacted
+	case Withheld:
+		flags |= flagWithheld
 	}
 	request, response := r.Request, r.Response
 	if len(request) > maxBody {
@@ -202,4 +210,15 @@ func cutBody(b []byte) (body, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return b[:n:n], b[n:], true
+}
+
+// redaction is what the flags say of the bodies.
+func (e *entry) redaction() Redaction {
+	switch {
+	case e.flags&flagWithheld != 0:
+		return Withheld
+	case e.flags&flagRedacted != 0:
+		return Redacted
+	}
+	return Unredacted
 }

@@ -42,6 +42,7 @@ type row struct {
 	Bucket    int32  `parquet:"bucket,delta"`
 	Shadow    bool   `parquet:"shadow"`
 	Cached    bool   `parquet:"cached"`
+	Redaction []byte `parquet:"redaction,string,optional,dict"`
 	ErrorCode []byte `parquet:"error_code,string,optional,dict"`
 	TraceID   []byte `parquet:"trace_id,string,optional"`
 	Rows      int32  `parquet:"rows,delta"`
@@ -156,6 +157,7 @@ func (w *segmentWriter) row(e *entry) row {
 		Bucket:    max(e.bucket, -1),
 		Shadow:    e.flags&flagShadow != 0,
 		Cached:    e.flags&flagCached != 0,
+		Redaction: []byte(e.redaction().String()),
 		ErrorCode: validText(e.texts[textErrorCode]),
 		Rows:      e.rows,
 		LatencyNS: e.latencyNS,

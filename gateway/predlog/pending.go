@@ -110,7 +110,7 @@ func (e *entry) row() Row {
 		Record: Record{
 			PredictionID: e.predictionID, RequestID: text(textRequestID), TraceID: e.traceID, Time: time.UnixMicro(floorDiv(e.timeNS, 1000)).UTC(),
 			Endpoint: text(textEndpoint), Model: text(textModel), Version: int(e.version), Stage: text(textStage), Arm: text(textArm),
-			Rule: text(textRule), Bucket: int(max(e.bucket, -1)), Shadow: e.flags&flagShadow != 0, Cached: e.flags&flagCached != 0,
+			Rule: text(textRule), Bucket: int(max(e.bucket, -1)), Shadow: e.flags&flagShadow != 0, Cached: e.flags&flagCached != 0, Redaction: e.redaction(),
 			SamplingFraction: e.fraction(),
 			Status:           int(e.status), ErrorCode: text(textErrorCode),
 			LatencyNS: e.latencyNS, QueueNS: e.queueNS, ExecuteNS: e.executeNS, Rows: int(e.rows),

@@ -31,6 +31,8 @@ type Record struct {
 	Shadow bool
 	// Cached says that the answer came from the response cache or from an equal request under way: nothing was executed for this one.
 	Cached bool
+	// Redaction says whether the bodies were changed before they came here.
+	Redaction Redaction
 	// SamplingFraction is the share of requests that are logged, 0 < f ≤ 1; 0 means 1 (all).
 	SamplingFraction float64
 
@@ -57,4 +59,35 @@ type Series struct {
 	Endpoint string
 	Model    string
 	Version  int
+}
+
+// Redaction is what became of a record's bodies before they were logged; DESIGN.md has the column.
+type Redaction uint8
+
+// The kinds of redaction.
+const (
+	Unredacted Redaction = iota // the bodies are those on the wire
+	Redacted                    // columns were dropped, hashed or truncated
+	Withheld                    // and a body that could not be redacted is missing
+)
+
+// String returns the redaction as it stands in segments: "", "redacted" or "withheld".
+func (r Redaction) String() string {
+	switch r {
+	case Redacted:
+		return "redacted"
+	case Withheld:
+		return "withheld"
+	}
+	return ""
+}
+
+// redactionOf reads what String wrote.
+func redactionOf(text []byte) Redaction {
+	for r := Unredacted; r <= Withheld; r++ {
+		if string(text) == r.String() {
+			return r
+		}
+	}
+	return Redacted
 }

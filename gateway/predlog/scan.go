@@ -63,7 +63,7 @@ func (r *row) record() (Row, error) {
 	out := Row{Truncated: r.Truncated, Record: Record{
 		PredictionID: id, RequestID: string(r.ClientRequestID), Time: time.UnixMicro(r.TimeUS).UTC(),
 		Endpoint: string(r.Endpoint), Model: string(r.Model), Version: int(r.Version), Stage: string(r.Stage), Arm: string(r.Arm),
-		Rule: string(r.Rule), Bucket: int(r.Bucket), Shadow: r.Shadow, Cached: r.Cached, SamplingFraction: r.SamplingFraction,
+		Rule: string(r.Rule), Bucket: int(r.Bucket), Shadow: r.Shadow, Redaction: redactionOf(r.Redaction), Cached: r.Cached, SamplingFraction: r.SamplingFraction,
 		Status: int(r.Status), ErrorCode: string(r.ErrorCode),
 		LatencyNS: r.LatencyNS, QueueNS: r.QueueNS, ExecuteNS: r.ExecuteNS, Rows: int(r.Rows),
 		ContentType: string(r.ContentType), ResponseContentType: string(r.ResponseContentType),

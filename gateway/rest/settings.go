@@ -23,6 +23,7 @@ var subjects = []subject{
 	{"shadows", parseShadows, describeShadows},
 	{"rollout", parseRolloutSubject, describeRolloutSubject},
 	{"ground_truth", parseGroundTruth, describeGroundTruth},
+	{"redaction", parseRedaction, describeRedaction},
 	{"cache", parseCache, describeCache},
 	{"drift", parseDrift, describeDrift},
 }
@@ -36,6 +37,7 @@ type settingsAnswer struct {
 	Rollout  *rolloutAnswer   `json:"rollout,omitempty"`
 
 	GroundTruth *groundTruthAnswer `json:"ground_truth,omitempty"`
+	Redaction   []redactionAnswer  `json:"redaction,omitempty"`
 	Cache       *cacheAnswer       `json:"cache,omitempty"`
 	Drift       *driftAnswer       `json:"drift,omitempty"`
 }

@@ -89,6 +89,8 @@ type Endpoint struct {
 	Shadows []Shadow
 	// Limits bound how often the endpoint is asked.
 	Limits []Limit
+	// Redaction is what the prediction log keeps of columns; whoever publishes the table hands it to gateway/redact.
+	Redaction []Redaction
 	// Cache says how long answers may be given again; nil: never. It is never changed.
 	Cache *Cache
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
@@ -118,6 +120,12 @@ type Cache struct {
 	Store         string // the name of a store of answers
 	TTL           time.Duration
 	MaxEntryBytes int // larger answers are not kept
+}
+
+// Redaction says what is kept of a column: see redact.Column.
+type Redaction struct {
+	Column, Action string
+	Length         int
 }
 
 // span gives an arm the buckets from the end of the previous span (or 0) up to, but without, end.

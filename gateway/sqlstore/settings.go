@@ -15,6 +15,7 @@ type settingsRow struct {
 	Rollout    *gateway.RolloutPlan `json:"rollout,omitempty"`
 	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
 	Truth      *truthRow            `json:"ground_truth,omitempty"`
+	Redaction  []redactionRow       `json:"redaction,omitempty"`
 	Cache      *cacheRow            `json:"cache,omitempty"`
 	Drift      *driftRow            `json:"drift,omitempty"`
 }
@@ -77,6 +78,12 @@ type driftRow struct {
 	MaxKS        float64       `json:"max_ks,omitempty"`
 }
 
+type redactionRow struct {
+	Column string `json:"column"`
+	Action string `json:"action"`
+	Length int    `json:"length,omitempty"`
+}
+
 type conditionRow struct {
 	Source gateway.Source `json:"source"`
 	Name   string         `json:"name"`
@@ -107,6 +114,9 @@ func encodeSettings(c *gateway.Config) settingsRow {
 	if c.Drift != (gateway.Drift{}) {
 		d := driftRow(c.Drift)
 		row.Drift = &d
+	}
+	for _, r := range c.Redaction {
+		row.Redaction = append(row.Redaction, redactionRow(r))
 	}
 	if c.GroundTruth != (gateway.GroundTruth{}) {
 		t := truthRow(c.GroundTruth)
@@ -143,6 +153,9 @@ func decodeSettings(row settingsRow, c *gateway.Config) {
 	}
 	for _, s := range row.Shadows {
 		c.Shadows = append(c.Shadows, gateway.Shadow{Arm: s.Arm, Share: gateway.Weight(s.Share)})
+	}
+	for _, r := range row.Redaction {
+		c.Redaction = append(c.Redaction, gateway.RedactedColumn(r))
 	}
 	for _, l := range row.RateLimits {
 		c.RateLimits = append(c.RateLimits, gateway.RateLimit(l))

@@ -106,6 +106,72 @@ def test_predictions_are_queried(server, mlflow_at, tmp_path):
     assert [r["databricks_request_id"] for r in newest] == [r["databricks_request_id"] for r in page[-3:]]
 
 
+def test_secrets_are_nowhere_on_disk(server, mlflow_at):
+    """R45: columns of an endpoint's redaction, in every shape of body, refused ones too, after a kill -9 as well."""
+    import mlflow
+
+    canary = "CANARY-7c1e"
+    client = mlflow_at(server)
+    register_wine(mlflow, "wine", "v2")
+    client.transition_model_version_stage("wine", "1", "Production")
+    entities = {"served_entities": [{"name": "stable", "entity_name": "wine", "entity_stage": "Production"}]}
+    redaction = [{"column": "ssn", "action": "drop"}, {"column": "mail", "action": "hash"}, {"column": "note", "action": "truncate", "length": 2}]
+    wrong = server.post("/api/2.0/serving-endpoints", json={"name": "bad", "config": {**entities, "redaction": [{"column": "ssn", "action": "hide"}]}})
+    assert wrong.status_code == 400 and "redaction[0].action" in wrong.json()["message"]
+    made = server.post("/api/2.0/serving-endpoints", json={"name": "cellar", "config": {**entities, "redaction": redaction}})
+    assert made.ok and made.json()["config"]["redaction"] == redaction, made.text
+    split = split_body()["dataframe_split"]
+    columns, row = split["columns"], split["data"][0]
+    named = dict(zip(columns, row), ssn=canary, mail=canary, note=canary)
+    wait_until(lambda: server.post("/endpoints/cellar/invocations", json=split_body()).ok, what="cellar answers")
+    csv = ",".join(named) + "\n" + ",".join(str(v) for v in named.values()) + "\n"
+    bodies = [
+        {"json": {"dataframe_split": {"columns": list(named), "data": [list(named.values())]}}},
+        {"json": {"dataframe_records": [named]}},
+        {"json": {"instances": [named]}},
+        {"json": {"inputs": {k: [v] for k, v in named.items()}}},
+        {"json": {"dataframe_records": [{k: v for k, v in named.items() if k != columns[0]}]}},  # refused
+        {"json": {"inputs": [[canary, canary]]}},
+        {"data": csv, "headers": {"Content-Type": "text/csv"}},
+        {"data": b"\xff" + canary.encode(), "headers": {"Content-Type": "application/vnd.apache.arrow.stream"}},
+        {"data": '{"dataframe_records": [{"ssn": "' + canary, "headers": {"Content-Type": "application/json"}},
+    ]
+    sent = [server.post("/endpoints/cellar/invocations", **b).headers["X-Sluice-Prediction-Id"] for b in bodies]
+    infer = {"inputs": [{"name": "ssn", "shape": [1], "datatype": "BYTES", "data": [canary]}]}
+    server.post("/v2/models/cellar/infer", json=infer)
+    path = "/api/2.0/sluice/predictions"
+    first = server.get(f"{path}/{sent[0]}").json()["prediction"]
+    assert first["redaction"] == "redacted" and canary[:2] in first["request"] and "ssn" not in first["request"]
+
+    def everywhere():
+        files = [f for f in pathlib.Path(server.data_dir).rglob("*") if f.is_file() and f.name != "lock"]
+        for f in files:
+            data = f.read_bytes()
+            assert canary.encode() not in data, f
+            if f.suffix == ".parquet":
+                assert canary not in pd.read_parquet(f).to_json(default_handler=str), f
+        assert canary not in "".join(server.out)
+        return files
+
+    everywhere()
+    server.kill()
+    everywhere()
+    server.start()
+    assert server.data_dir.joinpath("redaction.key").stat().st_mode & 0o777 == 0o600
+
+    def delivered():
+        page = server.get(path, params={"endpoint": "cellar", "limit": 1000})
+        found = {r["databricks_request_id"]: r for r in page.json()["predictions"]} if page.ok else {}
+        return found if set(sent) <= set(found) else None
+
+    found = wait_until(delivered, seconds=60, what="all records")
+    everywhere()
+    withheld = [i for i, s in enumerate(sent) if found[s].get("redaction") == "withheld"]
+    assert withheld == [5, 7, 8], withheld
+    hashes = {json.loads(found[s]["request"])[k][0]["mail"] for s, k in [(sent[1], "dataframe_records"), (sent[2], "instances")]}
+    assert len(hashes) == 1 and len(hashes.pop()) == 32
+
+
 def test_kill_9_loses_nothing_that_was_acknowledged(server, mlflow_at):
     import mlflow
 

@@ -58,6 +58,7 @@ var columns = []column{
 	{"bucket", kindInt32, false, func(r *predlog.Row) any { return int64(r.Bucket) }},
 	{"shadow", kindBool, false, func(r *predlog.Row) any { return r.Shadow }},
 	{"cached", kindBool, false, func(r *predlog.Row) any { return r.Cached }},
+	{"redaction", kindText, true, func(r *predlog.Row) any { return orNull(r.Redaction.String()) }},
 	{"error_code", kindText, true, func(r *predlog.Row) any { return orNull(r.ErrorCode) }},
 	{"trace_id", kindText, true, trace},
 	{"rows", kindInt32, false, func(r *predlog.Row) any { return int64(r.Rows) }},

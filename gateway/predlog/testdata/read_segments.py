@@ -15,7 +15,7 @@ assert list(frame.columns) == [
     "databricks_request_id", "client_request_id", "date", "timestamp_ms", "status_code", "sampling_fraction",
     "execution_time_ms", "request", "response", "request_binary", "response_binary", "content_type",
     "response_content_type", "truncated", "time", "endpoint", "model_name", "model_version", "stage", "arm", "rule",
-    "bucket", "shadow", "cached", "error_code", "trace_id", "rows", "latency_ns", "queue_ns", "execute_ns",
+    "bucket", "shadow", "cached", "redaction", "error_code", "trace_id", "rows", "latency_ns", "queue_ns", "execute_ns",
 ], list(frame.columns)
 
 types = {name: str(kind) for name, kind in frame.dtypes.items()}

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"unicode/utf8"
+
+	"sluice/tracking/mlflow"
+)
+
+// The actions of a RedactedColumn.
+const (
+	RedactDrop     = "drop"
+	RedactHash     = "hash"
+	RedactTruncate = "truncate"
+)
+
+// Bounds on the redaction of an endpoint.
+const (
+	MaxRedactedColumns = 256
+	MaxKeptCharacters  = 1024
+)
+
+// RedactedColumn says what the prediction log keeps of a column of requests and responses: nothing (drop), a keyed hash (hash), or its first
+// characters (truncate).
+type RedactedColumn struct {
+	Column string
+	Action string
+	Length int // characters that truncate keeps, else 0
+}
+
+// checkRedaction applies the rules on redaction.
+func (c Config) checkRedaction() error {
+	if len(c.Redaction) > MaxRedactedColumns {
+		return mlflow.Invalidf("redaction names more than %d columns", MaxRedactedColumns)
+	}
+	seen := map[string]bool{}
+	for i, r := range c.Redaction {
+		switch {
+		case r.Column == "" || len(r.Column) > MaxSourceName || !utf8.ValidString(r.Column):
+			return mlflow.Invalidf("redaction[%d].column is empty, longer than %d bytes, or no text", i, MaxSourceName)
+		case seen[r.Column]:
+			return mlflow.Invalidf("redaction[%d].column %q stands there twice", i, clip(r.Column, 60))
+		case r.Action != RedactDrop && r.Action != RedactHash && r.Action != RedactTruncate:
+			return mlflow.Invalidf("redaction[%d].action %q is not drop, hash or truncate", i, clip(r.Action, 60))
+		case r.Action != RedactTruncate && r.Length != 0:
+			return mlflow.Invalidf("redaction[%d].length goes with truncate alone", i)
+		case r.Length < 0 || r.Length > MaxKeptCharacters:
+			return mlflow.Invalidf("redaction[%d].length is not between 0 and %d", i, MaxKeptCharacters)
+		}
+		seen[r.Column] = true
+	}
+	return nil
+}
