@@ -61,6 +61,7 @@ type Config struct {
 	Environments EnvironmentConfig
 	Conversion   ConversionConfig
 	Quality      QualityConfig
+	Retention    RetentionConfig
 	Cache        CacheConfig
 
 	Batching       string
@@ -113,6 +114,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	c.Environments.bind(f)
 	c.Conversion.bind(f)
 	c.Quality.bind(f)
+	c.Retention.bind(f)
 	c.Cache.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
@@ -181,6 +183,7 @@ func (c *Config) resolve(environ []string) error {
 		c.Environments.check(c.CacheDir),
 		c.Conversion.check(),
 		c.Quality.check(),
+		c.Retention.check(),
 		c.Cache.check(),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)

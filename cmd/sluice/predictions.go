@@ -24,7 +24,7 @@ const predictionsPath = "/api/2.0/sluice/predictions"
 
 func newPredictionsCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{Use: "predictions", Short: "Read the prediction log of a running server"}
-	cmd.AddCommand(newPredictionsTailCommand(environ), newPredictionsExportCommand(environ), newPredictionsGetCommand(environ))
+	cmd.AddCommand(newPredictionsTailCommand(environ), newPredictionsExportCommand(environ), newPredictionsGetCommand(environ), newPredictionsReindexCommand(environ))
 	return cmd
 }
 
@@ -76,7 +76,7 @@ func newPredictionsTailCommand(environ []string) *cobra.Command {
 		Use:   "tail",
 		Short: "Print the newest records, one JSON object a line; with --follow those to come",
 		Long: "Print the newest records that were delivered, oldest first, one JSON object a line. Records are delivered some seconds after their\n" +
-			"request (--serving-metrics-every of the server, 10s by default).",
+			"request (--serving-metrics-interval of the server, 10s by default).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if lines < 1 || lines > 1000 || every < 100*time.Millisecond {

@@ -52,20 +52,21 @@ func TestSettingsThatCannotBeHonouredAreErrors(t *testing.T) {
 		args    []string
 		want    string
 	}{
-		"unknown key":           {file: "prot: 1\n", want: "prot is not a setting"},
-		"unknown variable":      {environ: []string{"SLUICE_PROT=1"}, want: "SLUICE_PROT is not a setting"},
-		"wrong type in file":    {file: "port: many\n", want: "port"},
-		"mapping for a scalar":  {file: "port: {a: 1}\n", want: "mapping"},
-		"wrong type in env":     {environ: []string{"SLUICE_MAX_BODY_BYTES=lots"}, want: "SLUICE_MAX_BODY_BYTES"},
-		"out of range":          {args: []string{"--port", "70000"}, want: "--port must be between 0 and 65535"},
-		"unknown level":         {args: []string{"--log-level", "loud"}, want: "--log-level must be one of"},
-		"certificate, no key":   {args: []string{"--tls-cert", "c.pem"}, want: "go together"},
-		"not YAML":              {file: "port: [1\n", want: "sluice.yaml"},
-		"unknown synchronous":   {args: []string{"--sqlite-synchronous", "off"}, want: "--sqlite-synchronous"},
-		"regular expression":    {args: []string{"--model-version-source-regex", "s3://("}, want: "--model-version-source-regex"},
-		"missing file":          {environ: []string{"SLUICE_CONFIG=/does/not/exist"}, want: "/does/not/exist"},
-		"unknown batching":      {args: []string{"--batching", "on"}, want: "--batching must be one of"},
-		"prediction log budget": {args: []string{"--prediction-log-max-bytes", "5"}, want: "--prediction-log-max-bytes"},
+		"unknown key":              {file: "prot: 1\n", want: "prot is not a setting"},
+		"unknown variable":         {environ: []string{"SLUICE_PROT=1"}, want: "SLUICE_PROT is not a setting"},
+		"wrong type in file":       {file: "port: many\n", want: "port"},
+		"mapping for a scalar":     {file: "port: {a: 1}\n", want: "mapping"},
+		"wrong type in env":        {environ: []string{"SLUICE_MAX_BODY_BYTES=lots"}, want: "SLUICE_MAX_BODY_BYTES"},
+		"out of range":             {args: []string{"--port", "70000"}, want: "--port must be between 0 and 65535"},
+		"unknown level":            {args: []string{"--log-level", "loud"}, want: "--log-level must be one of"},
+		"certificate, no key":      {args: []string{"--tls-cert", "c.pem"}, want: "go together"},
+		"not YAML":                 {file: "port: [1\n", want: "sluice.yaml"},
+		"unknown synchronous":      {args: []string{"--sqlite-synchronous", "off"}, want: "--sqlite-synchronous"},
+		"regular expression":       {args: []string{"--model-version-source-regex", "s3://("}, want: "--model-version-source-regex"},
+		"missing file":             {environ: []string{"SLUICE_CONFIG=/does/not/exist"}, want: "/does/not/exist"},
+		"unknown batching":         {args: []string{"--batching", "on"}, want: "--batching must be one of"},
+		"prediction log retention": {args: []string{"--prediction-log-retention", "5s"}, want: "--prediction-log-retention"},
+		"prediction log budget":    {args: []string{"--prediction-log-max-bytes", "5"}, want: "--prediction-log-max-bytes"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -122,6 +122,9 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	keeper := a.keeper(index)
+	a.onClose("prediction segments", keeper.Close)
+	defer keeper.Start()
 	a.monitor, err = monitor.New(monitor.Sources{
 		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, Observed: a.observations,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})

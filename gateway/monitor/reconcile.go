@@ -119,7 +119,7 @@ func (m *Monitor) finish(ctx context.Context, id string, status tracking.RunStat
 
 // sweep finishes the runs that an earlier life left RUNNING and that nobody routes to now.
 func (m *Monitor) sweep(ctx context.Context, routed map[predlog.Series]bool) error {
-	experiments, err := m.servingExperiments(ctx)
+	experiments, err := servingExperiments(ctx, m.src.Tracking)
 	if err != nil || len(experiments) == 0 {
 		return err
 	}
@@ -152,11 +152,11 @@ func (m *Monitor) sweep(ctx context.Context, routed map[predlog.Series]bool) err
 }
 
 // servingExperiments returns the ids of the experiments that hold serving runs.
-func (m *Monitor) servingExperiments(ctx context.Context) ([]string, error) {
+func servingExperiments(ctx context.Context, t Experiments) ([]string, error) {
 	var ids []string
 	q := tracking.ExperimentQuery{Filter: "name LIKE '" + experimentStart + "%'", MaxResults: runPage}
 	for {
-		page, err := m.src.Tracking.SearchExperiments(ctx, q)
+		page, err := t.SearchExperiments(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("search serving experiments: %w", err)
 		}

@@ -9,7 +9,7 @@
 //
 // By id a record is found as soon as the log took it: in memory, in the spool, or in a segment not yet delivered of this machine, and in
 // delivered segments of every machine. Rows sees delivered segments alone: the newest records come after the log ends its spool (the
-// setting --serving-metrics-every, 10 s) and delivered it.
+// setting --serving-metrics-interval, 10 s) and delivered it.
 //
 // # Order
 //

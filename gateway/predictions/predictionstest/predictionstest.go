@@ -24,14 +24,15 @@ import (
 // Archive is an artifact store with its index, and a log that delivers into it.
 type Archive struct {
 	Index     *sqlindex.Index
-	artifacts *artifact.Resolver
+	Artifacts *artifact.Resolver
 	Folder    string
 	Log       *predlog.Log
 	Reader    *predictions.Reader
 	n         int // records so far
 }
 
-const root = "mlflow-artifacts:/1/run/artifacts"
+// Root is where segments are delivered.
+const Root = "mlflow-artifacts:/1/run/artifacts"
 
 // New returns an empty Archive, which ends with the test.
 func New(t testing.TB) *Archive {
@@ -46,7 +47,7 @@ func New(t testing.TB) *Archive {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { driver.Close() })
-	a.Index, a.artifacts = index, artifact.NewResolver(artifact.NewRepo(driver), nil)
+	a.Index, a.Artifacts = index, artifact.NewResolver(artifact.NewRepo(driver), nil)
 	a.Log, err = predlog.Open(t.TempDir(), predlog.SinkFunc(a.deliver), &predlog.Options{SyncInterval: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +59,12 @@ func New(t testing.TB) *Archive {
 			t.Error(err)
 		}
 	})
-	a.Reader = predictions.New(index, a.artifacts, a.Log, nil)
+	a.Reader = predictions.New(index, a.Artifacts, a.Log, nil)
 	return a
 }
 
 func (a *Archive) deliver(ctx context.Context, s predlog.Segment) error {
-	repo, err := a.artifacts.Resolve(root)
+	repo, err := a.Artifacts.Resolve(Root)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (a *Archive) deliver(ctx context.Context, s predlog.Segment) error {
 		return err
 	}
 	defer f.Close()
-	place := predictions.Place{RunID: "run", ArtifactURI: root, Path: "predictions/" + s.ID + ".parquet"}
+	place := predictions.Place{RunID: "run", ArtifactURI: Root, Path: "predictions/" + s.ID + ".parquet"}
 	if _, err := repo.Write(ctx, place.Path, f); err != nil {
 		return err
 	}
@@ -113,6 +114,18 @@ func (a *Archive) Record(t testing.TB, version, count int) [][16]byte {
 func (a *Archive) Flush(t testing.TB) {
 	t.Helper()
 	if err := a.Log.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Deliver puts a segment file into the archive.
+func (a *Archive) Deliver(t testing.TB, path string) {
+	t.Helper()
+	sum, err := predlog.Summarize(path)
+	if err == nil {
+		err = a.deliver(t.Context(), sum.Segment)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
