@@ -247,12 +247,15 @@ func TestFailingSinkKeepsSegmentsUntilItTakesThem(t *testing.T) {
 	for i := range 10 {
 		l.Record(sample(t, i))
 	}
-	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if err := l.Flush(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "tracking is down") {
+	flushing, stop := context.WithCancel(t.Context())
+	defer stop()
+	flushed := make(chan error, 1)
+	go func() { flushed <- l.Flush(flushing) }()
+	eventually(t, "two segments pending, and a refusal", func() bool { s := l.Stats(); return s.SegmentsPending == 2 && s.LastError != "" })
+	stop()
+	if err := <-flushed; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "tracking is down") {
 		t.Fatalf("flush: %v", err)
 	}
-	eventually(t, "two segments pending", func() bool { return l.Stats().SegmentsPending == 2 })
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if lost, err := l.Close(ended); lost != 0 || err == nil {
