@@ -15,7 +15,7 @@ MLFLOW_VERSION ?= 3.17.2
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java prometheus dashboards clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java prometheus redis dashboards clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,13 +34,13 @@ run: setup ## build, fetch what is needed, start on http://127.0.0.1:5000 with t
 
 test: lint unit race e2e ## everything: Go tests, race detector, the real clients against the binary
 
-unit: venv databases setup ## Go tests
+unit: venv databases redis setup ## Go tests
 	go test -timeout 5m ./...
 
-race: venv databases setup ## Go tests under the race detector
+race: venv databases redis setup ## Go tests under the race detector
 	go test -timeout 10m -race -short $(RACE)
 
-e2e: venv databases setup browser java prometheus ## the real MLflow, Databricks, Java and browser clients against the built binary
+e2e: venv databases redis setup browser java prometheus ## the real MLflow, Databricks, Java and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
 
 goldens: venv ## record the answers of the installed MLflow server again (some minutes)
@@ -97,6 +97,10 @@ prometheus:
 databases:
 	@{ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null; } && { test -x /usr/sbin/mariadbd || command -v mariadbd >/dev/null; } || \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql mariadb-server; }
+
+# Shared response caches are tested on a real Redis, which the tests start themselves.
+redis:
+	@command -v redis-server >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server; }
 
 # The Java client's test needs a JDK and Maven, and MLflow's client in Maven's own cache.
 java:

@@ -112,7 +112,10 @@ func arrows() []arrow {
 			why: "drivers are chosen in one place; the benchmark fills databases without a log, which no server may"},
 		{from: []string{"."}, except: []string{"gateway/oip", "gateway/telemetry", "loadtest"}, never: []string{"google.golang.org/grpc"},
 			why: "gRPC is spoken in one place, by the exporters, and by the load tool"},
-		{from: []string{"."}, except: []string{"gateway/breaker"}, never: []string{"github.com/sony/gobreaker"}, why: "one breaker policy"},
+		{from: []string{"."}, except: []string{"gateway/breaker", "gateway/respcache/rediscache"}, never: []string{"github.com/sony/gobreaker"},
+			why: "one breaker policy for models, and one for a Redis that is down"},
+		{from: []string{"."}, except: []string{"gateway/respcache/rediscache"}, never: []string{"github.com/redis/go-redis"}, why: "drivers are chosen in cmd"},
+		{from: []string{"."}, except: []string{"gateway/respcache/ottercache"}, never: []string{"github.com/maypok86/otter"}, why: "drivers are chosen in cmd"},
 	}
 }
 
