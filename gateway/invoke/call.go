@@ -9,6 +9,7 @@ import (
 	"sluice/gateway/admit"
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
+	"sluice/gateway/respcache"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
 	"sluice/runtime/servable"
@@ -67,6 +68,7 @@ type call struct {
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in
 	entered    time.Time    // when it was let in; zero where the batcher's timing tells enough
 	timeout    time.Duration
+	key        respcache.Key // of the answer, where the endpoint has a cache
 	recalled   recalled      // what the cache was to the arm's answer
 	fell       fell          // the fallbacks so far
 	fair       time.Duration // an execution that was cut off after less than this says nothing about the model

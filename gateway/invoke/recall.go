@@ -30,14 +30,15 @@ type digester interface{ Digest() string }
 // given also while the version fails.
 func (h *Handler) recall(ctx context.Context, c *call) error {
 	var lead *respcache.Lead
-	key, ok := c.cacheKey()
+	ok := c.cacheKey()
+	key := &c.key
 	switch cache := c.arm.cache.endpoint; {
 	case !ok || c.asked.cache.noStore:
 		c.recalled.result = respcache.Bypass
 	case c.asked.cache.noCache:
-		c.recalled.result, lead = respcache.Bypass, cache.Alone(&key)
+		c.recalled.result, lead = respcache.Bypass, cache.Alone(key)
 	default:
-		found, mine, err := cache.Find(ctx, &key, c.asked.cache.most(), &c.work.out)
+		found, mine, err := cache.Find(ctx, key, c.asked.cache.most(), &c.work.out)
 		if err != nil {
 			return err
 		}
@@ -65,17 +66,17 @@ func (h *Handler) recall(ctx context.Context, c *call) error {
 	return nil
 }
 
-// cacheKey is the key of the answer; false where it has none.
-func (c *call) cacheKey() (k respcache.Key, ok bool) {
+// cacheKey sets the key of the answer; false where it has none.
+func (c *call) cacheKey() (ok bool) {
 	d, known := c.handle.(digester)
 	if !known {
-		return k, false
+		return false
 	}
 	asked := respcache.Asked{
 		Owner: c.arm.cache.owner, Endpoint: c.decision.Endpoint.Name, Digest: d.Digest(), Params: c.work.in.Params, Input: &c.work.in.Batch,
 	}
-	k, c.canon, ok = asked.Key(c.canon)
-	return k, ok
+	c.key, c.canon, ok = asked.Key(c.canon)
+	return ok
 }
 
 // cacheControl is what a request's Cache-Control asks for (source: RFC 9111, section 5.2.1); other directives are no matter of ours.

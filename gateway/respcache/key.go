@@ -123,6 +123,9 @@ func appendParam(dst []byte, v any) ([]byte, bool) {
 		return dst, true
 	case map[string]any:
 		dst = binary.AppendUvarint(append(dst, paramMap), uint64(len(v)))
+		if len(v) == 0 {
+			return dst, true // sorting would allocate
+		}
 		for _, name := range slices.Sorted(maps.Keys(v)) {
 			if dst, ok = appendParam(appendText(dst, name), v[name]); !ok {
 				return dst, false
