@@ -97,7 +97,11 @@ func (r *reader) column(b *tensor.Batch) {
 	}
 	shape := make([]int64, 0, 8)
 	for range dims {
-		shape = append(shape, int64(min(r.number(), 1<<62)))
+		d := r.number()
+		if d > 1<<62 {
+			r.fail()
+		}
+		shape = append(shape, int64(d))
 	}
 	n := r.count(max(d.Size(), 1))
 	if d == tensor.Invalid || !tensor.Fits(n, shape) {
