@@ -408,3 +408,28 @@ func TestAFallbackHasAnswersOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestMessagesShareAnswers: what came by JSON is a hit by gRPC, whose metadata are headers.
+func TestMessagesShareAnswers(t *testing.T) {
+	r := newCachedRig(t, rigOptions{})
+	r.predict(t, "miss", `{"inputs":{"a":[1],"b":[2.5]}}`)
+	for _, c := range []struct {
+		metadata map[string][]string
+		want     string
+	}{
+		{nil, "hit"},
+		{map[string][]string{"cache-control": {"no-transform", "no-store"}}, "bypass"},
+	} {
+		reply := r.h.InferMessage(t.Context(), &Message{Body: twoNumbers(t, "wine", "", 1, 2.5), Metadata: c.metadata, May: everything})
+		if reply.Err != nil {
+			t.Fatal(reply.Err)
+		}
+		if got := reply.Headers["x-sluice-cache"]; len(got) != 1 || got[0] != c.want {
+			t.Errorf("%v: x-sluice-cache %v, want %s", c.metadata, got, c.want)
+		}
+		if _, aged := reply.Headers["age"]; aged != (c.want == "hit") {
+			t.Errorf("%s: age is there: %v", c.want, aged)
+		}
+	}
+	r.want(t, 2)
+}
