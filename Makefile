@@ -3,6 +3,8 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
+NETWORKS := .venv-networks
+TORCH    := 2.15.0
 BINARY   := bin/sluice
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 E2E      := cmd/sluice/e2e
@@ -82,6 +84,17 @@ $(VENV)/.installed: $(E2E)/requirements.txt $(E2E)/requirements-alone.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
 	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) -r $(E2E)/requirements.txt
 	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps -r $(E2E)/requirements-alone.txt
+	touch $@
+
+# PyTorch, TensorFlow and JAX have an environment of their own, which only test_networks.py uses: 3 GB on the disk.
+# PyTorch comes without CUDA's libraries (another 3 GB), which a processor never calls: hollow ones take their place.
+networks: $(NETWORKS)/.installed
+
+$(NETWORKS)/.installed: $(E2E)/requirements-networks.txt $(E2E)/hollow_cuda.py $(VENV)/.installed
+	python3 -m venv --clear $(NETWORKS)
+	$(VENV)/bin/uv pip install --quiet --python $(NETWORKS)/bin/python -r $(E2E)/requirements-networks.txt
+	$(VENV)/bin/uv pip install --quiet --python $(NETWORKS)/bin/python --no-deps torch==$(TORCH)
+	$(NETWORKS)/bin/python $(E2E)/hollow_cuda.py
 	touch $@
 
 # The browser tests need Debian's Chromium; where apt-get may install, they get it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"sluice/registry"
 	"sluice/runtime/convert"
+	"sluice/runtime/mlmodel"
 	"sluice/runtime/onnx"
 	"sluice/runtime/servable"
 )
@@ -24,17 +27,25 @@ type ConversionConfig struct {
 	Mode       string
 	Converters []string
 	OnlyONNX   []string
+	Memory     int64
+	Timeout    time.Duration
 }
 
 // bind declares the flags.
 func (c *ConversionConfig) bind(f *pflag.FlagSet) {
-	f.StringVar(&c.Mode, "conversion", "auto", "auto makes scikit-learn, LightGBM, XGBoost and CatBoost models ONNX at their first load and serves them so if every answer stays the same; off leaves them to Python")
-	f.StringSliceVar(&c.Converters, "converters", nil, "folders with the Python packages that convert (skl2onnx, onnxmltools, onnx), for environments of models that lack them")
+	f.StringVar(&c.Mode, "conversion", "auto", "auto makes models of scikit-learn, LightGBM, XGBoost, CatBoost, PyTorch and Keras ONNX at their first load and serves them so if every answer stays the same; off leaves them to Python")
+	f.StringSliceVar(&c.Converters, "converters", nil, "folders with the Python packages that convert (skl2onnx, onnxmltools, onnx, onnxscript, tf2onnx, jax2onnx), for environments of models that lack them (default: they are installed beside a model's own packages)")
 	f.StringSliceVar(&c.OnlyONNX, "onnx-only-stages", nil, "stages in which only ONNX is served, logged as such or converted: what only Python could execute is not routed there")
+	f.Int64Var(&c.Memory, "conversion-memory-bytes", 0, "memory that a conversion may take; one that needs more is left to Python (default: half of the machine's or the container's)")
+	f.DurationVar(&c.Timeout, "conversion-timeout", 8*time.Minute, "how long a conversion may take; one that takes longer is left to Python")
 }
 
 func (c *ConversionConfig) check() error {
-	failed := []error{oneOf("conversion", c.Mode, "auto", "off")}
+	failed := []error{
+		oneOf("conversion", c.Mode, "auto", "off"),
+		inRange("conversion-memory-bytes", float64(c.Memory), 0, 1<<50),
+		atLeast("conversion-timeout", c.Timeout, time.Second),
+	}
 	for i, dir := range c.Converters {
 		info, err := os.Stat(dir)
 		if err == nil && !info.IsDir() {
@@ -65,7 +76,8 @@ func (a *App) openConversions() (*convert.Store, error) {
 
 func (a *App) conversionsIn(dir string) (*convert.Store, error) {
 	return convert.NewStore(dir, &convert.StoreOptions{Options: convert.Options{
-		Converters: a.cfg.Conversion.Converters, Environ: a.environ, MemoryBytes: 0, Logger: a.log,
+		Converters: a.cfg.Conversion.Converters, Environ: a.environ, Logger: a.log,
+		MemoryBytes: cmp.Or(a.cfg.Conversion.Memory, machineMemory()/2), Timeout: a.cfg.Conversion.Timeout,
 	}})
 }
 
@@ -112,7 +124,7 @@ func (l *loader) judge(ctx context.Context, version *registry.Version, p *pack, 
 	}
 	release := func() {} // the environment is needed for a conversion alone
 	result, dir, err := l.conversions.Of(ctx, rt, digest, p.dir, func(ctx context.Context) (at string, err error) {
-		at, used, err := l.environments.interpreter(ctx, p)
+		at, used, err := l.environments.withConverters(ctx, p, l.converters(p.model), progress)
 		if err == nil {
 			release = used
 			progress("being converted to ONNX")
@@ -132,6 +144,14 @@ func (l *loader) judge(ctx context.Context, version *registry.Version, p *pack, 
 		return verdict{why: result.Reason}, nil
 	}
 	return verdict{dir: dir}, nil
+}
+
+// converters are the packages to install for a conversion; none where folders hold them.
+func (l *loader) converters(m *mlmodel.Model) []string {
+	if l.ownConverters {
+		return nil
+	}
+	return convert.Packages(m)
 }
 
 func (l *loader) openConverted(ctx context.Context, rt *onnx.Runtime, modelDir, dir string) (*servable.Loaded, error) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,8 +147,9 @@ func newEnvironments(fixed string, cfg *EnvironmentConfig, environ []string, log
 	return &environments{fixed: fixed, cfg: cfg, environ: environ, log: log, keys: map[versionKey]string{}}
 }
 
-// ensure returns the environment of a package, built if it is not there, in use until its Release.
-func (e *environments) ensure(ctx context.Context, p *pack, progress func(string)) (*pyenv.Env, error) {
+// ensure returns the environment of a package, built if it is not there, in use until its Release. What it has besides the package's requirements is of
+// no interest to who reads about its build.
+func (e *environments) ensure(ctx context.Context, p *pack, besides []string, progress func(string)) (*pyenv.Env, error) {
 	pool, err := e.opened()
 	if err != nil {
 		return nil, err
@@ -157,11 +159,14 @@ func (e *environments) ensure(ctx context.Context, p *pack, progress func(string
 		return nil, err
 	}
 	spec.AnyPython = e.cfg.AnyPython || p.anyPython
+	spec.Requirements = slices.Concat(spec.Requirements, besides)
 	key, err := pool.Key(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	e.remember(p.id, key)
+	if len(besides) == 0 {
+		e.remember(p.id, key)
+	}
 	env, err := pool.Ensure(ctx, spec, progress)
 	if err == nil && len(env.Notes) > 0 {
 		e.log.Info("environment differs", slog.String("servable", p.id.String()), slog.String("note", strings.Join(env.Notes, "; ")))
@@ -207,7 +212,7 @@ func (e *environments) prepare(ctx context.Context, p *pack, progress func(strin
 	if e.fixed != "" {
 		return nil
 	}
-	env, err := e.ensure(ctx, p, progress)
+	env, err := e.ensure(ctx, p, nil, progress)
 	if err != nil {
 		return fmt.Errorf("environment: %w", err)
 	}
@@ -221,7 +226,24 @@ func (e *environments) interpreter(ctx context.Context, p *pack) (at string, rel
 	if e.fixed != "" {
 		return e.fixed, func() {}, nil
 	}
-	env, err := e.ensure(ctx, p, nil)
+	env, err := e.ensure(ctx, p, nil, nil)
+	if err != nil {
+		return "", nil, err
+	}
+	return env.Python, env.Release, nil
+}
+
+// withConverters is interpreter for a conversion: its environment has the converters too, resolved together with what the package asks for. Where they
+// cannot be had so, it is the package's own, which may have them by itself.
+func (e *environments) withConverters(ctx context.Context, p *pack, converters []string, progress func(string)) (at string, release func(), err error) {
+	if e.fixed != "" || len(converters) == 0 {
+		return e.interpreter(ctx, p)
+	}
+	env, err := e.ensure(ctx, p, converters, progress)
+	if errors.Is(err, pyenv.ErrBuild) {
+		e.log.Warn("converters not installed beside a model's packages", slog.String("servable", p.id.String()), slog.Any("error", err))
+		return e.interpreter(ctx, p)
+	}
 	if err != nil {
 		return "", nil, err
 	}

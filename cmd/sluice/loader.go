@@ -35,7 +35,9 @@ type loader struct {
 	// conversions are of versions that may be ONNX after all; nil: none are made. verdicts are those of versions that are about to be loaded.
 	conversions *convert.Store
 	verdicts    verdicts
-	log         *slog.Logger
+	// ownConverters says that --converters has the packages that convert, so that none are installed.
+	ownConverters bool
+	log           *slog.Logger
 }
 
 // prepare is a servable.Preparer: it makes the environment of a version that Python runs, and converts what may be ONNX; both may take minutes.

@@ -213,7 +213,8 @@ func (a *App) openModels(context.Context) error {
 	}
 	a.loader = &loader{
 		registry: a.registry, runs: a.tracking, artifacts: a.artifacts, cache: cache, runtime: a.openRuntime,
-		environments: a.environments, workers: workers, preparing: make(chan struct{}, 2), conversions: conversions, log: a.log,
+		environments: a.environments, workers: workers, preparing: make(chan struct{}, 2), conversions: conversions,
+		ownConverters: len(a.cfg.Conversion.Converters) > 0, log: a.log,
 	}
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))

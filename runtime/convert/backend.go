@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/onnx"
@@ -21,13 +20,8 @@ type Backend struct {
 	answer shape
 	form   tensor.Form
 	guards []columnGuard // of columns that may not hold everything
-	width  int           // numbers a row where the input is one matrix; 0 otherwise
-}
-
-type columnGuard struct {
-	guard
-	at   int
-	name string
+	width  int           // numbers a row that the guards are for one by one, where the input is one tensor; 0 otherwise
+	split  *splitter     // nil: the graph's outputs are the answer's columns
 }
 
 // Open loads a version that was converted into dir, with the package in modelDir. Returns os.ErrNotExist, wrapped, if dir has no record, ErrNotConverted
@@ -83,6 +77,9 @@ func open(ctx context.Context, rt *onnx.Runtime, dir, file string, model *mlmode
 	}
 	b := &Backend{Backend: graph, answer: answer, form: forms[answer.Form]}
 	b.setGuards(model.Signature.Inputs)
+	if answer.Split {
+		b.split = newSplitter(len(answer.Ranks))
+	}
 	return b, nil
 }
 
@@ -90,16 +87,19 @@ var forms = map[string]tensor.Form{"bare": tensor.Bare, "table": tensor.Table, "
 
 func (b *Backend) setGuards(inputs *mlmodel.Schema) {
 	for i, g := range b.answer.Guards {
-		if g.NaN && g.Inf {
+		if g.NaN && g.Inf && !g.Unsigned {
 			continue
 		}
 		c := columnGuard{guard: g, at: i}
-		if i < len(inputs.Columns) {
+		switch {
+		case i < len(inputs.Columns):
 			c.name = inputs.Columns[i].Name
+		case len(inputs.Tensors) > 1 && i < len(inputs.Tensors):
+			c.name = inputs.Tensors[i].Name
 		}
 		b.guards = append(b.guards, c)
 	}
-	if inputs.IsTensor() {
+	if len(inputs.Tensors) == 1 {
 		b.width = len(b.answer.Guards)
 	}
 }
@@ -159,42 +159,11 @@ func (b *Backend) checkMatrix(t *tensor.Tensor) error {
 	return nil
 }
 
-// firstBad looks at every step-th element from one on; false with the first that the column may not hold.
-func (g *columnGuard) firstBad(t *tensor.Tensor, from, step int) (float64, bool) {
-	switch t.Type {
-	case tensor.Float64:
-		return firstBad(g, tensor.Of[float64](t), from, step)
-	case tensor.Float32:
-		return firstBad(g, tensor.Of[float32](t), from, step)
-	}
-	return 0, true
-}
-
-func firstBad[F float32 | float64](g *columnGuard, values []F, from, step int) (float64, bool) {
-	for i := from; i < len(values); i += step {
-		if v := values[i]; v-v != 0 {
-			if (v != v && !g.NaN) || (v == v && !g.Inf) {
-				return float64(v), false
-			}
-		}
-	}
-	return 0, true
-}
-
-func (g *columnGuard) refuse(v float64) error {
-	what := "infinity"
-	if math.IsNaN(v) {
-		what = "NaN"
-	}
-	where := fmt.Sprintf("column %d", g.at)
-	if g.name != "" {
-		where = fmt.Sprintf("column %q", g.name)
-	}
-	return fmt.Errorf("%w: %s contains %s, which the model does not take", servable.ErrBadInput, where, what)
-}
-
 // reshape gives a graph's outputs the form of the original's answer.
 func (b *Backend) reshape(out *tensor.Batch) error {
+	if b.split != nil {
+		return b.split.split(out)
+	}
 	out.Form = b.form
 	for i := range out.Columns {
 		c := &out.Columns[i]

@@ -1,5 +1,5 @@
-// Package convert turns model packages of scikit-learn, LightGBM, XGBoost and CatBoost into ONNX, once, and proves on rows that the ONNX form
-// answers as the original does before anybody is served by it.
+// Package convert turns model packages of scikit-learn, LightGBM, XGBoost, CatBoost, PyTorch and Keras into ONNX, once, and proves on rows that the
+// ONNX form answers as the original does before anybody is served by it.
 //
 // It owns the program that runs in the model's own Python environment (python/), the conversation with it, the comparison of answers, the record of
 // the verdict, and the Backend that answers in pyfunc's shape from the converted graph. It is called by cmd's loader; it must not know HTTP, the
@@ -14,7 +14,11 @@
 // first that answers all of them alike, labels exactly and floats within the tolerance, and refuses what the original refuses, is kept. A model that
 // takes parameters, answers anything but one array or frame with one answer a row, or has no signature, is not converted.
 //
-// What the original refuses (NaN, infinities) and an ONNX graph would answer all the same is refused in front of the graph: see Backend.
+// Networks take tensors of any shape, whose signature may leave open the first axis alone, and are written by their libraries' own exporters: PyTorch's
+// modules and programs by torch.export, Keras's models by Keras on whatever backend they were logged with. Whole numbers that look something up are made
+// within the example's range, or as far up as the original takes them. One row, and all rows together, must answer the same.
+//
+// What the original refuses (NaN, infinities, whole numbers below zero) and an ONNX graph would answer all the same is refused in front of the graph: see Backend.
 //
 // # Safety
 //
@@ -46,15 +50,16 @@ const (
 
 // Options of Convert; nil and the zero value work.
 type Options struct {
-	// Converters are folders with Python packages (skl2onnx, onnxmltools, onnx) that are looked at after the environment's own.
+	// Converters are folders with Python packages (see Packages) that are looked at after the environment's own.
 	Converters []string
 	// Rows is how many rows are made besides those of the input example. Default (0): 256.
 	Rows int
-	// Tolerance is how far floats may be apart. Default (zero): 1e-5 absolute and relative.
+	// Tolerance is how far floats may be apart. Default (zero): 1e-5 absolute and relative; 1e-4 for neural networks, which add up 32-bit floats
+	// in an order that differs from library to library.
 	Tolerance Tolerance
 	// Timeout ends a conversion. Default (0): 8 min.
 	Timeout time.Duration
-	// MemoryBytes bounds the address space of the process. 0: no bound.
+	// MemoryBytes bounds the memory that the process may ask for. 0: no bound.
 	MemoryBytes int64
 	// Environ is the environment that PATH, LANG and the like are taken from, as os.Environ gives it. Default: none.
 	Environ []string
@@ -74,13 +79,21 @@ type Result struct {
 	// Reason says why not; empty on a pass.
 	Reason string `json:"reason,omitempty"`
 	// Missing names Python packages whose installation may change a Fail. Such a verdict is not kept.
-	Missing   []string  `json:"missing,omitempty"`
+	Missing []string `json:"missing,omitempty"`
+	// Exhausted says that the conversion ended at a bound, which a larger one may change.
+	Exhausted *Bounds   `json:"exhausted,omitempty"`
 	Way       string    `json:"way,omitempty"`  // how it was written: "one matrix of float"
 	Rows      int       `json:"rows,omitempty"` // compared
 	Tolerance Tolerance `json:"tolerance"`
 	// Versions are those of the converter, of the library that the model comes from, and of ONNX Runtime, by package.
 	Versions map[string]string `json:"versions,omitempty"`
 	Answer   shape             `json:"answer"`
+}
+
+// Bounds are those that a conversion ended at; zero where it was none of its own.
+type Bounds struct {
+	MemoryBytes int64   `json:"memory_bytes,omitempty"`
+	Seconds     float64 `json:"seconds,omitempty"`
 }
 
 // ErrProcess: the conversion could not be carried out (the interpreter does not start, the process died); it says nothing about the model.
@@ -97,9 +110,6 @@ func (o *Options) withDefaults() Options {
 	if out.Rows <= 0 {
 		out.Rows = 256
 	}
-	if out.Tolerance == (Tolerance{}) {
-		out.Tolerance = Tolerance{Absolute: 1e-5, Relative: 1e-5}
-	}
 	if out.Timeout <= 0 {
 		out.Timeout = 8 * time.Minute
 	}
@@ -112,7 +122,7 @@ func (o *Options) withDefaults() Options {
 // Convert converts the package in modelDir with an interpreter of its environment and leaves the result in outDir, which must be an empty folder of
 // the caller's: ModelFile on a pass, and RecordFile either way. It takes seconds to minutes.
 //
-// A model that cannot be converted, or answers otherwise, is a Result with the verdict Fail and no error. Returns ErrProcess, ctx's error, or that of
+// A model that cannot be converted, answers otherwise, or takes more memory or time than the bounds, is a Result with the verdict Fail and no error. Returns ErrProcess, ctx's error, or that of
 // a file, wrapped; then outDir holds nothing of use.
 func Convert(ctx context.Context, rt *onnx.Runtime, interpreter, modelDir, outDir string, opts *Options) (Result, error) {
 	o := opts.withDefaults()
@@ -120,23 +130,21 @@ func Convert(ctx context.Context, rt *onnx.Runtime, interpreter, modelDir, outDi
 	if err != nil {
 		return Result{}, err
 	}
+	if o.Tolerance == (Tolerance{}) {
+		o.Tolerance = tolerance(model)
+	}
 	if reason := Hopeless(model); reason != "" {
 		result := Result{Verdict: Fail, Reason: reason, Tolerance: o.Tolerance}
 		return result, writeRecord(outDir, result)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
 	work, err := os.MkdirTemp(outDir, "work-") // mode 0700
 	if err != nil {
 		return Result{}, err
 	}
 	defer os.RemoveAll(work)
 	t := &trial{rt: rt, model: model, work: work, opts: o}
-	result, err := t.run(ctx, interpreter, modelDir)
+	result, err := t.within(ctx, interpreter, modelDir)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
 		return Result{}, fmt.Errorf("convert: %w", err)
 	}
 	if result.Verdict == Pass {
@@ -145,4 +153,11 @@ func Convert(ctx context.Context, rt *onnx.Runtime, interpreter, modelDir, outDi
 			os.Rename(filepath.Join(work, rowsFile), filepath.Join(outDir, rowsFile)))
 	}
 	return result, errors.Join(err, writeRecord(outDir, result))
+}
+
+func tolerance(m *mlmodel.Model) Tolerance {
+	if isNetwork(m) {
+		return Tolerance{Absolute: 1e-4, Relative: 1e-4}
+	}
+	return Tolerance{Absolute: 1e-5, Relative: 1e-5}
 }

@@ -159,6 +159,12 @@ func (p *process) died(err error) error {
 	p.end()
 	p.last.Lock()
 	defer p.last.Unlock()
+	switch {
+	case killed(p.cmd.ProcessState):
+		err = errors.Join(errKilled, err)
+	case noMemory.MatchString(p.last.text):
+		err = errors.Join(errMemory, err)
+	}
 	return fmt.Errorf("%w: the process ended (%s): %w: %s", ErrProcess, p.cmd.ProcessState, err, p.last.text)
 }
 

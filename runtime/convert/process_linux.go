@@ -1,6 +1,9 @@
 package convert
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // attributes puts the program into a process group of its own and has it killed when the thread that started it ends.
 func attributes() *syscall.SysProcAttr {
@@ -8,3 +11,9 @@ func attributes() *syscall.SysProcAttr {
 }
 
 func killGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }
+
+// killed says whether a process ended by a signal that no program sends itself.
+func killed(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}

@@ -2,9 +2,18 @@
 
 package convert
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // attributes puts the program into a process group of its own. When the gateway ends it meets the end of its input.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func killGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }
+
+// killed says whether a process ended by a signal that no program sends itself.
+func killed(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}

@@ -1,7 +1,6 @@
 package convert_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -39,7 +38,6 @@ func TestBrokenConversations(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
 	for _, c := range []struct{ name, script, want string }{
 		{"dies", "echo 'segmentation fault' >&2; exit 3", "segmentation fault"},
-		{"killed", "kill -9 $$", "signal: killed"},
 		{"babbles", "echo 'hello there'", "hello there"},
 		{"another language", `echo '{"event": "surprise"}'`, "surprise"},
 		{"candidate too early", `echo '{"event": "candidate", "file": "a.onnx"}'`, "before the rows"},
@@ -67,14 +65,40 @@ func TestNoInterpreter(t *testing.T) {
 	}
 }
 
+// What ends at a bound of time or memory is a verdict that says so, and under which bounds.
+func TestBoundsAreVerdicts(t *testing.T) {
+	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
+	const memory = 1 << 40
+	for _, c := range []struct {
+		name, script, want string
+		at                 convert.Bounds
+	}{
+		{"killed", "kill -9 $$", "killed", convert.Bounds{}},
+		{"aborted", "echo \"terminate called: what(): std::bad_alloc\" >&2; kill -ABRT $$", "more memory than the 1099511627776 bytes", convert.Bounds{MemoryBytes: memory}},
+		{"an error of Python's", `echo '{"event": "none", "reason": "MemoryError: "}'`, "more memory", convert.Bounds{MemoryBytes: memory}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			out := t.TempDir()
+			got, err := convert.Convert(t.Context(), rt, fake(t, c.script), emptyModel(t), out, &convert.Options{MemoryBytes: memory})
+			if err != nil || got.Verdict != convert.Fail || !strings.Contains(got.Reason, c.want) || got.Exhausted == nil || *got.Exhausted != c.at {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if kept, err := convert.ReadRecord(out); err != nil || kept.Exhausted == nil || *kept.Exhausted != c.at {
+				t.Errorf("the record says %+v, %v", kept, err)
+			}
+		})
+	}
+}
+
 // A program that hangs, with a child that would outlive it, is ended as a whole.
 func TestTimeout(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
 	child := filepath.Join(t.TempDir(), "child")
 	script := fmt.Sprintf("sleep 600 & echo $! > %s; wait", child)
-	_, err := convert.Convert(t.Context(), rt, fake(t, script), emptyModel(t), t.TempDir(), &convert.Options{Timeout: time.Second})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("got %v", err)
+	got, err := convert.Convert(t.Context(), rt, fake(t, script), emptyModel(t), t.TempDir(), &convert.Options{Timeout: time.Second})
+	if err != nil || got.Verdict != convert.Fail || got.Exhausted == nil || got.Exhausted.Seconds != 1 || !strings.Contains(got.Reason, "longer than 1s") {
+		t.Fatalf("got %+v, %v", got, err)
 	}
 	pid, err := os.ReadFile(child)
 	if err != nil {

@@ -18,6 +18,9 @@ func TestHopeless(t *testing.T) {
 		{"times", "mlflow.xgboost", `[{"type": "datetime", "name": "at", "required": true}]`, "", "datetime"},
 		{"lists", "mlflow.xgboost", `[{"type": "array", "items": {"type": "long"}, "name": "l", "required": true}]`, "", "array"},
 		{"no python", "", column, "", "python_function"},
+		{"a network", "mlflow.pytorch", `[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3, 8, 8]}}]`, "", ""},
+		{"a network of open shape", "mlflow.keras", `[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1, -1]}}]`, "", "leaves an axis open"},
+		{"a network without rows", "mlflow.keras", `[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [4, 8]}}]`, "", "no axis of rows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := "signature:\n  inputs: '" + c.inputs + "'\n  params: '" + c.params + "'\nflavors:\n"

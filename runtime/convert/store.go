@@ -23,7 +23,7 @@ import (
 //	<dir>/<first 32 digits of the digest>-<generation>/    a finished conversion: RecordFile, ModelFile, rows.json
 //	<dir>/work-<random>/                                   one under way, or left over: removed at the start
 //
-// A verdict that depends on what is installed (Result.Missing) is not kept. Beyond the budget the conversions that were used longest ago are removed;
+// A verdict that depends on what is installed (Result.Missing) is not kept, one that came of a bound (Result.Exhausted) only for bounds that are no larger. Beyond the budget the conversions that were used longest ago are removed;
 // loaded ones have been read whole and do not need their files.
 type Store struct {
 	dir  string
@@ -46,6 +46,7 @@ func NewStore(dir string, opts *StoreOptions) (*Store, error) {
 	if opts != nil {
 		s.opts = *opts
 	}
+	s.opts.Options = s.opts.withDefaults()
 	if s.opts.MaxBytes == 0 {
 		s.opts.MaxBytes = 4 << 30
 	}
@@ -85,7 +86,7 @@ func (s *Store) Of(ctx context.Context, rt *onnx.Runtime, digest, modelDir strin
 // kept is a finished conversion; it counts as used now.
 func (s *Store) kept(place string) (Result, bool) {
 	r, err := ReadRecord(place)
-	if err != nil {
+	if err != nil || (r.Exhausted != nil && s.opts.roomier(*r.Exhausted)) {
 		return Result{}, false
 	}
 	now := time.Now()

@@ -74,6 +74,25 @@ func TestAVerdictForWantOfPackagesIsNotKept(t *testing.T) {
 	}
 }
 
+// A conversion that ended at a bound is tried again when there is more room, and not before.
+func TestAVerdictOfABoundLastsAsLongAsTheBound(t *testing.T) {
+	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
+	environment, calls := counting(t, "MemoryError", "")
+	dir, model := t.TempDir(), emptyModel(t)
+	for _, c := range []struct {
+		memory int64
+		calls  int
+	}{{1 << 40, 1}, {1 << 40, 1}, {1 << 39, 1}, {1 << 41, 2}, {0, 3}} {
+		s, err := convert.NewStore(dir, &convert.StoreOptions{Options: convert.Options{MemoryBytes: c.memory}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, _, err := s.Of(t.Context(), rt, "digest", model, environment); err != nil || r.Exhausted == nil || calls() != c.calls {
+			t.Errorf("with %d bytes: %+v, %v after %d conversions, want %d", c.memory, r, err, calls(), c.calls)
+		}
+	}
+}
+
 func TestStoreKeepsToItsBudgetAndCleansUp(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
 	dir, model := t.TempDir(), emptyModel(t)

@@ -27,12 +27,8 @@ type shape struct {
 	Tensor bool    `json:"tensor"` // the signature is one matrix
 	// Refuses says that the original refuses texts that it does not know, and that the graph does too, with an error of its own.
 	Refuses bool `json:"refuses,omitempty"`
-}
-
-// guard says what a column of floats may hold.
-type guard struct {
-	NaN bool `json:"nan"`
-	Inf bool `json:"inf"`
+	// Split says that the graph answers one matrix whose columns are the answer's, named by their position.
+	Split bool `json:"split,omitempty"`
 }
 
 // request is what the program is asked.
@@ -41,6 +37,7 @@ type request struct {
 	Out        string   `json:"out"`
 	Rows       int      `json:"rows"`
 	Seed       int      `json:"seed"`
+	Network    bool     `json:"network"` // tensors of any shape, not rows of numbers and texts
 	Converters []string `json:"converters"`
 	Limits     limits   `json:"limits"`
 }
@@ -87,7 +84,7 @@ func (t *trial) run(ctx context.Context, interpreter, modelDir string) (Result, 
 	}
 	defer p.end()
 	err = p.say(request{
-		Model: modelDir, Out: t.work, Rows: t.opts.Rows, Seed: seed, Converters: append([]string{}, t.opts.Converters...),
+		Model: modelDir, Out: t.work, Rows: t.opts.Rows, Seed: seed, Network: isNetwork(t.model), Converters: append([]string{}, t.opts.Converters...),
 		Limits: limits{CPUSeconds: int64(2 * t.opts.Timeout.Seconds()), FileBytes: maxFileBytes, MemoryBytes: t.opts.MemoryBytes},
 	})
 	if err != nil {

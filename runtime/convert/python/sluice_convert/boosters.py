@@ -95,7 +95,7 @@ def _renamed(model, name):
 def _feed(original, model):
     from .estimators import stacked
 
-    return graph.feed(model, [("X", stacked(original), original.width)])
+    return graph.feed(model, [("X", stacked(original), (original.width,))])
 
 
 def _numbers(original):

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 
-from . import boosters, estimators
+from . import boosters, estimators, keras_models, pytorch
 from .verdict import NotConvertible
 
 
@@ -17,7 +17,7 @@ def of(original, reasons):
     for name, way in ways:
         try:
             model = way()
-        except NotConvertible:
+        except (NotConvertible, MemoryError):
             raise
         except Exception as error:
             reasons.append(f"{name}: {_short(error)}")
@@ -26,7 +26,7 @@ def of(original, reasons):
 
 
 def _ways(original):
-    loader = original.flavor("python_function").get("loader_module")
+    loader = original.loader
     if loader == "mlflow.sklearn":
         return estimators.ways(original), ["scikit-learn", "skl2onnx", "onnx"]
     if loader == "mlflow.lightgbm":
@@ -35,6 +35,10 @@ def _ways(original):
         return boosters.xgboost(original), ["xgboost", "xgboost-cpu", "onnxmltools", "skl2onnx", "onnx"]
     if loader == "mlflow.catboost":
         return boosters.catboost(original), ["catboost", "onnx"]
+    if loader == "mlflow.pytorch":
+        return pytorch.ways(original), ["torch", "onnxscript", "onnx"]
+    if loader in ("mlflow.keras", "mlflow.tensorflow"):
+        return keras_models.ways(original), ["keras", *keras_models.packages(), "onnx"]
     raise NotConvertible(f"no converter is known for models of {loader}")
 
 

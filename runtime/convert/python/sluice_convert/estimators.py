@@ -43,7 +43,7 @@ def matrix(original, precision, picks):
     kind = _tensor_type(precision)
     model = convert(original, [("X", kind([None, original.width]))])
     model = graph.fit(model, picks, original.answer)
-    return graph.feed(model, [("X", stacked(original), original.width)])
+    return graph.feed(model, [("X", stacked(original), (original.width,))])
 
 
 def stacked(original):
@@ -51,10 +51,14 @@ def stacked(original):
     if original.tensor:
         return original.types[0]
     numpy_types = {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
-    if "boolean" in original.types and set(original.types) != {"boolean"}:
+    return stacked_types([numpy_types[t] for t in original.types])
+
+
+def stacked_types(names):
+    """The type of a matrix that is made of columns of these."""
+    if "bool" in names and set(names) != {"bool"}:
         raise ValueError("booleans beside numbers make no matrix")
-    name = np.result_type(*[numpy_types[t] for t in original.types]).name
-    return name
+    return np.result_type(*names).name
 
 
 def columns(original, precision, integers, picks):
@@ -72,7 +76,7 @@ def columns(original, precision, integers, picks):
     if missing:
         raise ValueError(f"the converter lost or renamed the inputs {missing[:5]}")
     kinds = dict(zip(original.names, original.types, strict=True))
-    return graph.feed(model, [(v.name, kinds[v.name], 1) for v in model.graph.input])
+    return graph.feed(model, [(v.name, kinds[v.name], (1,)) for v in model.graph.input])
 
 
 def _tensor_type(precision):

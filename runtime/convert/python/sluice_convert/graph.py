@@ -64,19 +64,18 @@ def _output(o, graph, value, pick, name, number, answer):
         step("Gather", [constant([pick.column])], axis=1)
         rank = 2
     kind, shape, dtype = answer.columns[number]["kind"], answer.columns[number]["shape"], answer.dtypes[number]
-    dims = ["rows"] if len(shape) == 1 else ["rows", shape[1]]
     if rank != len(shape):
-        step("Reshape", [constant([-1] if len(shape) == 1 else [-1, shape[1]])])
+        step("Reshape", [constant([-1, *shape[1:]])])
     wanted = _element(T, kind, dtype, elem)
     if wanted != elem:
         step("Cast", [], to=wanted)
     graph.node.append(o.helper.make_node("Identity", [current], [name], name=f"sluice_answer_{number}"))
-    return o.helper.make_tensor_value_info(name, wanted, dims)
+    return o.helper.make_tensor_value_info(name, wanted, ["rows", *shape[1:]])
 
 
 def _element(T, kind, dtype, elem):
     """The type that writes the original's values as JSON does; floats stay as narrow as they are."""
-    floats = (T.FLOAT, T.DOUBLE)
+    floats = (T.FLOAT, T.DOUBLE, T.FLOAT16)
     if kind == "text":
         if elem != T.STRING:
             raise ValueError("the original answers texts, the conversion numbers")
@@ -117,14 +116,14 @@ def _outer(node):
 
 
 def feed(model, columns):
-    """Makes the graph's inputs [(name, signature type, width)], casting inside where a converter wanted another type."""
+    """Makes the graph's inputs [(name, signature type, shape of a row)], casting inside where a converter wanted another type."""
     o = onnx()
     graph = model.graph
     if len(graph.input) != len(columns):
         raise ValueError(f"the conversion has {len(graph.input)} inputs for {len(columns)}")
     inputs, casts = [], []
     taken = {v.name for v in graph.input}
-    for value, (name, kind, width) in zip(graph.input, columns, strict=True):
+    for value, (name, kind, shape) in zip(graph.input, columns, strict=True):
         elem = getattr(o.TensorProto, SIGNATURE_TYPES[kind])
         inside = value.type.tensor_type.elem_type
         if elem == inside or (elem == o.TensorProto.DOUBLE and inside == o.TensorProto.FLOAT and len(columns) == 1):
@@ -137,7 +136,7 @@ def feed(model, columns):
                 target = f"sluice_cast_{len(casts)}"
                 rename(graph, value.name, target)
             casts.append(o.helper.make_node("Cast", [name], [target], name=f"sluice_input_{len(casts)}", to=inside))
-        inputs.append(o.helper.make_tensor_value_info(name, elem, ["rows", width]))
+        inputs.append(o.helper.make_tensor_value_info(name, elem, ["rows", *shape]))
     del graph.input[:]
     graph.input.extend(inputs)
     nodes = casts + list(graph.node)

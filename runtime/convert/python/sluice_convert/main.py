@@ -6,13 +6,20 @@ import resource
 import sys
 import traceback
 
-from . import candidates, original
+from . import candidates
+from .network import Network
+from .original import Original
 from .verdict import NotConvertible
 
 
 def limit(bounds):
-    """Bounds this process before anything of the model is read: pickles run here."""
-    for name, value in (("RLIMIT_CPU", bounds["cpu_seconds"]), ("RLIMIT_FSIZE", bounds["file_bytes"]), ("RLIMIT_AS", bounds["memory_bytes"]), ("RLIMIT_CORE", 0)):
+    """Bounds this process before anything of the model is read: pickles run here. Should the system run out of memory, it is to take this one."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        pass
+    for name, value in (("RLIMIT_CPU", bounds["cpu_seconds"]), ("RLIMIT_FSIZE", bounds["file_bytes"]), ("RLIMIT_DATA", bounds["memory_bytes"]), ("RLIMIT_CORE", 0)):
         if value or name == "RLIMIT_CORE":
             kind = getattr(resource, name)
             _, hard = resource.getrlimit(kind)
@@ -39,7 +46,7 @@ def converse(line):
     request = json.loads(line.hear())
     limit(request["limits"])
     sys.path.extend(request["converters"])
-    model = original.Original(request["model"], request["out"], request["rows"], request["seed"])
+    model = (Network if request["network"] else Original)(request["model"], request["out"], request["rows"], request["seed"])
     sheet = model.examine()
     line.say(event="rows", **sheet)
     reasons = []

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from . import rows as generated
+from .answer import Answer, plain
+from .logged import Logged, walk
 from .verdict import NotConvertible
 
 MAX_PROBED = 512  # columns that are asked one by one whether they may be NaN
@@ -15,39 +17,19 @@ MAX_REFUSED = 64  # generated rows that the original may refuse
 DTYPES = {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64", "string": "object"}
 
 
-class Original:
-    """A loaded python_function model with its signature."""
+class Original(Logged):
+    """A model of rows: one matrix of numbers, or a frame of numbers and texts."""
 
     def __init__(self, folder, out, row_count, seed):
-        import mlflow.pyfunc
-
+        super().__init__(folder)
         self.out, self.row_count = out, row_count
         self.random = np.random.default_rng(seed)
-        self.pyfunc = mlflow.pyfunc.load_model(folder)
-        self.folder, self.meta = folder, self.pyfunc.metadata
-        signature = self.meta.signature
-        if signature is None or signature.inputs is None or not signature.inputs.inputs:
-            raise NotConvertible("the model has no signature, so what it is fed is not known: log it with a signature or an input example")
-        if signature.params is not None and signature.params.params:
-            raise NotConvertible("the model takes parameters with a request")
-        self.tensor = signature.inputs.is_tensor_spec()
-        self.inputs = signature.inputs.inputs
-        self.names = [s.name for s in self.inputs]
-        self.types = [self._type(s) for s in self.inputs]
-        self.raw = self._raw()
-
-    def _raw(self):
-        try:
-            return self.pyfunc.get_raw_model()
-        except Exception:
-            raise NotConvertible(f"{self.flavor('python_function').get('loader_module')} keeps no model that a converter knows") from None
-
-    def flavor(self, name):
-        return self.meta.flavors.get(name) or {}
+        self.names = [s.name for s in self.specs]
+        self.types = [self._type(s) for s in self.specs]
 
     def _type(self, spec):
         if self.tensor:
-            if len(self.inputs) > 1 or spec.name:
+            if len(self.specs) > 1 or spec.name:
                 raise NotConvertible("the signature names tensors, which only a converter of neural networks could map")
             if len(spec.shape) != 2 or spec.shape[0] != -1 or spec.shape[1] < 1:
                 raise NotConvertible(f"the signature's tensor of shape {tuple(spec.shape)} is not a matrix of rows")
@@ -62,7 +44,7 @@ class Original:
     @property
     def width(self):
         """Numbers a row where the input is one matrix."""
-        return int(self.inputs[0].shape[1]) if self.tensor else len(self.inputs)
+        return int(self.specs[0].shape[1]) if self.tensor else len(self.specs)
 
     def numeric(self):
         return all(t != "string" for t in self.types)
@@ -81,10 +63,7 @@ class Original:
 
     def example(self):
         """The rows of the input example as lists by position; None without one."""
-        try:
-            value = self.pyfunc.input_example
-        except Exception:
-            return None
+        value = super().example()
         if isinstance(value, pd.DataFrame) and not self.tensor and (self.names[0] is None or set(self.names) <= set(value.columns)):
             picked = value if self.names[0] is None else value[self.names]
             return [picked.iloc[:, i].tolist() for i in range(len(self.names))]
@@ -129,7 +108,7 @@ class Original:
         table = [list(r) for r in zip(*columns, strict=True)]
         document = {"inputs": table} if self.tensor else {"columns": [n if n is not None else i for i, n in enumerate(self.names)], "data": table}
         with open(os.path.join(self.out, name), "w", encoding="utf-8") as file:
-            json.dump(document, file, default=_plain)
+            json.dump(document, file, default=plain)
 
     def _guards(self, base):
         """Which columns may hold NaN and infinities: asked of the original, one column at a time."""
@@ -171,67 +150,6 @@ class Original:
         return kept, refused
 
     def _walk(self, columns, most):
-        """Halves what is refused until single rows are left, `most` of them at the utmost."""
-        refused, kept = [], []
-
-        def walk(low, high):
-            if self.accepts([c[low:high] for c in columns]):
-                kept.append((low, high))
-            elif high - low == 1:
-                refused.append([c[low] for c in columns])
-            elif len(refused) < most:
-                middle = (low + high) // 2
-                walk(low, middle)
-                walk(middle, high)
-
-        walk(0, len(columns[0]))
-        return [[v for low, high in kept for v in c[low:high]] for c in columns], refused
-
-
-class Answer:
-    """An answer of pyfunc's predict as columns: [{name, kind, shape, values}] with values flattened."""
-
-    def __init__(self, form, columns, dtypes):
-        self.form, self.columns, self.dtypes = form, columns, dtypes
-        self.ranks = [len(c["shape"]) for c in columns]
-
-    @classmethod
-    def of(cls, value, count):
-        if isinstance(value, pd.DataFrame):
-            named = [(str(name), value.iloc[:, i]) for i, name in enumerate(value.columns)]
-            return cls._from("table", named, count)
-        if isinstance(value, dict):
-            return cls._from("named", list(value.items()), count)
-        if isinstance(value, (np.ndarray, pd.Series, list)):
-            return cls._from("bare", [("", value)], count)
-        raise NotConvertible(f"the original answers {type(value).__name__}, which is neither an array nor a frame")
-
-    @classmethod
-    def _from(cls, form, named, count):
-        columns, dtypes = [], []
-        for name, value in named:
-            array = np.asarray(value)
-            if array.dtype.kind in "OUT":
-                flat = array.ravel().tolist()
-                if not all(isinstance(v, str) for v in flat):
-                    raise NotConvertible("the original answers objects")
-                array = np.array(flat, dtype=object).reshape(array.shape)
-            if array.ndim not in (1, 2) or array.shape[0] != count:
-                raise NotConvertible(f"the original answers {array.shape} to {count} rows, not one answer a row")
-            kind = {"b": "bool", "i": "int", "u": "int", "f": "float", "O": "text"}.get(array.dtype.kind)
-            if kind is None:
-                raise NotConvertible(f"the original answers {array.dtype}")
-            columns.append({"name": str(name), "kind": kind, "shape": list(array.shape), "values": [_plain(v) for v in array.ravel().tolist()]})
-            dtypes.append(array.dtype)
-        return cls(form, columns, dtypes)
-
-
-def _plain(value):
-    """JSON has no NaN and no infinities; the gateway reads null as NaN and texts as what they say."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and value != value:
-        return None
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return "inf" if value > 0 else "-inf"
-    return value
+        """The rows that the original answers, as columns, and those that it refuses, as rows."""
+        kept, refused = walk(columns, most, self.accepts)
+        return [[c[at] for at in kept] for c in columns], [[c[at] for c in columns] for at in refused]
