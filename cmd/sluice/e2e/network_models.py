@@ -5,7 +5,6 @@ these libraries, which that of the tests has not. OUT gets, by name of the regis
 make of the answers of mlflow.pyfunc.load_model(...).predict; null where that refuses the request.
 """
 
-import io
 import json
 import os
 import sys
@@ -21,7 +20,6 @@ import mlflow.keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from mlflow.models import infer_signature  # noqa: E402
-from mlflow.types import Schema, TensorSpec  # noqa: E402
 from sklearn.datasets import load_digits, load_wine  # noqa: E402
 
 FRAME = "dataframe_split"
@@ -52,12 +50,10 @@ def part(rows, low, high):
 
 def register(flavor, name, model, rows, refused=None, **more):
     """Logs a model with the first of the rows as its example, and puts it into Production."""
-    more.setdefault("signature", infer_signature(rows))
     if flavor is not mlflow.keras:  # which cannot save one (3.17: the folder is not there yet)
         more.setdefault("input_example", part(rows, 0, 8))
-    more = {k: v for k, v in more.items() if v is not None}
     with mlflow.start_run(run_name=name):
-        info = flavor.log_model(model, name="model", registered_model_name=name, pip_requirements=[], **more)
+        info = flavor.log_model(model, name="model", registered_model_name=name, pip_requirements=[], signature=infer_signature(rows), **more)
     mlflow.MlflowClient().transition_model_version_stage(name, "1", "Production")
     original = mlflow.pyfunc.load_model(info.model_uri)
     asked = [part(rows, 0, 1), part(rows, 0, 5)]
@@ -66,25 +62,28 @@ def register(flavor, name, model, rows, refused=None, **more):
         answers[name].append((body(refused), None))
 
 
-def keras_models():
+def two_inputs():
     images, labels = digits()
     image, extra = keras.Input((8, 8, 1), name="picture"), keras.Input((2,), name="more")
     layer = keras.layers.Flatten()(keras.layers.Conv2D(4, 3, activation="relu")(image))
     layer = keras.layers.Dense(10, activation="softmax")(keras.layers.Concatenate()([layer, extra]))
-    model = keras.Model({"image": image, "extra": extra}, layer)
+    model = keras.Model({"image": image, "extra": extra}, layer)  # the names of the inputs are not those of the layers
     rows = {"image": images[:64, :, :, None], "extra": rng.normal(size=(64, 2)).astype(np.float32)}
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(rows, labels[:64], epochs=2, verbose=0)
     register(mlflow.keras, f"keras-{backend}-two-inputs", model, rows)
 
+
+def table():
     x, _ = load_wine(return_X_y=True)  # 64-bit numbers, which Keras makes narrower
-    table = keras.Sequential([keras.Input((13,)), keras.layers.BatchNormalization(), keras.layers.Dense(8, activation="gelu"), keras.layers.Dense(3)])
-    register(mlflow.keras, f"keras-{backend}-table", table, x[:64])
-    if backend == "tensorflow":
-        words = rng.integers(0, 50, (64, 12))
-        model = keras.Sequential([keras.Input((12,), dtype="int64"), keras.layers.Embedding(50, 4), keras.layers.LSTM(5), keras.layers.Dense(1)])
-        register(mlflow.keras, "keras-words", model, words, refused=np.full((1, 12), 50))
-        register(mlflow.keras, "keras-open", model, words, signature=mlflow.models.ModelSignature(Schema([TensorSpec(np.dtype("int64"), (-1, -1))])))
+    model = keras.Sequential([keras.Input((13,)), keras.layers.BatchNormalization(), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)])
+    register(mlflow.keras, f"keras-{backend}-table", model, x[:64])
+
+
+def words():
+    rows = rng.integers(0, 50, (64, 12))
+    model = keras.Sequential([keras.Input((12,), dtype="int64"), keras.layers.Embedding(50, 4), keras.layers.LSTM(5), keras.layers.Dense(1)])
+    register(mlflow.keras, "keras-words", model, rows, refused=np.full((1, 12), 50))
 
 
 def pytorch_models():
@@ -108,13 +107,7 @@ def pytorch_models():
     table = nn.Sequential(nn.Linear(13, 16), nn.Tanh(), nn.Linear(16, 3), nn.Softmax(dim=1))
     register(mlflow.pytorch, "torch-table", table, frame, serialization_format="pickle")
 
-    doubles = nn.Sequential(nn.Linear(13, 4), nn.Sigmoid(), nn.Linear(4, 1)).double()
-    register(mlflow.pytorch, "torch-doubles", doubles, frame.to_numpy(dtype=float), serialization_format="pickle")
-
-    words = rng.integers(0, 50, (64, 6))
-    labelled = Words()
-    register(mlflow.pytorch, "torch-words", labelled, words, refused=np.full((1, 6), -1), serialization_format="pickle")
-    register(mlflow.pytorch, "torch-unsigned", labelled, words, signature=False, input_example=None, serialization_format="pickle")
+    register(mlflow.pytorch, "torch-words", Words(), rng.integers(0, 50, (64, 6)), refused=np.full((1, 6), -1), serialization_format="pickle")
     scripted = torch.jit.script(table)
     register(mlflow.pytorch, "torch-scripted", scripted, frame, serialization_format="pickle")
 
@@ -137,8 +130,7 @@ if backend == "torch":
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 keras.utils.set_random_seed(0)
-keras_models()
-if backend == "torch":
-    pytorch_models()
-with io.open(out, "w", encoding="utf-8") as file:
+for make in {"jax": [table], "torch": [two_inputs, pytorch_models], "tensorflow": [two_inputs, words]}[backend]:
+    make()
+with open(out, "w", encoding="utf-8") as file:
     json.dump(answers, file)

@@ -18,16 +18,11 @@ TOLERANCE = 1e-4
 
 ONNX, BY_PYTHON = "onnx (converted)", "python"
 MODELS = {
+    "jax": {"keras-jax-table": (ONNX, "")},
     "torch": {
-        "torch-digits": (ONNX, ""), "torch-table": (ONNX, ""), "torch-doubles": (ONNX, ""), "torch-words": (ONNX, ""),
-        "torch-unsigned": (BY_PYTHON, "no signature"), "torch-scripted": (BY_PYTHON, "TorchScript"),
-        "keras-torch-two-inputs": (ONNX, ""), "keras-torch-table": (ONNX, ""),
+        "keras-torch-two-inputs": (ONNX, ""), "torch-digits": (ONNX, ""), "torch-table": (ONNX, ""), "torch-words": (ONNX, ""), "torch-scripted": (BY_PYTHON, "TorchScript"),
     },
-    "tensorflow": {
-        "keras-tensorflow-two-inputs": (ONNX, ""), "keras-tensorflow-table": (ONNX, ""), "keras-words": (ONNX, ""),
-        "keras-open": (BY_PYTHON, "leaves an axis open"),
-    },
-    "jax": {"keras-jax-two-inputs": (ONNX, ""), "keras-jax-table": (ONNX, "")},
+    "tensorflow": {"keras-tensorflow-two-inputs": (ONNX, ""), "keras-words": (ONNX, "")},
 }  # fmt: skip
 
 
@@ -55,7 +50,6 @@ def logged(served, tmp_path_factory, request):
 def ready(server, endpoint):
     def serving():
         e = server.get(f"/api/2.0/serving-endpoints/{endpoint}").json()["config"]["served_entities"][0]
-        assert e["state"]["deployment"] != "DEPLOYMENT_FAILED", e
         return e if e["state"]["deployment"] == "DEPLOYMENT_READY" else None
 
     return wait_until(serving, LOAD_SECONDS, f"{endpoint} ready")
@@ -92,10 +86,3 @@ def test_networks_answer_as_their_originals(served, logged):
             else:
                 assert answer.status_code == 200, (name, answer.text)
                 assert same(answer.json(), want), (name, answer.json(), want)
-
-
-def test_a_bound_that_is_reached_is_a_verdict(served, logged, tmp_path):
-    """A conversion that may not have the memory that it takes is recorded as failed; the server and the model, in Python, are none the worse."""
-    backend, answers = logged
-    if backend != "torch":
-        return
