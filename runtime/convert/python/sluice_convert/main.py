@@ -27,6 +27,17 @@ def limit(bounds):
             resource.setrlimit(kind, (value, value))
 
 
+def full():
+    """Whether this process has nearly what it may have of memory: an allocation that fails shows itself in many ways."""
+    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            used = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmData:"))
+    except (OSError, StopIteration):
+        return False
+    return bound != resource.RLIM_INFINITY and used > 0.8 * bound
+
+
 class Line:
     """The line to the gateway. What libraries print goes to the standard error stream, so that it cannot disturb."""
 
@@ -67,5 +78,6 @@ def main():
     except NotConvertible as no:
         line.say(event="none", reason=str(no), missing=no.missing)
     except Exception as error:  # the gateway tells the operator: the trace goes to its log
+        exhausted = "out of memory: " if full() else ""
         traceback.print_exc()
-        line.say(event="none", reason=f"{type(error).__name__}: {error}"[:1000], missing=[])
+        line.say(event="none", reason=f"{exhausted}{type(error).__name__}: {error}"[:1000], missing=[])
