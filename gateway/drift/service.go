@@ -252,13 +252,3 @@ func (s *Service) Reports(endpoint string) []SeriesReport {
 	}
 	return out
 }
-
-// Drifting returns the columns of a version that drift now.
-func (s *Service) Drifting(endpoint, model string, version int) []string {
-	for _, r := range *s.board.Load() {
-		if r.Series == (predlog.Series{Endpoint: endpoint, Model: model, Version: version}) {
-			return r.Drifting
-		}
-	}
-	return nil
-}

@@ -154,9 +154,6 @@ func TestAShiftIsFound(t *testing.T) {
 	if len(w.events) != 1 || w.events[0].Kind != gateway.EventDriftDetected || w.events[0].Version != 1 || !strings.Contains(w.events[0].Reason, "1 of 4 columns drift in 600 rows: x (PSI") {
 		t.Errorf("got %+v", w.events)
 	}
-	if got := s.Drifting("wine", "wine", 1); len(got) != 1 || s.Drifting("wine", "wine", 2) != nil {
-		t.Errorf("drifting: %v", got)
-	}
 	w.now = w.now.Add(time.Minute)
 	w.serve(1, 300, 0)
 	w.round(s)
