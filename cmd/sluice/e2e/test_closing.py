@@ -73,6 +73,11 @@ def tell(server, ids, came):
     return found
 
 
+def learned(server):
+    """Whether the baseline is there: before, nothing may shift."""
+    return any(v["baseline_complete"] for v in server.get(f"{ENDPOINT}/drift").json()["versions"])
+
+
 def test_shift_accuracy_and_rows_are_found(server, mlflow_at):
     import mlflow
 
@@ -94,6 +99,7 @@ def test_shift_accuracy_and_rows_are_found(server, mlflow_at):
         x, came = traffic(half)
         predicted += predict(server, x)
         truths += list(came)
+        wait_until(lambda: learned(server), seconds=60, what="a baseline of the first half")
     right = np.mean([label == actual for (_, labels), came in zip(predicted, truths) for label, actual in zip(labels, came)])
     outcomes = tell(server, [i for i, _ in predicted], truths)
     assert set(outcomes) <= {"joined", "pending"} and sum(outcomes.values()) == REQUESTS, outcomes
