@@ -17,7 +17,7 @@ MLFLOW_VERSION ?= 3.17.2
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv browser databases java prometheus redis dashboards clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv networks browser databases java prometheus redis dashboards clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ unit: venv databases redis setup ## Go tests
 race: venv databases redis setup ## Go tests under the race detector
 	go test -timeout 10m -race -short $(RACE)
 
-e2e: venv databases redis setup browser java prometheus ## the real MLflow, Databricks, Java and browser clients against the built binary
+e2e: venv networks databases redis setup browser java prometheus ## the real MLflow, Databricks, Java and browser clients against the built binary
 	$(PYTHON) -m pytest $(E2E) -c $(E2E)/pytest.ini --rootdir $(E2E)
 
 goldens: venv ## record the answers of the installed MLflow server again (some minutes)
