@@ -1,52 +1,160 @@
 package loadtest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 )
 
-// FromLog reads requests from a Parquet segment of the prediction log (its columns request and content_type), at most n of them; empty and
-// cut bodies are left out, and binary tensors, because the header that says where they begin is not logged.
-func FromLog(path string, n int) ([]Payload, error) {
-	file, err := os.Open(path)
+// Recorded is one request of a prediction log and the answer that it got.
+type Recorded struct {
+	ID              string // X-Sluice-Prediction-Id
+	Time            time.Time
+	Endpoint, Model string
+	Version         int
+	Status          int
+	Request         Payload
+	Response        []byte        // empty where it was not text
+	Latency         time.Duration // from its arrival to its answer, as the server measured
+}
+
+// Wanted says which requests of a log are meant. Those without a whole body are left out always, and binary tensors, because the header that says where
+// they begin is not logged.
+type Wanted struct {
+	// Endpoint that answered; "" means any.
+	Endpoint string
+	// Answered leaves out shadows and what was not answered with 200.
+	Answered bool
+	// Last is how many of the newest; at least 1.
+	Last int
+}
+
+// ReadLog reads requests from a Parquet segment of the prediction log, or from every one below a folder, in order of time. It holds twice as many as are
+// wanted in memory at most. None at all is an error.
+func ReadLog(path string, w Wanted) ([]Recorded, error) {
+	files, err := segments(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	type row struct {
-		Request     *string `parquet:"request,optional"`
-		ContentType string  `parquet:"content_type"`
-		Truncated   bool    `parquet:"truncated"`
-	}
-	reader := parquet.NewGenericReader[row](file)
-	defer reader.Close()
-	rows := make([]row, 256)
-	var out []Payload
-	for len(out) < n {
-		read, err := reader.Read(rows)
-		for _, r := range rows[:read] {
-			if r.Request == nil || *r.Request == "" || r.Truncated || r.ContentType == binaryType || len(out) == n {
-				continue
+	var found []Recorded
+	for _, file := range files {
+		err := eachRow(file, func(r *logRow) {
+			if !w.wants(r) {
+				return
 			}
-			p := Payload{Body: []byte(*r.Request), ContentType: r.ContentType}
-			if p.ContentType == "" {
-				p.ContentType = jsonType
+			if found = append(found, r.recorded()); len(found) >= 2*w.Last {
+				found = newest(found, w.Last)
 			}
-			out = append(out, p)
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
+		})
 		if err != nil {
-			return nil, fmt.Errorf("loadtest: %s: %w", path, err)
+			return nil, fmt.Errorf("loadtest: %s: %w", file, err)
 		}
 	}
-	if len(out) == 0 {
+	if len(found) == 0 {
 		return nil, fmt.Errorf("loadtest: %s holds no whole request", path)
 	}
+	return newest(found, w.Last), nil
+}
+
+// FromLog reads payloads as ReadLog reads requests, the newest n whatever became of them.
+func FromLog(path string, n int) ([]Payload, error) {
+	found, err := ReadLog(path, Wanted{Last: n})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Payload, len(found))
+	for i := range found {
+		out[i] = found[i].Request
+	}
 	return out, nil
+}
+
+// newest sorts by time and keeps the last n.
+func newest(all []Recorded, n int) []Recorded {
+	slices.SortStableFunc(all, func(a, b Recorded) int { return a.Time.Compare(b.Time) })
+	return slices.Clone(all[max(0, len(all)-n):])
+}
+
+// segments is the file, or every Parquet file below the folder.
+func segments(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return []string{path}, err
+	}
+	var files []string
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(p, ".parquet") {
+			files = append(files, p)
+		}
+		return err
+	})
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("loadtest: %s holds no .parquet file", path)
+	}
+	return files, err
+}
+
+// logRow is what a segment tells of a request; columns that a file lacks stay empty. (Source: gateway/predlog/DESIGN.md.)
+type logRow struct {
+	ID          string  `parquet:"databricks_request_id,optional"`
+	TimeUS      int64   `parquet:"time,optional"`
+	Endpoint    string  `parquet:"endpoint,optional"`
+	Model       string  `parquet:"model_name,optional"`
+	Version     int32   `parquet:"model_version,optional"`
+	Status      int32   `parquet:"status_code,optional"`
+	Shadow      bool    `parquet:"shadow,optional"`
+	Request     *string `parquet:"request,optional"`
+	Response    *string `parquet:"response,optional"`
+	ContentType string  `parquet:"content_type"`
+	Truncated   bool    `parquet:"truncated"`
+	LatencyNS   int64   `parquet:"latency_ns,optional"`
+}
+
+func (w *Wanted) wants(r *logRow) bool {
+	whole := r.Request != nil && *r.Request != "" && !r.Truncated && r.ContentType != binaryType
+	return whole && (w.Endpoint == "" || r.Endpoint == w.Endpoint) && (!w.Answered || r.Status == 200 && !r.Shadow)
+}
+
+func (r *logRow) recorded() Recorded {
+	out := Recorded{
+		ID: r.ID, Time: time.UnixMicro(r.TimeUS), Endpoint: r.Endpoint, Model: r.Model, Version: int(r.Version), Status: int(r.Status),
+		Request: Payload{Body: []byte(*r.Request), ContentType: cmp.Or(r.ContentType, jsonType)}, Latency: time.Duration(r.LatencyNS),
+	}
+	if r.Response != nil {
+		out.Response = []byte(*r.Response)
+	}
+	return out
+}
+
+func eachRow(path string, f func(*logRow)) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	reader := parquet.NewGenericReader[logRow](file)
+	defer reader.Close()
+	rows := make([]logRow, 256)
+	for {
+		clear(rows)
+		read, err := reader.Read(rows)
+		for i := range rows[:read] {
+			f(&rows[i])
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }

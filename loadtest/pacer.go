@@ -43,6 +43,22 @@ func Sine(mean, amplitude float64, period time.Duration) Pacer {
 	}}
 }
 
+// At sends requests at the given times from the start, ascending, and then no more.
+func At(due []time.Duration) Pacer { return &listed{due: due} }
+
+type listed struct {
+	due  []time.Duration
+	next int
+}
+
+func (l *listed) Next() time.Duration {
+	if l.next == len(l.due) {
+		return math.MaxInt64
+	}
+	l.next++
+	return l.due[l.next-1]
+}
+
 // schedule steps from request to request by gap/rate(now).
 type schedule struct {
 	rate func(at time.Duration) float64 // requests per second

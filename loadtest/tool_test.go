@@ -269,6 +269,67 @@ func TestBodiesFromAPredictionLog(t *testing.T) {
 	}
 }
 
+func TestALogIsReadInOrderOfTime(t *testing.T) {
+	type row struct {
+		ID          string  `parquet:"databricks_request_id"`
+		TimeUS      int64   `parquet:"time"`
+		Endpoint    string  `parquet:"endpoint"`
+		Model       string  `parquet:"model_name"`
+		Version     int32   `parquet:"model_version"`
+		Status      int32   `parquet:"status_code"`
+		Shadow      bool    `parquet:"shadow"`
+		Request     *string `parquet:"request,optional"`
+		Response    *string `parquet:"response,optional"`
+		ContentType string  `parquet:"content_type"`
+		Truncated   bool    `parquet:"truncated"`
+		LatencyNS   int64   `parquet:"latency_ns"`
+	}
+	folder := t.TempDir()
+	body, answer := `{"inputs": [1]}`, `{"predictions": [1]}`
+	for f := range int64(3) { // every file has every third record, the newest first
+		var rows []row
+		for i := int64(9); i >= 0; i-- {
+			n := 3*i + f
+			rows = append(rows, row{ID: fmt.Sprint(n), TimeUS: n * 1000, Endpoint: "wine", Model: "m", Version: 2, Status: 200, Request: &body, Response: &answer, LatencyNS: 5})
+		}
+		rows = append(rows, row{ID: "shadow", TimeUS: 1e6, Endpoint: "wine", Status: 200, Shadow: true, Request: &body}, row{ID: "failed", TimeUS: 1e6, Endpoint: "wine", Status: 500, Request: &body},
+			row{ID: "elsewhere", TimeUS: 1e6, Endpoint: "iris", Status: 200, Request: &body}, row{ID: "cut", TimeUS: 1e6, Endpoint: "wine", Status: 200, Request: &body, Truncated: true})
+		path := filepath.Join(folder, fmt.Sprintf("run%d/segment.parquet", f))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := parquet.WriteFile(path, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := ReadLog(folder, Wanted{Endpoint: "wine", Answered: true, Last: 4})
+	if err != nil || len(found) != 4 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	for i, r := range found {
+		if r.ID != fmt.Sprint(26+i) || string(r.Response) != answer || r.Model != "m" || r.Version != 2 || r.Latency != 5 || r.Time.UnixMicro() != int64(26+i)*1000 {
+			t.Errorf("record %d: %+v", i, r)
+		}
+	}
+	if all, err := ReadLog(folder, Wanted{Last: 1000}); err != nil || len(all) != 39 {
+		t.Errorf("%d records, %v; want all but the cut ones", len(all), err)
+	}
+	for what, w := range map[string]Wanted{folder: {Endpoint: "nobody", Last: 1}, t.TempDir(): {Last: 1}} {
+		if _, err := ReadLog(what, w); err == nil {
+			t.Errorf("%+v of %s was found", w, what)
+		}
+	}
+}
+
+func TestAListOfTimesIsAPacer(t *testing.T) {
+	p := At([]time.Duration{0, 5, 7})
+	for _, want := range []time.Duration{0, 5, 7, math.MaxInt64, math.MaxInt64} {
+		if got := p.Next(); got != want {
+			t.Errorf("due %v, want %v", got, want)
+		}
+	}
+}
+
 func TestOpenInferenceProtocolPayloads(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -89,6 +89,13 @@ func newLoadtestCommand() *cobra.Command {
 			if o.Pacer, err = s.pacer(f.duration, f.make.Seed); err != nil {
 				return err
 			}
+			load := s.text(f.duration)
+			if f.pace != 0 {
+				if requests, o.Pacer, o.Duration, err = f.paced(args[0], &s, cmd.Flags().Changed("duration")); err != nil {
+					return err
+				}
+				load = "open loop, at the recorded times, " + f.pace.String()
+			}
 			o.Progress = func(p loadtest.Progress) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%4.0f s  %8.0f answers/s  %d sent, %d answered, %d failed\n", p.Elapsed.Seconds(), p.Rate, p.Sent, p.Answered, p.Failed)
 			}
@@ -97,12 +104,13 @@ func newLoadtestCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			report := res.Report(loadtest.About{Title: title, URL: args[0], Load: s.text(f.duration), Connections: f.connections, Started: began})
+			report := res.Report(loadtest.About{Title: title, URL: args[0], Load: load, Connections: f.connections, Started: began})
 			return errors.Join(report.WriteText(cmd.OutOrStdout()), toFile(jsonFile, report.WriteJSON), toFile(htmlFile, report.WriteHTML))
 		},
 	}
 	f.bind(cmd)
 	s.bind(cmd)
+	cmd.Flags().Var(&f.pace, "pace", "with --from-log: ask at the recorded times, or xN times as fast; runs as long as the log did unless --duration says less")
 	cmd.Flags().StringVar(&title, "title", "Load test", "title of the report")
 	cmd.Flags().StringVar(&jsonFile, "json", "", "also write the report as JSON to this file")
 	cmd.Flags().StringVar(&htmlFile, "html", "", "also write the report as an HTML page with plots to this file")

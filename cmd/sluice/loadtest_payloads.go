@@ -25,6 +25,7 @@ type loadFlags struct {
 
 	body, contentType string
 	fromLog           string
+	pace              pace
 	signature         string
 	make              loadtest.Make
 }
@@ -37,7 +38,7 @@ func (f *loadFlags) bind(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.headers, "header", nil, "request header as Name: value; may repeat")
 	flags.StringVar(&f.body, "body", "", "file with the request body (default: the model's serving example, else rows made from its signature)")
 	flags.StringVar(&f.contentType, "content-type", "application/json", "content type of --body")
-	flags.StringVar(&f.fromLog, "from-log", "", "Parquet segment of a prediction log to take the requests from")
+	flags.StringVar(&f.fromLog, "from-log", "", "Parquet segment of a prediction log, or folder of them, to take the newest requests from")
 	flags.StringVar(&f.signature, "signature", "", "MLmodel file with the signature to make requests from, for servers that do not tell it")
 	flags.IntVar(&f.make.Requests, "payloads", 100, "number of different requests to make or take")
 	flags.IntVar(&f.make.Rows, "rows", 0, "rows of a made request (default: those of the model's serving example, else 1)")
@@ -63,6 +64,9 @@ func (f *loadFlags) check() error {
 	}
 	if (f.body != "" || f.fromLog != "") && (f.make.Rows != 0 || f.make.Binary) {
 		return errors.New("--rows and --binary say how requests are made, but --body or --from-log has them made already")
+	}
+	if f.pace != 0 && f.fromLog == "" {
+		return errors.New("--pace needs --from-log: only recorded requests have times")
 	}
 	return errors.Join(
 		inRange("connections", float64(f.connections), 1, 100_000),

@@ -56,6 +56,7 @@ func newRoot(environ []string) *cobra.Command {
 		newPredictionsCommand(environ),
 		newModelsCommand(environ),
 		newLoadtestCommand(),
+		newReplayCommand(environ),
 		newVersionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -104,6 +104,14 @@ func (a *App) inFlight() int64 {
 	return 0
 }
 
+// replayed counts the recorded requests that were asked once more.
+func (a *App) replayed() int64 {
+	if data := a.data.Load(); data != nil {
+		return data.Replayed()
+	}
+	return 0
+}
+
 // served lists what a table routes to.
 func served(t *route.Table) []monitor.Served {
 	var out []monitor.Served

@@ -27,6 +27,7 @@ func (a *App) startTelemetry(ctx context.Context, breakers *breaker.Group, admis
 		telemetry.Breakers(breakers.States),
 		telemetry.Servables(a.servables.Statuses),
 		telemetry.InFlight(a.inFlight),
+		telemetry.Replays(a.replayed),
 	}
 	metrics = append(metrics, telemetry.Admission(admission)...)
 	metrics = append(metrics, telemetry.Rollouts(a.runningRollouts, a.rolloutVerdicts)...)

@@ -63,6 +63,7 @@ type call struct {
 	class      admit.Class
 	demand     *servable.ID // no endpoint routes it: it is loaded on demand
 	view       *view        // the table that decided
+	replayed   bool         // it is a recorded request that is asked once more
 	decision   route.Decision
 	arm        *armState
 	ticket     admit.Ticket // of the arm's gate; zero until the request was let in

@@ -110,7 +110,7 @@ func appendRevision(dst []byte, d *route.Decision) []byte {
 
 // count records the outcome under the arm, or under the endpoint where no arm was picked.
 func (h *Handler) count(k *call, latency time.Duration) {
-	if h.deps.Outcomes == nil {
+	if h.deps.Outcomes == nil || k.replayed {
 		return
 	}
 	if k.arm != nil {
@@ -158,7 +158,7 @@ func predicted(s *outcome.Series, out *tensor.Batch) {
 // log offers the request to the prediction log, whatever became of it. Requests to an endpoint that there is not are left out: there is
 // no place where they would belong.
 func (h *Handler) log(k *call, latency time.Duration) {
-	if h.deps.Log == nil || k.decision.Endpoint == nil {
+	if h.deps.Log == nil || k.decision.Endpoint == nil || k.replayed {
 		return
 	}
 	r := &k.record // empty until here, and again after release

@@ -172,6 +172,7 @@ type Handler struct {
 	demands   atomic.Pointer[map[servable.ID]*demanded] // replaced, never changed
 	admission *admit.Controller
 	shadows   *shadows
+	replays   atomic.Int64
 	calls     sync.Pool // of *call
 
 	mu    sync.Mutex                  // serializes Publish and what replaces demands

@@ -20,6 +20,7 @@ const (
 	HeaderTimeout      = "X-Sluice-Timeout-Ms"    // request: lowers the endpoint's deadline
 	HeaderPriority     = "X-Sluice-Priority"      // request: interactive (default), batch or shadow; the last are turned away first under overload
 	HeaderStickyKey    = "X-Sluice-Sticky-Key"    // request: the same key gets the same arm
+	HeaderReplay       = "X-Sluice-Replay"        // request: 1 says that it is a recorded one
 	HeaderTraceparent  = "Traceparent"            // both
 	HeaderTracestate   = "Tracestate"             // request
 	HeaderServerTiming = "Server-Timing"          // answer
@@ -48,6 +49,7 @@ var (
 // asked is what a request's headers ask for. The slices alias the engine's memory.
 type asked struct {
 	endpoint, timeoutMS, stickyKey, priority []byte
+	replay                                   []byte // nil: it has none
 	requestID, traceparent, tracestate       []byte
 	// twice is the name of a header of ours that stands more than once; "" if none does.
 	twice string
@@ -62,6 +64,7 @@ const (
 	sawTimeout
 	sawStickyKey
 	sawPriority
+	sawReplay
 )
 
 // read takes what it knows from the headers, in one pass; the engine has put their names into canonical form.
@@ -76,6 +79,8 @@ func (a *asked) read(h *fasthttp.RequestHeader) {
 			a.stickyKey = a.first(sawStickyKey, HeaderStickyKey, value)
 		case HeaderPriority:
 			a.priority = a.first(sawPriority, HeaderPriority, value)
+		case HeaderReplay:
+			a.replay = a.first(sawReplay, HeaderReplay, value)
 		case HeaderRequestID:
 			a.requestID = value
 		case HeaderTraceparent:

@@ -30,6 +30,9 @@ func (h *Handler) run(ctx context.Context, from carrier, k *call, aim func(*call
 	if err := k.asked.once(); err != nil {
 		return err
 	}
+	if err := h.replay(from, k); err != nil {
+		return err
+	}
 	asked, wrong := k.asked.limits(k)
 	k.look = look{k, from}
 	v := h.view.Load()

@@ -110,7 +110,7 @@ type copied struct {
 // request was, and there is no time to compare with.
 func (h *Handler) mirror(k *call) {
 	e := k.decision.Endpoint
-	if e == nil || len(e.Shadows) == 0 || k.err != nil || k.work == nil || k.fell.constant || !k.recalled.result.Executed() {
+	if e == nil || len(e.Shadows) == 0 || k.replayed || k.err != nil || k.work == nil || k.fell.constant || !k.recalled.result.Executed() {
 		return
 	}
 	var request *copied

@@ -43,6 +43,14 @@ func InFlight(read func() int64) Metric {
 	}
 }
 
+// Replays is the metric of recorded requests that were asked once more.
+func Replays(read func() int64) Metric {
+	return Metric{
+		Name: "sluice.requests.replayed", Unit: "{request}", Description: "Recorded requests asked once more of a version; they are counted nowhere else.", Counter: true,
+		Read: func(emit Emit) { emit(float64(read())) },
+	}
+}
+
 // Admission are the metrics of requests that were turned away at once, and of the wait that turns them away.
 func Admission(c *admit.Controller) []Metric {
 	return []Metric{

@@ -14,6 +14,7 @@
 //	sluice.request.rows         counter, {row}        the same
 //	sluice.request.executed_rows counter, {row}       the same; rows of the executions that the requests were part of
 //	sluice.requests.in_flight   gauge, {request}
+//	sluice.requests.replayed    counter, {request}    counted nowhere else
 //	sluice.requests.refused     counter, {request}    reason class; turned away with 429 before they were executed
 //	sluice.scheduler.delay      gauge, s              median wait of goroutines for a processor
 //	sluice.shadow.requests      counter, {request}    endpoint arm model version result; copies executed: answered incomparable failed
