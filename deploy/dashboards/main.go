@@ -27,6 +27,7 @@ func all() map[string]dashboard {
 		"endpoint.json":       endpoint(),
 		"canary.json":         canary(),
 		"batching.json":       batching(),
+		"drift.json":          drifting(),
 		"prediction-log.json": predictionLog(),
 	}
 }

@@ -20,6 +20,7 @@ from watching import DEPLOYED, Collector, Prometheus, measured, panels
 
 STRONG = glass(14.5)  # what a picky model fails for
 MANY = json.dumps(split_body(100)).encode()
+SOME = json.dumps(split_body(20)).encode()
 DOUBLE = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[1.0]]}}).encode()
 
 
@@ -64,8 +65,14 @@ def put(server, path, body, method="PUT"):
     assert answer.ok, answer.text
 
 
+def label(server, endpoint, body, truth):
+    answer = server.post(f"/endpoints/{endpoint}/invocations", data=body, headers=JSON)
+    put(server, f"/{endpoint}/ground-truth", {"items": [{"prediction_id": answer.headers["X-Sluice-Prediction-Id"], "ground_truth": truth}]}, "POST")
+
+
 def healthy(folder, collector, point):
-    """The example's split, a Python model whose predictions are joined and whose worker dies, a shadow, a rollout on its way."""
+    """The example's split, a Python model whose predictions are joined and whose worker dies, a shadow, a rollout on its way,
+    an endpoint whose columns are watched and whose predictions get ground truth."""
     server = Server(
         folder / "healthy", "--demo", "--python", sys.executable, "--python-workers", "1", "--conversion", "off", "--serving-metrics-interval", "1s", "--log-level", "debug",
         env={
@@ -82,9 +89,14 @@ def healthy(folder, collector, point):
     put(server, "", {"name": "shadowed", "config": {"served_entities": [one, two], "traffic_config": route, "shadows": [{"served_entity_name": "next", "percentage": 100}]}}, "POST")
     put(server, "", {"name": "rolling", "config": {"served_entities": [one]}}, "POST")
     serves(server, "1", "rolling")
+    moved = {"drift": {"window": "2s", "min_rows": 50, "baseline_rows": 100}, "ground_truth": {"output": "label"}}
+    put(server, "", {"name": "drifting", "config": {"served_entities": [one], **moved}}, "POST")
+    serves(server, "1", "drifting")
     steps = [{"set_weight": 30}, {"analyse": {"min_requests": 20}}, {"pause": {}}]
     put(server, "/rolling/rollout", {"version": 2, "steps": steps, "analysis": {"metrics": [{"name": "error_rate"}]}}, "POST")
     wait_until(lambda: server.post("/endpoints/doubler/invocations", data=DOUBLE, headers=JSON).ok, 120, "the Python model")
+    label(server, "drifting", SOME, [0] * 20)
+    label(server, "doubler", DOUBLE, 2.0)
     os.kill(next(iter(workers(server))), signal.SIGKILL)
     return server
 
@@ -112,7 +124,7 @@ def watched(tmp_path_factory):
         try:
             servers += [healthy(folder, collector, point), troubled(folder)]
             well, ill = (s.url + "/endpoints/{}/invocations" for s in servers)
-            asked = [(well.format("wine"), BODY), (well.format("shadowed"), BODY), (well.format("rolling"), BODY), (well.format("doubler"), DOUBLE)]
+            asked = [(well.format("wine"), BODY), (well.format("shadowed"), BODY), (well.format("rolling"), BODY), (well.format("doubler"), DOUBLE), (well.format("drifting"), SOME)]
             asked += [(ill.format("wine"), MANY), (ill.format("picky"), STRONG), (ill.format("back"), STRONG), (ill.format("wine"), BODY, {"X-Sluice-Priority": "shadow"})]  # of whose class three places are none
             with Load(asked), Prometheus(folder / "prometheus", *servers) as prometheus:
                 yield prometheus, collector, servers[0]
