@@ -17,15 +17,20 @@ type SegmentFile struct {
 	file *parquet.File
 }
 
-// OpenSegment reads the footer of a segment; Path stays empty. r stays the caller's to close, after the SegmentFile's last use.
-func OpenSegment(r io.ReaderAt, size int64) (*SegmentFile, error) {
-	file, err := parquet.OpenFile(r, size, parquet.SkipBloomFilters(true))
-	if err != nil {
-		return nil, err
-	}
-	s, err := footer(file)
-	s.Bytes = size
-	return &SegmentFile{Segment: s, file: file}, err
+// OpenSegment reads the footer of a segment; Path stays empty. r stays the caller's to close, after the SegmentFile's last use. A file that the
+// Parquet library cannot bear is ErrDamaged, here and wherever a SegmentFile is read.
+func OpenSegment(r io.ReaderAt, size int64) (f *SegmentFile, err error) {
+	err = guarded(func() error {
+		file, err := parquet.OpenFile(r, size, parquet.SkipBloomFilters(true))
+		if err != nil {
+			return err
+		}
+		f = &SegmentFile{file: file}
+		f.Segment, err = footer(file)
+		f.Bytes = size
+		return err
+	})
+	return f, err
 }
 
 // Rows returns the rows from the from-th on (the first is 0), in the order in which they were recorded. The Row is the caller's. After an
@@ -42,14 +47,24 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 	if from >= f.Segment.Rows {
 		return nil
 	}
-	r := parquet.NewGenericReader[row](f.file)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.SeekToRow(from); err != nil {
+	var r *parquet.GenericReader[row]
+	err = guarded(func() error {
+		r = parquet.NewGenericReader[row](f.file)
+		return r.SeekToRow(from)
+	})
+	if r != nil {
+		defer func() { err = errors.Join(err, guarded(r.Close)) }()
+	}
+	if err != nil {
 		return fmt.Errorf("row %d: %w", from, err)
 	}
 	batch := make([]row, min(rowBatch, f.Segment.Rows-from))
 	for {
-		n, err := r.Read(batch)
+		n := 0
+		err := guarded(func() (err error) {
+			n, err = r.Read(batch)
+			return err
+		})
 		for i := range batch[:n] {
 			rec, err := batch[i].record()
 			if err != nil {

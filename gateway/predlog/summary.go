@@ -113,6 +113,10 @@ const (
 // values calls visit with the row and the value of each of a column's texts, in order, leaving out pages that by their bounds hold none
 // between key and key; a nil key leaves out none. A null is nil.
 func (f *SegmentFile) values(column string, key []byte, visit func(row int64, v []byte) error) error {
+	return guarded(func() error { return f.columnValues(column, key, visit) })
+}
+
+func (f *SegmentFile) columnValues(column string, key []byte, visit func(row int64, v []byte) error) error {
 	leaf, ok := f.file.Schema().Lookup(column)
 	if !ok {
 		return fmt.Errorf("segment without column %s", column)

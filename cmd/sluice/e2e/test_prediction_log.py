@@ -1,11 +1,14 @@
 """Point 6: every served prediction is logged, and a served version is found from the run it was trained in and the other way round."""
 
+import gzip
 import json
 import pathlib
+import re
+import socket
 import subprocess
 
 import pandas as pd
-from conftest import BINARY, register_wine, split_body, wait_until
+from conftest import BINARY, Server, register_wine, split_body, wait_until
 
 
 def serving_run(mlflow, endpoint):
@@ -226,3 +229,48 @@ def test_stop_flushes_and_says_so_in_the_exit_code(server, mlflow_at):
     mlflow_at(server)
     frame = segments(mlflow, serving_run(mlflow, "wine").info.run_id)
     assert set(ids) <= set(frame["databricks_request_id"])
+
+
+def on_the_wire(server, path, body, headers, chunked):
+    """Every byte of an answer, with what differs from one request to the next made equal."""
+    head = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+    if chunked:
+        pieces = [body[i : i + 7] for i in range(0, len(body), 7)] + [b""]
+        head, body = head + "Transfer-Encoding: chunked\r\n", b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces)
+    else:
+        head += f"Content-Length: {len(body)}\r\n"
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as s:
+        s.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{head}\r\n".encode() + body)
+        answer = b"".join(iter(lambda: s.recv(1 << 16), b""))
+    return re.sub(rb"(?im)^(date|x-request-id|x-sluice-prediction-id|x-sluice-revision|server-timing): [^\r]*", rb"\1: ...", answer)
+
+
+def test_answers_are_the_same_without_the_log(tmp_path):
+    """R42: plain, chunked, compressed, refused and failed requests get the same bytes, whether predictions are logged or not."""
+    good, path = json.dumps(split_body()).encode(), "/models/wine/versions/2/invocations"
+    typed = {"Content-Type": "application/json"}
+    cases = {
+        "plain": (path, good, typed, False),
+        "chunked": (path, good, typed, True),
+        "gzip": (path, gzip.compress(good), typed | {"Content-Encoding": "gzip"}, False),
+        "gzip in chunks": (path, gzip.compress(good), typed | {"Content-Encoding": "gzip", "Accept-Encoding": "gzip"}, True),
+        "many rows": (path, json.dumps(split_body(2000)).encode(), typed | {"Accept-Encoding": "gzip"}, False),
+        "no JSON": (path, b"{", typed, False),
+        "a missing column": (path, b'{"dataframe_split": {"columns": ["a"], "data": [[1]]}}', typed, False),
+        "no such version": ("/models/wine/versions/9/invocations", good, typed, False),
+        "a body of another type": (path, good, {"Content-Type": "text/html"}, False),
+        "damaged gzip": (path, b"no gzip", typed | {"Content-Encoding": "gzip"}, False),
+        "a deadline that cannot be kept": (path, good, typed | {"X-Sluice-Timeout-Ms": "0"}, False),
+    }
+    answers = []
+    for name, args in (("with", ()), ("without", ("--prediction-log=false",))):
+        server = Server(tmp_path / name, "--demo", *args).start()
+        try:
+            wait_until(lambda server=server: server.post(path, json=split_body()).ok, what="wine answers")
+            answers.append({what: on_the_wire(server, *case) for what, case in cases.items()})
+        finally:
+            server.stop()
+    for what, got in answers[0].items():
+        assert got == answers[1][what], what
+    assert {a.split(b" ")[1] for a in answers[0].values()} >= {b"200", b"400", b"404", b"415"}, "these are the answers that were meant"
