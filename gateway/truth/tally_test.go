@@ -16,7 +16,7 @@ func near(t *testing.T, what string, got *float64, want float64) {
 	}
 }
 
-// The numbers are scikit-learn's 1.8: precision_recall_fscore_support(y, p, average=None | "macro", zero_division=0) and accuracy_score of
+// The numbers are those of scikit-learn 1.9: precision_recall_fscore_support(y, p, average=None | "macro", zero_division=0) and accuracy_score of
 //
 //	y = [a a a a b b b c c d]
 //	p = [a a b c b b a c e b]

@@ -191,8 +191,12 @@ class Served:
     """The loaded model."""
 
     def __init__(self, path):
+        import mlflow.models
         import mlflow.pyfunc
 
+        backend = (mlflow.models.Model.load(path).flavors.get("keras") or {}).get("keras_backend")
+        if backend:  # Keras would take another one, or none, as MLflow does not tell it
+            os.environ["KERAS_BACKEND"] = backend
         self.model = mlflow.pyfunc.load_model(path)
         self.layouts = {}
         meta = self.model.metadata

@@ -33,7 +33,7 @@ def saved(tmp_path):
     for args in (["venv", "-q", "--python", sys.executable, str(tmp_path / "mlflow2")], ["pip", "install", "-q", "--python", str(python), *PACKAGES]):
         subprocess.run([str(UV), *args], check=True, env=environ, timeout=300)
     at = tmp_path / "scaler"
-    subprocess.run([str(python), "-c", SAVE, str(at), *PACKAGES], check=True, env=environ, timeout=120)
+    subprocess.run([str(python), "-c", SAVE, str(at), *PACKAGES], check=True, env=environ, cwd=tmp_path, timeout=120)  # MLflow 2 makes ./mlruns
     return at
 
 
