@@ -24,7 +24,8 @@
 //
 // # What it costs
 //
-// Of each segment of the log (10 s of requests, or 65,536) at most MaxRecords requests and MaxRows rows are taken, evenly; a version has at most
+// Of each segment of the log (10 s of requests, or 65,536) at most MaxRecords requests and MaxRows rows are taken, in blocks that lie evenly over it,
+// with rests in between; a version has at most
 // MaxColumns columns, others are counted and left out. Numbers go into a DDSketch (github.com/DataDog/sketches-go, Apache-2.0, released
 // 2026-02: mergeable, 1 % relative error at any size, where a t-digest's error depends on the order of merging), distinct values into a
 // HyperLogLog (github.com/axiomhq/hyperloglog, MIT, released 2026-09: 1 KiB for 3 %), and texts into a Space-Saving counter of our own: the libraries

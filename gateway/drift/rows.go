@@ -22,17 +22,15 @@ type Piece struct {
 	Profile
 }
 
-// digest makes the pieces of a segment of so many records, in the order in which the windows come.
+// digest makes the pieces of so many records of a segment, in the order in which the windows come.
 func digest(records int64, rows iter.Seq2[predlog.Row, error], window time.Duration, output string) ([]Piece, error) {
-	stride := max((records+MaxRecords-1)/MaxRecords, 1)
-	perRecord := int(max(MaxRows/max(records/stride, 1), 1))
+	perRecord := int(max(MaxRows/max(records, 1), 1))
 	d := digester{plan: payload.Compile(nil, nil), perRecord: perRecord, output: output, windowMS: window.Milliseconds()}
-	n := int64(0)
 	for r, err := range rows {
 		if err != nil {
 			return nil, err
 		}
-		if n++; (n-1)%stride == 0 && r.Status < 400 && !r.Truncated {
+		if r.Status < 400 && !r.Truncated {
 			d.take(&r)
 		}
 	}

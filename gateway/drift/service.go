@@ -40,7 +40,7 @@ type SeriesReport struct {
 // Segments are the stored pieces of the prediction log; *predictions.Reader implements it.
 type Segments interface {
 	Segments(ctx context.Context, q predictions.Query, after int64) iter.Seq2[predictions.Segment, error]
-	SegmentRows(ctx context.Context, s predictions.Segment) iter.Seq2[predlog.Row, error]
+	SegmentSample(ctx context.Context, s predictions.Segment, most int64) iter.Seq2[predlog.Row, error]
 }
 
 // Deps are what a Service works with; all are required.
@@ -184,7 +184,7 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 		return err
 	}
 	settings = settings.WithDefaults()
-	pieces, err := digest(segment.Rows, s.deps.Segments.SegmentRows(ctx, segment), settings.Window, output)
+	pieces, err := digest(min(segment.Rows, MaxRecords), s.deps.Segments.SegmentSample(ctx, segment, MaxRecords), settings.Window, output)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

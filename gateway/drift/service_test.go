@@ -60,14 +60,15 @@ func (w *world) Segments(_ context.Context, _ predictions.Query, after int64) it
 	}
 }
 
-func (w *world) SegmentRows(_ context.Context, s predictions.Segment) iter.Seq2[predlog.Row, error] {
+func (w *world) SegmentSample(_ context.Context, s predictions.Segment, most int64) iter.Seq2[predlog.Row, error] {
 	w.reads++
 	return func(yield func(predlog.Row, error) bool) {
 		if int(s.Seq) == w.broken+1 {
 			yield(predlog.Row{}, errors.New("a torn page"))
 			return
 		}
-		for _, r := range w.rows[s.Seq-1] {
+		rows := w.rows[s.Seq-1]
+		for _, r := range rows[:min(most, int64(len(rows)))] {
 			if !yield(r, nil) {
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -167,5 +168,48 @@ func TestPending(t *testing.T) {
 	cancel()
 	if _, err := l.Close(ctx); err == nil {
 		t.Error("closed with a sink that does not answer")
+	}
+}
+
+func TestSampleLiesEvenly(t *testing.T) {
+	t.Parallel()
+	const n = 4000
+	seg, _ := sealedSegment(t, n, func(i int, r *Record) { r.Rows = i })
+	file, err := os.Open(seg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	f, err := OpenSegment(file, seg.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rests := 0
+	count := func(most int64, stopAfter int) (rows []int) {
+		for r, err := range f.Sample(most, func(time.Duration) { rests++ }) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rows = append(rows, r.Rows); len(rows) == stopAfter {
+				break
+			}
+		}
+		return rows
+	}
+	rows := count(800, -1)
+	if len(rows) != 800 || rows[0] != 0 || rows[100] != n/8 || rows[799] != 7*n/8+99 {
+		t.Errorf("%d rows from %d to %d", len(rows), rows[0], rows[len(rows)-1])
+	}
+	if all := count(n, -1); len(all) != n || all[n-1] != n-1 {
+		t.Errorf("%d of %d rows", len(all), n)
+	}
+	if some := count(800, 150); len(some) != 150 {
+		t.Errorf("%d rows after the end of interest", len(some))
+	}
+	if few := count(3, -1); len(few) != 0 {
+		t.Errorf("%d rows of a sample smaller than its blocks", len(few))
+	}
+	if rests == 0 {
+		t.Error("no rest")
 	}
 }

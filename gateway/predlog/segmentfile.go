@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/parquet-go/parquet-go"
@@ -39,6 +40,39 @@ func (f *SegmentFile) Rows(from int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		if err := f.read(from, func(r Row) bool { return yield(r, nil) }); err != nil {
 			yield(Row{}, err)
+		}
+	}
+}
+
+// sampleBlocks is how many runs of neighbouring rows a sample consists of: each costs the decoding of the pages around it.
+const sampleBlocks = 8
+
+// Sample returns about most rows (that many or up to sampleBlocks fewer), in blocks that lie evenly over the file, or all rows if there are no more. It rests in
+// between by calling rest, so that requests that arrive meanwhile wait for a burst of work at most. Otherwise as Rows.
+func (f *SegmentFile) Sample(most int64, rest func(time.Duration)) iter.Seq2[Row, error] {
+	blocks, size := int64(sampleBlocks), most/sampleBlocks
+	if f.Segment.Rows <= most {
+		blocks, size = 1, f.Segment.Rows
+	}
+	return func(yield func(Row, error) bool) {
+		p := pace{hurry: func() bool { return false }, sleep: rest}
+		for i := range blocks {
+			left, stopped := size, false
+			if left <= 0 {
+				return
+			}
+			err := f.read(i*(f.Segment.Rows/blocks), func(r Row) bool {
+				p.frame()
+				left--
+				stopped = !yield(r, nil)
+				return left > 0 && !stopped
+			})
+			if err != nil && !stopped {
+				yield(Row{}, err)
+			}
+			if err != nil || stopped {
+				return
+			}
 		}
 	}
 }

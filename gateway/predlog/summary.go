@@ -74,11 +74,13 @@ func Summarize(path string) (Summary, error) {
 	return s, err
 }
 
-// Summary reads the ids in the file.
+// Summary reads the ids in the file, and rests in between as the sealer does.
 func (f *SegmentFile) Summary() (Summary, error) {
 	s := Summary{Segment: f.Segment}
 	var ids, clients []uint64
+	p := pace{hurry: func() bool { return false }, sleep: time.Sleep}
 	err := f.values(columnID, nil, func(_ int64, v []byte) error {
+		p.frame()
 		id, err := uuid.ParseBytes(v)
 		if err != nil {
 			return fmt.Errorf("prediction id: %w", err)
@@ -94,6 +96,7 @@ func (f *SegmentFile) Summary() (Summary, error) {
 	})
 	if err == nil {
 		err = f.values(columnClientID, nil, func(_ int64, v []byte) error {
+			p.frame()
 			if len(v) > 0 {
 				clients = append(clients, xxhash.Sum64(v))
 			}
