@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/gateway"
+	"sluice/gateway/loop"
 	"sluice/gateway/predictions"
 	"sluice/gateway/predlog"
 	"sluice/tracking/mlflow"
@@ -70,13 +71,10 @@ type Service struct {
 	deps Deps
 	opts Options
 
-	round  sync.Mutex // one round at a time; guards after
-	after  int64      // the last segment that was looked at
-	board  atomic.Pointer[[]SeriesReport]
-	mu     sync.Mutex
-	quit   context.CancelFunc // nil until Run; guarded by mu
-	closed bool               // guarded by mu
-	run    sync.WaitGroup
+	round sync.Mutex // one round at a time; guards after
+	after int64      // the last segment that was looked at
+	board atomic.Pointer[[]SeriesReport]
+	loop  loop.Loop
 }
 
 // New returns a Service that reads its reports at once and does nothing else until Run.
@@ -111,15 +109,13 @@ func set(v *time.Duration, byDefault time.Duration) {
 
 // Run loops until ctx ends or Close is called; it is called once.
 func (s *Service) Run(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed || s.quit != nil {
-		s.mu.Unlock()
-		return errors.New("drift runs once")
+	if err := s.loop.Run(ctx, s.follow); err != nil {
+		return fmt.Errorf("drift: %w", err)
 	}
-	ctx, s.quit = context.WithCancel(ctx)
-	s.run.Add(1)
-	s.mu.Unlock()
-	defer s.run.Done()
+	return nil
+}
+
+func (s *Service) follow(ctx context.Context) {
 	tick := time.NewTicker(s.opts.Interval)
 	defer tick.Stop()
 	for {
@@ -128,7 +124,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}
@@ -136,13 +132,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Close ends Run and waits for it.
 func (s *Service) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	if s.quit != nil {
-		s.quit()
-	}
-	s.mu.Unlock()
-	s.run.Wait()
+	s.loop.Close()
 	return nil
 }
 

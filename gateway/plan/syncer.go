@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"sluice/gateway"
+	"sluice/gateway/loop"
 	"sluice/gateway/route"
 	"sluice/runtime/servable"
 	"sluice/tracking/mlflow"
@@ -81,11 +81,7 @@ type Syncer struct {
 	poked   atomic.Int64 // how often Poke was called
 	shown   atomic.Int64 // what poked was when the published table's input was read
 
-	mu      sync.Mutex
-	quit    context.CancelFunc // guarded by mu; nil until Run
-	closed  bool               // guarded by mu
-	running sync.WaitGroup
-
+	loop   loop.Loop
 	ledger *ledger
 
 	overrideMu sync.Mutex
@@ -138,11 +134,14 @@ func (s *Syncer) PokeStatus() {
 // Run loops until ctx ends or Close is called. The first turn happens at once: it reads the database, publishes a table and asks for the
 // versions. It returns nil, or an error if it was called twice or after Close.
 func (s *Syncer) Run(ctx context.Context) error {
-	ctx, err := s.begin(ctx)
-	if err != nil {
-		return err
+	if err := s.loop.Run(ctx, s.turns); err != nil {
+		return fmt.Errorf("syncer: %w", err)
 	}
-	defer s.running.Done()
+	return nil
+}
+
+func (s *Syncer) turns(ctx context.Context) {
+	s.ledger.start()
 	defer s.ledger.close()
 	resync := time.NewTicker(s.opts.Resync)
 	defer resync.Stop()
@@ -151,7 +150,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-s.wake:
 		case <-again.C:
 		case <-resync.C:
@@ -163,27 +162,9 @@ func (s *Syncer) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Syncer) begin(ctx context.Context) (context.Context, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.quit != nil {
-		return nil, errors.New("the syncer runs once")
-	}
-	ctx, s.quit = context.WithCancel(ctx)
-	s.running.Add(1)
-	s.ledger.start()
-	return ctx, nil
-}
-
 // Close ends Run, waits for it, and gives pending records and events a last chance to be written.
 func (s *Syncer) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	if s.quit != nil {
-		s.quit()
-	}
-	s.mu.Unlock()
-	s.running.Wait()
+	s.loop.Close()
 	return nil
 }
 

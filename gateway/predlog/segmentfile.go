@@ -47,8 +47,8 @@ func (f *SegmentFile) Rows(from int64) iter.Seq2[Row, error] {
 // sampleBlocks is how many runs of neighbouring rows a sample consists of: each costs the decoding of the pages around it.
 const sampleBlocks = 8
 
-// Sample returns about most rows (that many or up to sampleBlocks fewer), in blocks that lie evenly over the file, or all rows if there are no more. It rests in
-// between by calling rest, so that requests that arrive meanwhile wait for a burst of work at most. Otherwise as Rows.
+// Sample returns most rows, or up to sampleBlocks fewer, in blocks that lie evenly over the file, or all rows if there are no more. It rests
+// in between by calling rest, so that requests that arrive meanwhile wait for a burst of work at most. Otherwise as Rows.
 func (f *SegmentFile) Sample(most int64, rest func(time.Duration)) iter.Seq2[Row, error] {
 	blocks, size := int64(sampleBlocks), most/sampleBlocks
 	if f.Segment.Rows <= most {

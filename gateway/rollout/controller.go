@@ -2,12 +2,13 @@ package rollout
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"sluice/gateway"
+	"sluice/gateway/loop"
 	"sluice/gateway/outcome"
 	"sluice/registry"
 	"sluice/tracking/mlflow"
@@ -93,9 +94,7 @@ type Controller struct {
 	wanted  map[string]gateway.RolloutStart // by endpoint; guarded by mu
 	reports map[string]report               // by rollout id, what the last look said; guarded by mu
 	counts  map[countKey]uint64             // verdicts so far; guarded by mu
-	quit    context.CancelFunc              // nil until Run; guarded by mu
-	closed  bool                            // guarded by mu
-	running sync.WaitGroup
+	loop    loop.Loop
 
 	// The rest belongs to Run's goroutine.
 	watched map[string]*watch // by rollout id
@@ -190,22 +189,20 @@ func (c *Controller) poke() {
 
 // Run loops until ctx ends or Close is called. It returns nil, or an error if it was called twice or after Close.
 func (c *Controller) Run(ctx context.Context) error {
-	c.mu.Lock()
-	if c.closed || c.quit != nil {
-		c.mu.Unlock()
-		return errors.New("the rollout controller runs once")
+	if err := c.loop.Run(ctx, c.turns); err != nil {
+		return fmt.Errorf("rollout controller: %w", err)
 	}
-	ctx, c.quit = context.WithCancel(ctx)
-	c.running.Add(1)
-	c.mu.Unlock()
-	defer c.running.Done()
+	return nil
+}
+
+func (c *Controller) turns(ctx context.Context) {
 	tick := time.NewTicker(c.opts.Interval)
 	defer tick.Stop()
 	for {
 		c.turn(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-c.wake:
 		case <-tick.C:
 		}
@@ -214,15 +211,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // Close ends Run, waits for it, and leaves the rollouts to others. What was not written is decided again after the next start.
 func (c *Controller) Close() error {
-	c.mu.Lock()
-	c.closed = true
-	ran := c.quit != nil
-	if ran {
-		c.quit()
-	}
-	c.mu.Unlock()
-	c.running.Wait()
-	if ran {
+	if c.loop.Close() {
 		c.release()
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/gateway"
+	"sluice/gateway/loop"
 	"sluice/gateway/predlog"
 	"sluice/tracking/mlflow"
 )
@@ -84,9 +85,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	counts map[OutcomeKey]uint64 // guarded by mu
-	quit   context.CancelFunc    // nil until Run; guarded by mu
-	closed bool                  // guarded by mu
-	run    sync.WaitGroup
+	loop   loop.Loop
 }
 
 // OutcomeKey names a counter of items.
@@ -125,15 +124,13 @@ func (s *Service) Poke() {
 
 // Run loops until ctx ends or Close is called; it is called once.
 func (s *Service) Run(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed || s.quit != nil {
-		s.mu.Unlock()
-		return errors.New("ground truth runs once")
+	if err := s.loop.Run(ctx, s.join); err != nil {
+		return fmt.Errorf("ground truth: %w", err)
 	}
-	ctx, s.quit = context.WithCancel(ctx)
-	s.run.Add(1)
-	s.mu.Unlock()
-	defer s.run.Done()
+	return nil
+}
+
+func (s *Service) join(ctx context.Context) {
 	tick := time.NewTicker(s.opts.Interval)
 	defer tick.Stop()
 	for {
@@ -142,7 +139,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-s.wake:
 		case <-tick.C:
 		}
@@ -151,13 +148,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // Close ends Run and waits for it.
 func (s *Service) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	if s.quit != nil {
-		s.quit()
-	}
-	s.mu.Unlock()
-	s.run.Wait()
+	s.loop.Close()
 	return nil
 }
 
