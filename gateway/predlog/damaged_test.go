@@ -17,7 +17,7 @@ func TestDamagedSegmentsEndNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(7, 7))
-	refused, panics := 0, 0
+	refused, unbearable := 0, 0
 	for range 400 {
 		damaged := bytes.Clone(whole)
 		for range 1 + random.IntN(4) {
@@ -33,14 +33,14 @@ func TestDamagedSegmentsEndNothing(t *testing.T) {
 		if err := readAll(damaged, ids[150]); err != nil {
 			refused++
 			if errors.Is(err, ErrDamaged) {
-				panics++
+				unbearable++
 			}
 		}
 	}
 	if refused == 0 {
 		t.Error("no damage was noticed")
 	}
-	t.Logf("%d refused, %d of them by a panic", refused, panics)
+	t.Logf("%d refused, %d of them for what the Parquet library could not bear", refused, unbearable)
 }
 
 func readAll(b []byte, id [16]byte) error {

@@ -26,6 +26,9 @@ func OpenSegment(r io.ReaderAt, size int64) (f *SegmentFile, err error) {
 		if err != nil {
 			return err
 		}
+		if err := sameTypes(file.Schema()); err != nil {
+			return err
+		}
 		f = &SegmentFile{file: file}
 		f.Segment, err = footer(file)
 		f.Bytes = size
@@ -81,9 +84,9 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 	if from >= f.Segment.Rows {
 		return nil
 	}
-	var r *parquet.GenericReader[row]
+	var r *parquet.Reader
 	err = guarded(func() error {
-		r = parquet.NewGenericReader[row](f.file)
+		r = parquet.NewReader(f.file, rowSchema)
 		return r.SeekToRow(from)
 	})
 	if r != nil {
@@ -92,11 +95,16 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("row %d: %w", from, err)
 	}
-	batch := make([]row, min(rowBatch, f.Segment.Rows-from))
+	values, batch := make([]parquet.Row, min(rowBatch, f.Segment.Rows-from)), make([]row, min(rowBatch, f.Segment.Rows-from))
 	for {
 		n := 0
 		err := guarded(func() (err error) {
-			n, err = r.Read(batch)
+			read, err := r.ReadRows(values)
+			for ; n < read; n++ {
+				if err := reconstruct(&batch[n], values[n]); err != nil {
+					return err
+				}
+			}
 			return err
 		})
 		for i := range batch[:n] {
@@ -113,6 +121,9 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 		}
 		if err != nil {
 			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("row %d: %w", from, io.ErrNoProgress)
 		}
 	}
 }
