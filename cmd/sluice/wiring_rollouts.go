@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"sluice/gateway"
+	"sluice/gateway/predlog"
 	"sluice/gateway/rollout"
 	"sluice/gateway/shadow"
 )
@@ -54,6 +55,16 @@ func (a *App) feeds(m gateway.MetricName) bool {
 // activeRollouts reads the rows that the table follows.
 func (a *App) activeRollouts(ctx context.Context) ([]gateway.Rollout, error) {
 	return a.control.Rollouts(ctx, time.Now().UnixMilli())
+}
+
+// rolledOut are the ids of active rollouts, by the version that takes over.
+func (a *App) rolledOut(ctx context.Context) (map[predlog.Series]string, error) {
+	rows, err := a.activeRollouts(ctx)
+	out := map[predlog.Series]string{}
+	for _, r := range rows {
+		out[predlog.Series{Endpoint: r.Endpoint, Model: r.Model, Version: r.Canary}] = r.ID
+	}
+	return out, err
 }
 
 // startRollouts hands over what the plan found.

@@ -135,6 +135,7 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	defer keeper.Start()
 	a.monitor, err = monitor.New(monitor.Sources{
 		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, Observed: a.observations,
+		Rollouts: a.rolledOut,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
 		return err

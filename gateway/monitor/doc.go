@@ -12,7 +12,7 @@
 //	serving run  "<model> v<version>"; RUNNING while routed, FINISHED when no longer; found again by its tags after a restart.
 //	             A serving run that a person deleted stays deleted; a new one takes its place.
 //	tags         sluice.serving = "true", sluice.endpoint, sluice.model_name, sluice.model_version; sluice.stage and sluice.arm as last
-//	             routed; sluice.training_run_id and sluice.logged_model_id if known
+//	             routed; sluice.training_run_id and sluice.logged_model_id if known; sluice.rollout, the id of the last rollout that brought the version
 //	links        tag sluice.serving_run.<endpoint> on the training run and on the model version; the logged model as a model input
 //	metrics      per interval with traffic: requests, errors (HTTP status ≥ 400), server_errors (≥ 500), error_rate (0–1), latency_p50_ms,
 //	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped); since the run

@@ -60,7 +60,7 @@ type Index interface {
 	Add(ctx context.Context, e predictions.Entry) error
 }
 
-// Sources are what a Monitor reads from and writes to; all are required.
+// Sources are what a Monitor reads from and writes to; all but Observed and Rollouts are required.
 type Sources struct {
 	Tracking  Tracking
 	Versions  Versions
@@ -72,6 +72,8 @@ type Sources struct {
 	Dropped func() map[predlog.Series]predlog.Drops
 	// Observed returns what else is known of versions: their quality, their drift. nil: nothing. It is not called before Start.
 	Observed func() []Observation
+	// Rollouts returns the ids of the rollouts that act now, by the version that takes over. nil: there are none. It is not called before Start.
+	Rollouts func(ctx context.Context) (map[predlog.Series]string, error)
 }
 
 // Options of New; nil and the zero value are the defaults.

@@ -119,6 +119,44 @@ func TestRunsFollowTheRoutes(t *testing.T) {
 	status(map[string]tracking.RunStatus{"wine v1": tracking.Running, "wine v2": tracking.Finished})
 }
 
+// The run of a version that a rollout brings names the rollout, also after its end and a restart, until another one brings it again.
+func TestARolloutIsNamed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.trained(t, "wine")
+	h.trained(t, "wine")
+	m := h.monitor(t)
+	v1, v2 := Served{"wine", "wine", 1, "Production", "stable"}, Served{"wine", "wine", 2, "", "canary"}
+	for i, step := range []struct {
+		active string
+		served []Served
+		want   string
+	}{
+		{"", []Served{v1}, ""},
+		{"first", []Served{v1, v2}, "first"},
+		{"", []Served{v1}, "first"},
+		{"", []Served{v2}, "first"},
+		{"second", []Served{v1, v2}, "second"},
+	} {
+		h.rollouts = map[predlog.Series]string{}
+		if step.active != "" {
+			h.rollouts[v2.series()] = step.active
+		}
+		if i == 3 {
+			m = h.monitor(t)
+		}
+		m.Routed(t.Context(), step.served)
+		flush(t, m)
+		runs := h.runs(t, "wine")
+		if got := tag(runs["wine v2"], TagRollout); got != step.want {
+			t.Errorf("step %d: version 2 came with rollout %q, want %q", i, got, step.want)
+		}
+		if got := tag(runs["wine v1"], TagRollout); got != "" {
+			t.Errorf("step %d: version 1 came with rollout %q", i, got)
+		}
+	}
+}
+
 func TestOneVersionBehindTwoArms(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

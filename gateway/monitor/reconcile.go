@@ -20,11 +20,12 @@ func (m *Monitor) reconcile(ctx context.Context) error {
 		return nil
 	}
 	wanted = perSeries(wanted)
+	rollouts, err := m.rollouts(ctx)
 	routed := make(map[predlog.Series]bool, len(wanted))
-	var errs []error
+	errs := []error{err}
 	for _, w := range wanted {
 		routed[w.series()] = true
-		errs = append(errs, m.healed(w.series(), func() error { return m.serve(ctx, w) }))
+		errs = append(errs, m.healed(w.series(), func() error { return m.serve(ctx, w, rollouts[w.series()]) }))
 	}
 	if !m.swept {
 		err := m.sweep(ctx, routed)
@@ -82,8 +83,20 @@ func (m *Monitor) healed(s predlog.Series, write func() error) error {
 	return err
 }
 
-// serve makes the run of a routed version RUNNING, with its stage and arm.
-func (m *Monitor) serve(ctx context.Context, w Served) error {
+// rollouts are the ids of the rollouts that act now, by the version that takes over.
+func (m *Monitor) rollouts(ctx context.Context) (map[predlog.Series]string, error) {
+	if m.src.Rollouts == nil {
+		return nil, nil
+	}
+	found, err := m.src.Rollouts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rollouts of serving runs: %w", err)
+	}
+	return found, nil
+}
+
+// serve makes the run of a routed version RUNNING, with its stage and arm, and the rollout that brings it, if there is one.
+func (m *Monitor) serve(ctx context.Context, w Served, rollout string) error {
 	r, err := m.ensure(ctx, w.series())
 	if err != nil {
 		return err
@@ -94,14 +107,20 @@ func (m *Monitor) serve(ctx context.Context, w Served) error {
 		}
 		r.status = tracking.Running
 	}
-	if r.stage == w.Stage && r.arm == w.Arm {
+	if rollout == "" {
+		rollout = r.rollout // that ended
+	}
+	if r.stage == w.Stage && r.arm == w.Arm && r.rollout == rollout {
 		return nil
 	}
 	tags := []tracking.Tag{{Key: TagStage, Value: w.Stage}, {Key: TagArm, Value: w.Arm}}
+	if r.rollout != rollout {
+		tags = append(tags, tracking.Tag{Key: TagRollout, Value: rollout})
+	}
 	if err := m.src.Tracking.LogBatch(ctx, r.id, tracking.Batch{Tags: tags}); err != nil {
 		return fmt.Errorf("tag serving run %s: %w", r.id, err)
 	}
-	r.stage, r.arm = w.Stage, w.Arm
+	r.stage, r.arm, r.rollout = w.Stage, w.Arm, rollout
 	return nil
 }
 

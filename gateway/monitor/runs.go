@@ -23,6 +23,7 @@ const (
 	TagArm          = "sluice.arm"
 	TagTrainingRun  = "sluice.training_run_id"
 	TagLoggedModel  = "sluice.logged_model_id"
+	TagRollout      = "sluice.rollout"      // id of the rollout that brought the version to the endpoint last
 	TagServingRun   = "sluice.serving_run." // + endpoint, on training runs and model versions
 	experimentStart = "serving/"
 	noEndpoint      = "(none)" // stands for the endpoint of requests that named no known one
@@ -42,6 +43,7 @@ type servingRun struct {
 	id, artifactURI string
 	status          tracking.RunStatus
 	stage, arm      string
+	rollout         string
 	step            int64 // of the metrics written last; 0 means none
 	totals          totals
 	linked          bool // the links to training run, version and logged model stand
@@ -187,6 +189,7 @@ func runName(s predlog.Series) string {
 func known(r *tracking.Run) *servingRun {
 	out := &servingRun{
 		id: r.Info.ID, artifactURI: r.Info.ArtifactURI, status: r.Info.Status, stage: tag(*r, TagStage), arm: tag(*r, TagArm),
+		rollout: tag(*r, TagRollout),
 	}
 	for _, metric := range r.Data.Metrics {
 		if metric.Key == requestsTotal { // the others of the interval have the same; those observed have times for steps

@@ -27,6 +27,7 @@ import (
 // house is real tracking, registry and artifacts over SQLite and a folder.
 type house struct {
 	observed  []Observation
+	rollouts  map[predlog.Series]string
 	db        string // the database file
 	artifacts string // the artifact folder
 	tracking  *tracking.Service
@@ -72,6 +73,7 @@ func (h *house) monitor(t *testing.T) *Monitor {
 	m, err := New(Sources{
 		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops,
 		Observed: func() []Observation { return h.observed },
+		Rollouts: func(context.Context) (map[predlog.Series]string, error) { return h.rollouts, nil },
 	}, &Options{Now: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(time.Second); return h.now }})
 	if err != nil {
 		t.Fatal(err)

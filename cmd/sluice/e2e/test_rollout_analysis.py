@@ -1,0 +1,113 @@
+"""What a rollout compares besides failures: a version that predicts something else takes itself back, and so does one that is wrong."""
+
+import json
+import threading
+
+import requests
+from conftest import Server, wait_until, wine_rows
+from lifecycle import files
+from test_rollout import events, phase, plan, rollout, stages, versions
+
+BODY = json.dumps({"dataframe_split": wine_rows(1)}).encode()
+QUICK = ("--serving-metrics-interval", "500ms")
+
+
+def constant_files(label):
+    """The example's package around a model that answers with one label, whatever it is asked."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Gather", ["input", "first"], ["column"], axis=1),
+        helper.make_node("Mul", ["column", "zero"], ["none"]),
+        helper.make_node("Add", ["none", "constant"], ["number"]),
+        helper.make_node("Cast", ["number"], ["label"], to=TensorProto.INT64),
+    ]
+    constants = [("first", np.array([0], np.int64)), ("zero", np.array([0], np.float32)), ("constant", np.array([label], np.float32))]
+    graph = helper.make_graph(
+        nodes, "constant",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
+        [helper.make_tensor_value_info("label", TensorProto.INT64, [None, 1])],
+        [numpy_helper.from_array(v, n) for n, v in constants],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.checker.check_model(model)
+    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+
+
+class Customer:
+    """A client that asks the same without a pause, and where truth is given says for every answer what would have been right."""
+
+    def __init__(self, server, truth=None):
+        self.server, self.truth, self.outcomes, self.statuses = server, truth, set(), set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self):
+        known = []
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                answer = session.post(self.server.url + "/endpoints/wine/invocations", data=BODY, headers={"Content-Type": "application/json"}, timeout=60)
+                self.statuses.add(answer.status_code)
+                if self.truth is None:
+                    continue
+                known.append({"prediction_id": answer.headers["X-Sluice-Prediction-Id"], "ground_truth": self.truth})
+                if len(known) == 100:
+                    told = session.post(self.server.url + "/api/2.0/serving-endpoints/wine/ground-truth", json={"items": known}, timeout=60)
+                    self.outcomes |= {i["outcome"] for i in told.json()["items"]}
+                    known = []
+
+
+def taken_back(server, metric, truth=None):
+    """A rollout of a version that answers 2 where the one before answers 0, judged by one metric alone."""
+    one, two = versions(server, files("v2"), constant_files(2))
+    plan(server)
+    steps = [{"set_weight": 50}, {"analyse": {"min_requests": 1_000_000}}]
+    started = server.post("/api/2.0/serving-endpoints/wine/rollout", json={"version": two, "steps": steps, "analysis": {"metrics": [metric]}})
+    assert started.status_code == 200, started.text
+    with Customer(server, truth) as customer:
+        done = phase(server, "rolled_back", seconds=90)
+    assert (done["verdict"], done["metrics"][0]["name"], done["canary"]["errors"]) == ("rollback", metric["name"], 0), done
+    assert done["reason"].startswith(metric["name"]) and customer.statuses == {200}, (done, customer.statuses)
+    assert stages(server) == {one: "Production", two: "None"}
+    told = events(server)
+    assert told.count("rollout_decided") == told.count("rollout_rolled_back") == 1, told
+    return done, customer
+
+
+def test_a_version_that_predicts_something_else_takes_itself_back(tmp_path):
+    server = Server(tmp_path / "data", *QUICK).start()
+    try:
+        done, _ = taken_back(server, {"name": "drift"})
+        assert done["metrics"][0]["canary"] > 0.4, done["metrics"]
+
+        def run_of(version):
+            found = server.api("GET", "experiments/get-by-name", {"experiment_name": "serving/wine"})["experiment"]
+            query = {"experiment_ids": [found["experiment_id"]], "filter": f"tags.`sluice.rollout` = '{done['id']}'"}
+            runs = server.api("POST", "runs/search", query).get("runs", [])
+            return [{t["key"]: t["value"] for t in r["data"]["tags"]}["sluice.model_version"] for r in runs] == [version]
+
+        wait_until(lambda: run_of(done["canary_version"]), what="the rollout's id at the serving run")
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_version_that_is_wrong_takes_itself_back(tmp_path):
+    server = Server(tmp_path / "data", *QUICK).start()
+    try:
+        done, customer = taken_back(server, {"name": "accuracy"}, truth=0)
+        metric = done["metrics"][0]
+        assert metric["canary"] > 0.99 and metric["stable"] < 0.01 and metric["canary_sample"] > 0, metric
+        assert customer.outcomes <= {"joined", "pending"}, customer.outcomes
+    finally:
+        assert server.stop() == 0
