@@ -60,6 +60,8 @@ type Config struct {
 	Drift Drift
 	// Redaction says what the prediction log keeps of columns that hold secrets.
 	Redaction []RedactedColumn
+	// SamplingFraction is the share of requests that the prediction log keeps, 0 < f ≤ 1; 0 means 1 (all).
+	SamplingFraction float64
 }
 
 // ServedEntity is one arm: a name, the version that it means, and its share of the traffic.

@@ -134,7 +134,7 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	a.onClose("prediction segments", keeper.Close)
 	defer keeper.Start()
 	a.monitor, err = monitor.New(monitor.Sources{
-		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, Observed: a.observations,
+		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, SampledOut: a.sampledOut, Observed: a.observations,
 		Rollouts: a.rolledOut,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
@@ -174,6 +174,14 @@ func (a *App) dropped() map[predlog.Series]predlog.Drops {
 		return nil
 	}
 	return a.predlog.DroppedBySeries()
+}
+
+// sampledOut is what sampling left out of the prediction log; nothing when it is switched off.
+func (a *App) sampledOut() map[predlog.Series]int64 {
+	if a.predlog == nil {
+		return nil
+	}
+	return a.predlog.SampledOutBySeries()
 }
 
 func (a *App) fillDemo(ctx context.Context) error {

@@ -11,7 +11,8 @@
 // windows of drift.window by the time of their request. A window with drift.min_rows or more is compared with the baseline, column by
 // column, from its first such moment on, again with every piece of the log that comes. Columns are those of the request, and "prediction", the
 // first output (or ground_truth.output) of the answer. A request that failed, a body that was cut, and what redaction took
-// out of the log are not seen. A shadow's version has its copies of requests compared like any other's.
+// out of the log are not seen. Where an endpoint logs a share of its requests (sampling_fraction), the rows that are there stand for all, each with
+// the same weight; window and baseline count rows. A shadow's version has its copies of requests compared like any other's.
 //
 //	PSI   Σ (wᵢ − bᵢ)·ln(wᵢ/bᵢ) over parts i; b and w are the shares of baseline and window. Parts are the tenths of the baseline's
 //	      numbers, or its 20 most frequent texts and the others, and what is missing. A share is (n + ½)/(N + ½·parts), so that an empty part

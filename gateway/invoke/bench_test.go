@@ -17,6 +17,7 @@ import (
 type discard struct{}
 
 func (discard) Record(*predlog.Record) {}
+func (discard) Skip(predlog.Series)    {}
 
 // wireRequest is a request as a client writes it.
 func wireRequest(body string) []byte {

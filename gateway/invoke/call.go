@@ -63,6 +63,7 @@ type call struct {
 	class      admit.Class
 	demand     *servable.ID // no endpoint routes it: it is loaded on demand
 	view       *view        // the table that decided
+	unsampled  bool         // the prediction log leaves it out, and its copies for shadows
 	replayed   bool         // it is a recorded request that is asked once more
 	decision   route.Decision
 	arm        *armState

@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/outcome"
+	"sluice/gateway/predlog"
 	"sluice/gateway/respcache"
 	"sluice/gateway/route"
 	"sluice/runtime/batch"
@@ -57,6 +58,7 @@ func (h *Handler) book(ctx context.Context, k *call) {
 	if k.recalled.result != respcache.None {
 		k.arm.cache.endpoint.Count(k.recalled.result)
 	}
+	k.unsampled = k.decision.Endpoint != nil && !k.decision.Sampled(view8(k.requestID))
 	h.log(k, latency)
 	h.endTrace(ctx, k, k.end)
 	h.mirror(k)
@@ -161,9 +163,14 @@ func (h *Handler) log(k *call, latency time.Duration) {
 	if h.deps.Log == nil || k.decision.Endpoint == nil || k.replayed {
 		return
 	}
+	if k.unsampled {
+		h.deps.Log.Skip(k.series())
+		return
+	}
 	r := &k.record // empty until here, and again after release
 	r.PredictionID, r.RequestID, r.Time = k.prediction, view8(k.requestID), k.start
 	r.Endpoint, r.Bucket = k.decision.Endpoint.Name, -1
+	r.SamplingFraction = k.decision.Endpoint.SamplingFraction
 	r.Status, r.Rows = k.status, k.rows
 	r.LatencyNS, r.QueueNS, r.ExecuteNS = int64(latency), int64(k.timing.Queue), int64(k.timing.Execute)
 	r.ContentType, r.Request = view8(k.contentType), k.content
@@ -188,4 +195,13 @@ func (h *Handler) log(k *call, latency time.Duration) {
 		r.ErrorCode, r.Response = string(k.err.Code), errorBody(k.err)
 	}
 	h.deps.Log.Record(r)
+}
+
+// series is what the call is logged under.
+func (k *call) series() predlog.Series {
+	s := predlog.Series{Endpoint: k.decision.Endpoint.Name}
+	if a := k.decision.Arm; a != nil {
+		s.Model, s.Version = a.Servable.Model, a.Servable.Version
+	}
+	return s
 }

@@ -100,6 +100,7 @@ func TestDefaultWithNothingReadyIsCountedAsItself(t *testing.T) {
 type panicLog struct{}
 
 func (panicLog) Record(*predlog.Record) { panic("log") }
+func (panicLog) Skip(predlog.Series)    {}
 
 func TestPanicReleasesEverything(t *testing.T) {
 	r := newRig(t, rigOptions{log: panicLog{}})

@@ -70,6 +70,8 @@ type Handle interface {
 // Recorder takes prediction records; *predlog.Log does. It must not block and must not keep the record or what it points to.
 type Recorder interface {
 	Record(*predlog.Record)
+	// Skip counts a request that the sampling of its endpoint leaves out.
+	Skip(predlog.Series)
 }
 
 // Deps are the rooms that a Handler stands on; all but Outcomes and Log are required.

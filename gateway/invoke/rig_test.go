@@ -120,6 +120,7 @@ func (l *loaded) held() int {
 type memoryLog struct {
 	mu      sync.Mutex
 	records []predlog.Record
+	skipped map[predlog.Series]int
 }
 
 func (m *memoryLog) Record(r *predlog.Record) {
@@ -129,6 +130,15 @@ func (m *memoryLog) Record(r *predlog.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.records = append(m.records, kept)
+}
+
+func (m *memoryLog) Skip(s predlog.Series) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.skipped == nil {
+		m.skipped = map[predlog.Series]int{}
+	}
+	m.skipped[s]++
 }
 
 func (m *memoryLog) all() []predlog.Record {

@@ -98,7 +98,7 @@ type copied struct {
 	start                        time.Time
 	body, contentType, requestID []byte
 	trace                        traceContext
-	traced                       bool
+	traced, unsampled            bool
 	infer                        bool
 	head                         int
 	message                      bool
@@ -153,7 +153,7 @@ func (h *Handler) copyOf(k *call) *copied {
 	c.body = append(c.body[:0], k.content...)
 	c.contentType = append(c.contentType[:0], k.contentType...)
 	c.requestID = append(c.requestID[:0], k.requestID...)
-	c.trace, c.traced = k.trace, k.traced
+	c.trace, c.traced, c.unsampled = k.trace, k.traced, k.unsampled
 	if c.infer = k.infer != nil; c.infer {
 		c.head, c.message = k.infer.head, k.infer.message
 	}
@@ -260,7 +260,7 @@ func (h *Handler) follow(j *job, compare *shadow.Comparer) {
 	r := j.request
 	k.decision, k.arm, k.class = j.decision, j.arm, admit.Shadow
 	k.requestID, k.contentType, k.body = r.requestID, r.contentType, r.body
-	k.trace, k.traced = r.trace, r.traced
+	k.trace, k.traced, k.unsampled = r.trace, r.traced, r.unsampled
 	if r.infer {
 		k.infer = &inference{head: r.head, answered: -1, message: r.message}
 	}

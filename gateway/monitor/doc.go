@@ -15,8 +15,9 @@
 //	             routed; sluice.training_run_id and sluice.logged_model_id if known; sluice.rollout, the id of the last rollout that brought the version
 //	links        tag sluice.serving_run.<endpoint> on the training run and on the model version; the logged model as a model input
 //	metrics      per interval with traffic: requests, errors (HTTP status ≥ 400), server_errors (≥ 500), error_rate (0–1), latency_p50_ms,
-//	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped); since the run
-//	             began: requests_total, errors_total, rows_total, dropped_total. The step rises by one per interval, also over restarts.
+//	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped), sampled_out (requests
+//	             left out by the endpoint's sampling_fraction); since the run began: requests_total, errors_total, rows_total, dropped_total,
+//	             sampled_out_total. Counts, rates and latencies are those of all requests, sampled or not. The step rises by one per interval, also over restarts.
 //	observed     what else is known (Sources.Observed), when it changes: the quality of predictions with ground truth and how far columns moved.
 //	             The step is the time, in seconds since the epoch
 //	dataset      the segments, as a dataset input named "predictions" of the context "serving"; mlflow.data.get_source(…).load() downloads them

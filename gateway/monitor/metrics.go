@@ -15,18 +15,19 @@ import (
 type interval struct {
 	requests, errors, serverErrors uint64
 	latency                        outcome.Histogram
-	rows, dropped                  int64
+	rows, dropped, sampledOut      int64
 }
 
 // totals are the sums over a serving run's life.
-type totals struct{ requests, errors, rows, dropped float64 }
+type totals struct{ requests, errors, rows, dropped, sampledOut float64 }
 
 // The metrics with the sums; each key is read back by resume.
 const (
-	requestsTotal = "requests_total"
-	errorsTotal   = "errors_total"
-	rowsTotal     = "rows_total"
-	droppedTotal  = "dropped_total"
+	requestsTotal   = "requests_total"
+	errorsTotal     = "errors_total"
+	rowsTotal       = "rows_total"
+	droppedTotal    = "dropped_total"
+	sampledOutTotal = "sampled_out_total"
 )
 
 // resume takes over the latest value of a metric written in an earlier life.
@@ -40,6 +41,8 @@ func (t *totals) resume(m tracking.Metric) {
 		t.rows = m.Value
 	case droppedTotal:
 		t.dropped = m.Value
+	case sampledOutTotal:
+		t.sampledOut = m.Value
 	}
 }
 
@@ -47,26 +50,41 @@ func (t totals) plus(i *interval) totals {
 	return totals{
 		requests: t.requests + float64(i.requests), errors: t.errors + float64(i.errors),
 		rows: t.rows + float64(i.rows), dropped: t.dropped + float64(i.dropped),
+		sampledOut: t.sampledOut + float64(i.sampledOut),
 	}
+}
+
+// notLogged are the requests that have no row, since the log was opened.
+type notLogged struct {
+	dropped    map[predlog.Series]predlog.Drops
+	sampledOut map[predlog.Series]int64
+}
+
+func (m *Monitor) notLogged() notLogged {
+	n := notLogged{dropped: m.src.Dropped()}
+	if m.src.SampledOut != nil {
+		n.sampledOut = m.src.SampledOut()
+	}
+	return n
 }
 
 // writeMetrics writes one step for each Series with something new. What could not be written stays new. The caller holds mu.
 func (m *Monitor) writeMetrics(ctx context.Context) error {
-	snapshot, dropped := m.src.Outcomes(), m.src.Dropped()
+	snapshot, lost := m.src.Outcomes(), m.notLogged()
 	var errs []error
-	for s, i := range m.intervals(snapshot, dropped) {
+	for s, i := range m.intervals(snapshot, lost) {
 		if err := m.healed(s, func() error { return m.writeInterval(ctx, s, i) }); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		m.written(s, i, snapshot, dropped)
+		m.written(s, i, snapshot, lost)
 	}
 	m.prune(snapshot)
 	return errors.Join(errs...)
 }
 
 // intervals compares the counts now with those last written.
-func (m *Monitor) intervals(snapshot []outcome.SeriesSnapshot, dropped map[predlog.Series]predlog.Drops) map[predlog.Series]*interval {
+func (m *Monitor) intervals(snapshot []outcome.SeriesSnapshot, lost notLogged) map[predlog.Series]*interval {
 	out := map[predlog.Series]*interval{}
 	at := func(s predlog.Series) *interval {
 		if out[s] == nil {
@@ -91,9 +109,14 @@ func (m *Monitor) intervals(snapshot []outcome.SeriesSnapshot, dropped map[predl
 			i.serverErrors += n
 		}
 	}
-	for s, d := range dropped {
+	for s, d := range lost.dropped {
 		if n := d.Total() - m.dropped[s]; n > 0 {
 			at(s).dropped = n
+		}
+	}
+	for s, total := range lost.sampledOut {
+		if n := total - m.skipped[s]; n > 0 {
+			at(s).sampledOut = n
 		}
 	}
 	for s, n := range m.rows {
@@ -135,23 +158,25 @@ func (i *interval) metrics(sums totals, step, atMS int64) []tracking.Metric {
 	}
 	add("rows", float64(i.rows))
 	add("dropped", float64(i.dropped))
+	add("sampled_out", float64(i.sampledOut))
 	add(requestsTotal, sums.requests)
 	add(errorsTotal, sums.errors)
 	add(rowsTotal, sums.rows)
 	add(droppedTotal, sums.dropped)
+	add(sampledOutTotal, sums.sampledOut)
 	return out
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // written remembers what now stands in tracking.
-func (m *Monitor) written(s predlog.Series, i *interval, snapshot []outcome.SeriesSnapshot, dropped map[predlog.Series]predlog.Drops) {
+func (m *Monitor) written(s predlog.Series, i *interval, snapshot []outcome.SeriesSnapshot, lost notLogged) {
 	for _, now := range snapshot {
 		if seriesOfKey(now.Key) == s {
 			m.counts[now.Key] = now.Histogram
 		}
 	}
-	m.dropped[s] = dropped[s].Total()
+	m.dropped[s], m.skipped[s] = lost.dropped[s].Total(), lost.sampledOut[s]
 	if m.rows[s] -= i.rows; m.rows[s] <= 0 {
 		delete(m.rows, s)
 	}

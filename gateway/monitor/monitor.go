@@ -60,7 +60,7 @@ type Index interface {
 	Add(ctx context.Context, e predictions.Entry) error
 }
 
-// Sources are what a Monitor reads from and writes to; all but Observed and Rollouts are required.
+// Sources are what a Monitor reads from and writes to; all but SampledOut, Observed and Rollouts are required.
 type Sources struct {
 	Tracking  Tracking
 	Versions  Versions
@@ -70,6 +70,9 @@ type Sources struct {
 	Outcomes func() []outcome.SeriesSnapshot
 	// Dropped returns the cumulative drops of the prediction log: (*predlog.Log).DroppedBySeries. It is not called before Start.
 	Dropped func() map[predlog.Series]predlog.Drops
+	// SampledOut returns the cumulative requests that sampling left out of the log: (*predlog.Log).SampledOutBySeries. nil: none. It is not
+	// called before Start.
+	SampledOut func() map[predlog.Series]int64
 	// Observed returns what else is known of versions: their quality, their drift. nil: nothing. It is not called before Start.
 	Observed func() []Observation
 	// Rollouts returns the ids of the rollouts that act now, by the version that takes over. nil: there are none. It is not called before Start.
@@ -120,6 +123,7 @@ type Monitor struct {
 	runs    map[predlog.Series]*servingRun
 	counts  map[outcome.Key]outcome.Histogram // as last written
 	dropped map[predlog.Series]int64          // as last written
+	skipped map[predlog.Series]int64          // as last written
 	rows    map[predlog.Series]int64          // delivered and not yet written
 	seen    map[observationKey]Observation    // as last written
 }
@@ -153,7 +157,7 @@ func New(src Sources, opts *Options) (*Monitor, error) {
 	}
 	m := &Monitor{
 		src: src, opts: o, kick: make(chan struct{}, 1), runs: map[predlog.Series]*servingRun{},
-		counts: map[outcome.Key]outcome.Histogram{}, dropped: map[predlog.Series]int64{}, rows: map[predlog.Series]int64{},
+		counts: map[outcome.Key]outcome.Histogram{}, dropped: map[predlog.Series]int64{}, skipped: map[predlog.Series]int64{}, rows: map[predlog.Series]int64{},
 		seen: map[observationKey]Observation{},
 	}
 	for _, s := range src.Outcomes() {

@@ -193,10 +193,11 @@ func TestMetricsOverTimeAndRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.dropped = map[predlog.Series]predlog.Drops{series: {predlog.QueueFull: 3}}
+	h.sampledOut = map[predlog.Series]int64{series: 900}
 	flush(t, m)
 	want := map[string]float64{
-		"requests": 100, "errors": 10, "server_errors": 4, "error_rate": 0.1, "rows": 97, "dropped": 3,
-		requestsTotal: 100, errorsTotal: 10, rowsTotal: 97, droppedTotal: 3,
+		"requests": 100, "errors": 10, "server_errors": 4, "error_rate": 0.1, "rows": 97, "dropped": 3, "sampled_out": 900,
+		requestsTotal: 100, errorsTotal: 10, rowsTotal: 97, droppedTotal: 3, sampledOutTotal: 900,
 	}
 	check := func(want map[string]float64) {
 		t.Helper()
@@ -221,7 +222,7 @@ func TestMetricsOverTimeAndRestarts(t *testing.T) {
 	}
 	h.setDown(nil)
 	flush(t, m) // nothing was lost
-	check(map[string]float64{"requests": 10, "error_rate": 0, "dropped": 0, requestsTotal: 110, rowsTotal: 97})
+	check(map[string]float64{"requests": 10, "error_rate": 0, "dropped": 0, "sampled_out": 0, requestsTotal: 110, rowsTotal: 97, sampledOutTotal: 900})
 
 	m = h.monitor(t) // the Book's counts so far are written already
 	h.serve(5, key, 2*time.Millisecond)

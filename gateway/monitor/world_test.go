@@ -35,11 +35,12 @@ type house struct {
 	resolver  *artifact.Resolver
 	book      *outcome.Book
 
-	mu      sync.Mutex
-	dropped map[predlog.Series]predlog.Drops
-	index   *sqlindex.Index
-	down    error // if set, what every call to tracking returns
-	now     time.Time
+	mu         sync.Mutex
+	dropped    map[predlog.Series]predlog.Drops
+	sampledOut map[predlog.Series]int64
+	index      *sqlindex.Index
+	down       error // if set, what every call to tracking returns
+	now        time.Time
 }
 
 func newHouse(t *testing.T) *house {
@@ -71,7 +72,7 @@ func newHouse(t *testing.T) *house {
 func (h *house) monitor(t *testing.T) *Monitor {
 	t.Helper()
 	m, err := New(Sources{
-		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops,
+		Tracking: faultyTracking{h.tracking, h}, Versions: h.registry, Artifacts: h.resolver, Index: h.index, Outcomes: h.book.Snapshot, Dropped: h.drops, SampledOut: func() map[predlog.Series]int64 { return h.sampledOut },
 		Observed: func() []Observation { return h.observed },
 		Rollouts: func(context.Context) (map[predlog.Series]string, error) { return h.rollouts, nil },
 	}, &Options{Now: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); h.now = h.now.Add(time.Second); return h.now }})

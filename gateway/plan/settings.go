@@ -26,6 +26,7 @@ func addSettings(entry *route.Endpoint, c *gateway.Config) {
 	for _, r := range c.Redaction {
 		entry.Redaction = append(entry.Redaction, route.Redaction(r))
 	}
+	entry.SamplingFraction = c.SamplingFraction
 	for _, l := range c.RateLimits {
 		entry.Limits = append(entry.Limits, route.Limit{PerMinute: l.Calls, ByUser: l.ByUser})
 	}
@@ -78,7 +79,8 @@ func sameSettings(a, b *route.Endpoint) bool {
 	return a.Salt == b.Salt && reflect.DeepEqual(a.Sticky, b.Sticky) && reflect.DeepEqual(a.Rules, b.Rules) &&
 		reflect.DeepEqual(a.Fallbacks, b.Fallbacks) &&
 		reflect.DeepEqual(a.Shadows, b.Shadows) && reflect.DeepEqual(a.Limits, b.Limits) &&
-		reflect.DeepEqual(a.Redaction, b.Redaction) && reflect.DeepEqual(a.Cache, b.Cache)
+		reflect.DeepEqual(a.Redaction, b.Redaction) && reflect.DeepEqual(a.Cache, b.Cache) &&
+		a.SamplingFraction == b.SamplingFraction
 }
 
 var sources = map[gateway.Source]route.Source{

@@ -41,7 +41,7 @@ func BenchmarkRecord(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := &queue{chunkBytes: o.chunkBytes(), maxChunks: 8, full: make([][]byte, 0, 8), bySeries: map[Series]*Drops{}}
+	q := &queue{chunkBytes: o.chunkBytes(), maxChunks: 8, full: make([][]byte, 0, 8), bySeries: map[Series]*missing{}}
 	r := served(b, rand.New(rand.NewPCG(1, 2)), 1, 13)
 	scratch := make([][]byte, 0, 8)
 	b.SetBytes(int64(frameSize(r, o.MaxBodyBytes)))
@@ -118,7 +118,7 @@ func writeSpool(t testing.TB, rows, columns int) (path string, size int64) {
 }
 
 func TestRecordAllocatesNothing(t *testing.T) {
-	q := &queue{chunkBytes: 8 << 20, maxChunks: 2, bySeries: map[Series]*Drops{}}
+	q := &queue{chunkBytes: 8 << 20, maxChunks: 2, bySeries: map[Series]*missing{}}
 	r := sample(t, 1)
 	q.offer(r, 1, 1<<20)
 	if got := testing.AllocsPerRun(1000, func() { q.offer(r, 1, 1<<20) }); got != 0 {

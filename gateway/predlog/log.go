@@ -57,7 +57,7 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), flushes: make(chan flush),
 	}
 	l.q.chunkBytes, l.q.maxChunks = o.chunkBytes(), o.QueueBytes/o.chunkBytes()
-	l.q.full, l.q.bySeries = make([][]byte, 0, l.q.maxChunks), map[Series]*Drops{}
+	l.q.full, l.q.bySeries = make([][]byte, 0, l.q.maxChunks), map[Series]*missing{}
 	l.st.changed = make(chan struct{})
 	for _, d := range []string{l.spoolDir, l.segmentDir} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
@@ -94,6 +94,9 @@ func (l *Log) Record(r *Record) {
 	}
 }
 
+// Skip counts a request that is not logged because the sampling of its endpoint leaves it out: no drop, and no row. It allocates nothing.
+func (l *Log) Skip(s Series) { l.q.skip(s) }
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -106,7 +109,7 @@ func (l *Log) Stats() Stats {
 	var s Stats
 	l.q.mu.Lock()
 	s.Offered, s.Recorded, s.Truncated = l.q.offered, l.q.recorded, l.q.truncated
-	s.Dropped, s.QueuedBytes = l.q.drops, l.q.queued
+	s.Dropped, s.SampledOut, s.QueuedBytes = l.q.drops, l.q.sampledOut, l.q.queued
 	l.q.mu.Unlock()
 	l.st.mu.Lock()
 	defer l.st.mu.Unlock()
@@ -119,6 +122,9 @@ func (l *Log) Stats() Stats {
 
 // DroppedBySeries returns the drops of each Series that has any; those whose Series is unknown stand under the zero Series.
 func (l *Log) DroppedBySeries() map[Series]Drops { return l.q.dropsOf() }
+
+// SampledOutBySeries returns the requests that sampling left out, of each Series that has any.
+func (l *Log) SampledOutBySeries() map[Series]int64 { return l.q.sampledOutOf() }
 
 // Flush returns when everything recorded before the call is delivered or counted as dropped; waiting retries are tried at once. When ctx
 // ends first it returns ctx's error with the last failure.

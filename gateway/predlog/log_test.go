@@ -408,3 +408,35 @@ func TestOpenRefuses(t *testing.T) {
 		t.Error("no sink: no error")
 	}
 }
+
+// Requests that sampling leaves out are counted, by Series, and no drops: rows + drops + sampled out = requests.
+func TestSkip(t *testing.T) {
+	t.Parallel()
+	sink := newMemorySink(t)
+	l := open(t, t.TempDir(), sink, nil)
+	series := Series{Endpoint: "wine", Model: "wine", Version: 2}
+	for i := range 30 {
+		if i%3 == 0 {
+			r := sample(t, i)
+			r.SamplingFraction = 0.3
+			l.Record(r)
+		} else {
+			l.Skip(series)
+		}
+	}
+	if err := l.Flush(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	rows, s := sink.rows(t), l.Stats()
+	if len(rows) != 10 || s.SampledOut != 20 || s.Offered != 10 || s.Dropped.Total() != 0 {
+		t.Errorf("%d rows, %+v", len(rows), s)
+	}
+	for _, r := range rows {
+		if r.SamplingFraction != 0.3 {
+			t.Errorf("a row says %v", r.SamplingFraction)
+		}
+	}
+	if got := l.SampledOutBySeries(); len(got) != 1 || got[series] != 20 || len(l.DroppedBySeries()) != 0 {
+		t.Errorf("by series: %v, drops %v", got, l.DroppedBySeries())
+	}
+}

@@ -20,13 +20,20 @@ type queue struct {
 	closed                       bool
 	offered, recorded, truncated int64
 	drops                        Drops
-	bySeries                     map[Series]*Drops
+	sampledOut                   int64
+	bySeries                     map[Series]*missing
+}
+
+// missing are the requests of one Series that have no row.
+type missing struct {
+	drops      Drops
+	sampledOut int64
 }
 
 const (
 	// keepFree is the number of empty chunks kept for reuse; more than that is memory of a past burst.
 	keepFree = 4
-	// maxDropSeries bounds the table of drops by Series; further ones are counted under the zero Series.
+	// maxDropSeries bounds the table of drops and skips by Series; further ones are counted under the zero Series.
 	maxDropSeries = 4096
 )
 
@@ -131,26 +138,56 @@ func (q *queue) count(reason Reason, s Series, n int64) {
 // drop counts; the caller holds mu. s is copied if it is kept.
 func (q *queue) drop(reason Reason, s Series, n int64) {
 	q.drops[reason] += n
-	d := q.bySeries[s]
-	if d == nil {
-		if len(q.bySeries) >= maxDropSeries {
-			s = Series{}
-		}
-		if d = q.bySeries[s]; d == nil {
-			d = new(Drops)
-			q.bySeries[Series{strings.Clone(s.Endpoint), strings.Clone(s.Model), s.Version}] = d
-		}
-	}
-	d[reason] += n
+	q.of(s).drops[reason] += n
 }
 
-// dropsOf returns a copy of the drops by Series.
+// skip counts a request that is not logged.
+func (q *queue) skip(s Series) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sampledOut++
+	q.of(s).sampledOut++
+}
+
+// of returns the counts of a Series, those of the zero Series if there are too many. The caller holds mu; s is copied if it is kept.
+func (q *queue) of(s Series) *missing {
+	m := q.bySeries[s]
+	if m != nil {
+		return m
+	}
+	if len(q.bySeries) >= maxDropSeries {
+		s = Series{}
+		if m = q.bySeries[s]; m != nil {
+			return m
+		}
+	}
+	m = new(missing)
+	q.bySeries[Series{strings.Clone(s.Endpoint), strings.Clone(s.Model), s.Version}] = m
+	return m
+}
+
+// dropsOf returns a copy of the drops by Series, of those that have any.
 func (q *queue) dropsOf() map[Series]Drops {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := make(map[Series]Drops, len(q.bySeries))
 	for s, d := range q.bySeries {
-		m[s] = *d
+		if d.drops != (Drops{}) {
+			m[s] = d.drops
+		}
+	}
+	return m
+}
+
+// sampledOutOf returns a copy of the requests left out by Series.
+func (q *queue) sampledOutOf() map[Series]int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := make(map[Series]int64, len(q.bySeries))
+	for s, d := range q.bySeries {
+		if d.sampledOut > 0 {
+			m[s] = d.sampledOut
+		}
 	}
 	return m
 }

@@ -50,6 +50,8 @@ type Stats struct {
 	// Truncated counts records whose request or response body was cut.
 	Truncated int64
 	Dropped   Drops
+	// SampledOut counts calls of Skip. Requests = Offered + SampledOut.
+	SampledOut int64
 	// QueuedBytes is a gauge: frames in memory, not yet written.
 	QueuedBytes int64
 	// DiskBytes is a gauge: spools and undelivered segments.

@@ -48,7 +48,10 @@ type Column struct {
 const MaxBytes = 4 << 20
 
 // Log takes records; *predlog.Log does.
-type Log interface{ Record(*predlog.Record) }
+type Log interface {
+	Record(*predlog.Record)
+	Skip(predlog.Series)
+}
 
 // Recorder redacts records of endpoints that have rules and hands all on.
 type Recorder struct {
@@ -104,6 +107,9 @@ func (r *Recorder) Record(rec *predlog.Record) {
 	}
 	r.next.Record(&out)
 }
+
+// Skip hands on that a request is left out: nothing of it is told.
+func (r *Recorder) Skip(s predlog.Series) { r.next.Skip(s) }
 
 // errorCode is an error's body without its sentence.
 func errorCode(code string) []byte {

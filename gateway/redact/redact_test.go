@@ -14,7 +14,12 @@ import (
 	"sluice/gateway/predlog"
 )
 
-type kept struct{ last predlog.Record }
+type kept struct {
+	last    predlog.Record
+	skipped int
+}
+
+func (k *kept) Skip(predlog.Series) { k.skipped++ }
 
 func (k *kept) Record(r *predlog.Record) { k.last = *r }
 

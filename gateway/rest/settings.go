@@ -24,6 +24,7 @@ var subjects = []subject{
 	{"rollout", parseRolloutSubject, describeRolloutSubject},
 	{"ground_truth", parseGroundTruth, describeGroundTruth},
 	{"redaction", parseRedaction, describeRedaction},
+	{"sampling_fraction", parseSampling, describeSampling},
 	{"cache", parseCache, describeCache},
 	{"drift", parseDrift, describeDrift},
 }
@@ -38,8 +39,10 @@ type settingsAnswer struct {
 
 	GroundTruth *groundTruthAnswer `json:"ground_truth,omitempty"`
 	Redaction   []redactionAnswer  `json:"redaction,omitempty"`
-	Cache       *cacheAnswer       `json:"cache,omitempty"`
-	Drift       *driftAnswer       `json:"drift,omitempty"`
+	// SamplingFraction is the share of requests that are logged; absent: all.
+	SamplingFraction float64      `json:"sampling_fraction,omitempty"`
+	Cache            *cacheAnswer `json:"cache,omitempty"`
+	Drift            *driftAnswer `json:"drift,omitempty"`
 }
 
 // parseSettings reads every subject that is there.

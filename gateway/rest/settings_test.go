@@ -71,6 +71,9 @@ func TestBadSettings(t *testing.T) {
 	s.register(map[string][]string{"wine": {"Production", "Staging"}})
 	s.settle("wine")
 	for name, c := range map[string]struct{ parts, want string }{
+		"sampling: none":            {`"sampling_fraction":0`, "sampling_fraction is not above 0 and up to 1"},
+		"sampling: percent":         {`"sampling_fraction":25`, "sampling_fraction is not above 0 and up to 1"},
+		"sampling: text":            {`"sampling_fraction":"0.1"`, "sampling_fraction is not a number"},
 		"drift: unknown field":      {`"drift":{"columns":[]}`, "unknown field drift.columns"},
 		"drift: short":              {`"drift":{"window":"1ms"}`, "drift.window"},
 		"drift: few rows":           {`"drift":{"min_rows":1}`, "drift.min_rows"},

@@ -47,7 +47,7 @@ func (t *Table) PickFor(endpoint string, req Request, stickyKey string, rnd uint
 		}
 		if r != nil {
 			d, err := t.byRule(e, r, req)
-			d.Draw = e.draw(stickyKey, rnd)
+			d.Draw, d.Keyed = e.draw(stickyKey, rnd), stickyKey != ""
 			return d, err
 		}
 	}
@@ -81,5 +81,5 @@ func (t *Table) byWeight(e *Endpoint, stickyKey string, rnd uint64) (Decision, e
 	}
 	draw := e.draw(stickyKey, rnd)
 	bucket := uint32(draw % FullWeight) // uniform to within 2^-50
-	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket), Draw: draw}, nil
+	return Decision{Endpoint: e, Arm: &e.Arms[e.arm(bucket)], Revision: t.revision, Bucket: int(bucket), Draw: draw, Keyed: stickyKey != ""}, nil
 }

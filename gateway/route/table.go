@@ -91,6 +91,8 @@ type Endpoint struct {
 	Limits []Limit
 	// Redaction is what the prediction log keeps of columns; whoever publishes the table hands it to gateway/redact.
 	Redaction []Redaction
+	// SamplingFraction is the share of requests that the prediction log keeps, 0 < f ≤ 1; 0 means 1 (all).
+	SamplingFraction float64
 	// Cache says how long answers may be given again; nil: never. It is never changed.
 	Cache *Cache
 	// Arms holds the stable arm first. The weights sum to FullWeight, or all are 0 when nothing is ready.
@@ -104,9 +106,10 @@ type Endpoint struct {
 	// Reason says why no arm is ready, where none is; the client reads it in the 503.
 	Reason string
 
-	seed  uint64
-	next  *Next // when no arm is there
-	spans []span
+	seed        uint64
+	sampleBelow uint64 // see Decision.Sampled; 0 means all
+	next        *Next  // when no arm is there
+	spans       []span
 }
 
 // Limit allows so many requests a minute, saved up for a minute at most: to each user, or to all together.
@@ -145,6 +148,8 @@ type Decision struct {
 	Rule string
 	// Draw are the bits, of the sticky key or else random, that the bucket was made of; they decide on copies for shadows.
 	Draw uint64
+	// Keyed says that Draw comes from the request's sticky key.
+	Keyed bool
 }
 
 // Table is one published revision of all routes.
@@ -201,6 +206,9 @@ func (t *Table) compile(e *Endpoint) error {
 	e.compileRules()
 	e.compileFallbacks()
 	if err := e.compileShadows(); err != nil {
+		return err
+	}
+	if err := e.compileSampling(); err != nil {
 		return err
 	}
 	e.seed = seed(e.Salt, e.Name)

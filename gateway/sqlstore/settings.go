@@ -16,6 +16,7 @@ type settingsRow struct {
 	RateLimits []rateLimitRow       `json:"rate_limits,omitempty"`
 	Truth      *truthRow            `json:"ground_truth,omitempty"`
 	Redaction  []redactionRow       `json:"redaction,omitempty"`
+	Sampling   float64              `json:"sampling_fraction,omitempty"`
 	Cache      *cacheRow            `json:"cache,omitempty"`
 	Drift      *driftRow            `json:"drift,omitempty"`
 }
@@ -91,7 +92,7 @@ type conditionRow struct {
 }
 
 func encodeSettings(c *gateway.Config) settingsRow {
-	row := settingsRow{Rollout: c.Rollout}
+	row := settingsRow{Rollout: c.Rollout, Sampling: c.SamplingFraction}
 	if s := c.Sticky; s != (gateway.Sticky{}) {
 		row.Sticky = &stickyRow{string(s.Source), s.Name, s.Salt}
 	}
@@ -129,7 +130,7 @@ func encodeSettings(c *gateway.Config) settingsRow {
 }
 
 func decodeSettings(row settingsRow, c *gateway.Config) {
-	c.Rollout = row.Rollout
+	c.Rollout, c.SamplingFraction = row.Rollout, row.Sampling
 	if row.Drift != nil {
 		c.Drift = gateway.Drift(*row.Drift)
 	}

@@ -48,10 +48,11 @@ func Config() gateway.Config {
 		{From: "b", On: []gateway.Cause{gateway.CauseTimeout, gateway.CauseError}, Arm: "a", Timeout: 250 * time.Millisecond},
 		{From: "a", On: []gateway.Cause{gateway.CauseBreaker}, Previous: true}, {On: gateway.Causes, Answer: `{"predictions":[0]}`},
 	}, Shadows: []gateway.Shadow{{Arm: "c", Share: 1234}, {Arm: "b", Share: gateway.FullWeight}}, RateLimits: []gateway.RateLimit{{Calls: 600}, {Calls: 60, ByUser: true}},
-		Redaction:   []gateway.RedactedColumn{{Column: "ssn", Action: gateway.RedactDrop}, {Column: "städt", Action: gateway.RedactTruncate, Length: 3}},
-		GroundTruth: gateway.GroundTruth{Key: "order", Output: "é", Task: gateway.TaskRegression, Tolerance: 0.25, Lookback: time.Hour},
-		Cache:       gateway.Cache{TTL: 1500 * time.Millisecond, Store: gateway.CacheRedis, MaxEntry: 4096},
-		Drift:       gateway.Drift{Off: true, Window: time.Hour, MinRows: 60, BaselineRows: 600, MaxPSI: 0.25, MaxKS: 0.125}}
+		SamplingFraction: 0.1,
+		Redaction:        []gateway.RedactedColumn{{Column: "ssn", Action: gateway.RedactDrop}, {Column: "städt", Action: gateway.RedactTruncate, Length: 3}},
+		GroundTruth:      gateway.GroundTruth{Key: "order", Output: "é", Task: gateway.TaskRegression, Tolerance: 0.25, Lookback: time.Hour},
+		Cache:            gateway.Cache{TTL: 1500 * time.Millisecond, Store: gateway.CacheRedis, MaxEntry: 4096},
+		Drift:            gateway.Drift{Off: true, Window: time.Hour, MinRows: 60, BaselineRows: 600, MaxPSI: 0.25, MaxKS: 0.125}}
 }
 
 func sample(name string) gateway.Endpoint {

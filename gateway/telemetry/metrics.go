@@ -160,6 +160,10 @@ func PredictionLog(read func() predlog.Stats, diskLimit int64) []Metric {
 				}
 			},
 		},
+		{
+			Name: "sluice.predlog.skipped", Unit: "{request}", Description: "Requests that are not to be logged, by reason: records offered + skipped = requests.", Counter: true,
+			Read: func(emit Emit) { emit(float64(read().SampledOut), Attribute{"reason", "sampling"}) },
+		},
 		gauge("sluice.predlog.queue", "By", "Prediction records in memory, not yet written.", func() float64 { return float64(read().QueuedBytes) }),
 		gauge("sluice.predlog.disk", "By", "Spools and undelivered segments.", func() float64 { return float64(read().DiskBytes) }),
 		gauge("sluice.predlog.disk.limit", "By", "Bytes of spools and undelivered segments from which on records are dropped.", func() float64 { return float64(diskLimit) }),
