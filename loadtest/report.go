@@ -1,10 +1,8 @@
 package loadtest
 
 import (
-	_ "embed"
 	"encoding/json"
 	"fmt"
-	"html/template"
 	"io"
 	"slices"
 	"strings"
@@ -139,18 +137,6 @@ func brief(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)
-}
-
-//go:embed report.html
-var reportHTML string
-
-// WriteHTML writes the report as one page without anything from outside: the figures, and plots of throughput and latency.
-func (r Report) WriteHTML(w io.Writer) error {
-	page, err := template.New("report").Funcs(template.FuncMap{"brief": brief}).Parse(reportHTML)
-	if err != nil {
-		return err
-	}
-	return page.Execute(w, map[string]any{"Report": r, "Load": r.loadText(), "Quantiles": quantiles, "Status": r.statusText(), "Plots": r.plots()})
 }
 
 func (r Report) plots() []plot {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/template"
 
 	"github.com/spf13/cobra"
 
@@ -42,29 +40,30 @@ func newModelsBuildDockerCommand(environ []string) *cobra.Command {
 	return cmd
 }
 
-// dockerfile is the Dockerfile's text. A Python model's environment is built in a layer of its own, before anything changes with every image.
-var dockerfile = template.Must(template.New("Dockerfile").Parse(`FROM {{.Base}}
-COPY sluice /usr/local/bin/sluice
-{{- if .Python}}
-RUN pip install --no-cache-dir uv
-COPY model /opt/ml/model
-RUN sluice models prepare-env -m /opt/ml/model --env-dir /opt/sluice/environments && rm -rf /opt/sluice/environments/cache && chmod -R a+rwX /opt/sluice
-{{- else}}
-COPY lib /opt/sluice/lib
-COPY model /opt/ml/model
-ENV ORT_LIB=/opt/sluice/lib/{{.Library}}
-{{- end}}
-ENV HOME=/tmp
-USER {{.User}}
-EXPOSE 8080
-ENTRYPOINT ["sluice", "models", "serve", "-m", "/opt/ml/model", "-h", "0.0.0.0", "-p", "8080", "--insecure-no-auth"{{if .Python}}, "--env-dir", "/opt/sluice/environments"{{end}}]
-`))
-
 type dockerImage struct {
 	Base    string
 	Python  bool
 	Library string // file name of ONNX Runtime
 	User    int
+}
+
+// dockerfile is the Dockerfile's text. A Python model's environment is built in a layer of its own, before anything changes with every image.
+func (i *dockerImage) dockerfile() string {
+	contents, environments := fmt.Sprintf("COPY lib /opt/sluice/lib\nCOPY model /opt/ml/model\nENV ORT_LIB=/opt/sluice/lib/%s\n", i.Library), ""
+	if i.Python {
+		contents = `RUN pip install --no-cache-dir uv
+COPY model /opt/ml/model
+RUN sluice models prepare-env -m /opt/ml/model --env-dir /opt/sluice/environments && rm -rf /opt/sluice/environments/cache && chmod -R a+rwX /opt/sluice
+`
+		environments = `, "--env-dir", "/opt/sluice/environments"`
+	}
+	return fmt.Sprintf(`FROM %s
+COPY sluice /usr/local/bin/sluice
+%sENV HOME=/tmp
+USER %d
+EXPOSE 8080
+ENTRYPOINT ["sluice", "models", "serve", "-m", "/opt/ml/model", "-h", "0.0.0.0", "-p", "8080", "--insecure-no-auth"%s]
+`, i.Base, contents, i.User, environments)
 }
 
 // writeDockerContext fills the folder out, which is made, and removed again on error.
@@ -90,11 +89,7 @@ func writeDockerContext(cfg *Config, environ []string, model, out string) (err e
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if err := dockerfile.Execute(&text, image); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(out, "Dockerfile"), text.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(out, "Dockerfile"), []byte(image.dockerfile()), 0o644); err != nil {
 		return err
 	}
 	self, err := os.Executable()
