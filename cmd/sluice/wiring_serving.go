@@ -53,6 +53,7 @@ func (a *App) openServing(ctx context.Context) error {
 		Answers:  a.answers,
 		Behind:   func() bool { return a.syncer.Behind() },
 		Caller:   a.authority.Name,
+		Left:     left,
 		May:      func(c *fiber.Ctx, p string) bool { return auth.May(c, wire.Permission(p)) },
 	}
 	if a.cfg.RequestMetrics {

@@ -35,6 +35,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,9 @@ type Deps struct {
 	// Caller names the key that an Authorization header brings, for rate limits by user; "" for none. nil: all are one user. cmd hands in
 	// auth.Authority's Name.
 	Caller func(authorization []byte) string
+	// Left says whether the client at the other end of a connection has closed it, for requests that wait: what nobody waits for any more is
+	// not executed. nil: nobody is seen leaving. It is called from many goroutines at once and must not block.
+	Left func(net.Conn) bool
 	// May says whether the caller has the permission; nil: everybody has every one. cmd hands in auth.May.
 	May      func(c *fiber.Ctx, permission string) bool
 	Outcomes *outcome.Book // nil: requests are not counted

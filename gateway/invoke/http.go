@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"net"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -148,6 +149,8 @@ func (o overHTTP) value(source route.Source, name string) []byte {
 	}
 	return nil
 }
+
+func (o overHTTP) caller() net.Conn { return o.c.Context().Conn() }
 
 func (o overHTTP) may(h *Handler, permission string) bool {
 	return h.deps.May == nil || h.deps.May(o.c, permission)

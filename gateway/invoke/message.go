@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"net"
 	"strings"
 	"time"
 
@@ -103,6 +104,9 @@ func (o overGRPC) value(source route.Source, name string) []byte {
 	}
 	return nil
 }
+
+// caller is nobody: gRPC ends the request's context.
+func (o overGRPC) caller() net.Conn { return nil }
 
 func (o overGRPC) may(_ *Handler, permission string) bool { return o.m.May(permission) }
 

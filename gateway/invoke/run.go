@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"sluice/gateway/admit"
@@ -18,6 +19,8 @@ type carrier interface {
 	content() (contentType, encoding []byte)
 	// value is the first header, cookie or query parameter of the name; nil where there is none. It is valid until the request ends.
 	value(source route.Source, name string) []byte
+	// caller is the connection on which somebody waits for the answer; nil where the request's context ends when they leave.
+	caller() net.Conn
 	// may says whether the caller has the permission.
 	may(h *Handler, permission string) bool
 }
@@ -64,6 +67,7 @@ func (h *Handler) attempt(ctx context.Context, from carrier, k *call) error {
 	}
 	d := k.deadline.begin(ctx, h.until(k))
 	defer k.endDeadline()
+	d.watch(from.caller(), h.deps.Left)
 	if err := h.acquire(d, k); err != nil {
 		return err
 	}

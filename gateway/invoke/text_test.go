@@ -2,11 +2,8 @@ package invoke
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -121,90 +118,5 @@ func TestRatioThreshold(t *testing.T) {
 		if want := ratio * 100_000; float64(n) < want-1000 || float64(n) > want+1000 {
 			t.Errorf("ratio %v takes %d of 100000", ratio, n)
 		}
-	}
-}
-
-func TestDeadlineContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := new(deadline).begin(context.Background(), time.Now().Add(time.Second))
-		if d.Err() != nil {
-			t.Fatal("ended at once")
-		}
-		began := time.Now()
-		<-d.Done()
-		if time.Since(began) != time.Second || !errors.Is(d.Err(), context.DeadlineExceeded) {
-			t.Errorf("ended after %v with %v", time.Since(began), d.Err())
-		}
-		d.stop(context.Canceled)
-		if !errors.Is(d.Err(), context.DeadlineExceeded) {
-			t.Error("the reason changed")
-		}
-	})
-}
-
-func TestDeadlineIsSeenWithoutATimer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := new(deadline).begin(context.Background(), time.Now().Add(time.Second))
-		time.Sleep(2 * time.Second)
-		if !errors.Is(d.Err(), context.DeadlineExceeded) {
-			t.Errorf("error %v", d.Err())
-		}
-		select {
-		case <-d.Done():
-		default:
-			t.Error("Err says that it ended, Done does not")
-		}
-	})
-}
-
-func TestDeadlineFollowsItsParent(t *testing.T) {
-	type keyType struct{}
-	synctest.Test(t, func(t *testing.T) {
-		parent, cancel := context.WithCancel(context.WithValue(context.Background(), keyType{}, "v"))
-		d := new(deadline).begin(parent, time.Now().Add(time.Hour))
-		if d.Value(keyType{}) != "v" {
-			t.Error("the parent's values are lost")
-		}
-		done := d.Done()
-		cancel()
-		<-done
-		if !errors.Is(d.Err(), context.Canceled) {
-			t.Errorf("error %v", d.Err())
-		}
-		short, cancel := context.WithDeadline(context.Background(), time.Now().Add(time.Second))
-		defer cancel()
-		if at, _ := new(deadline).begin(short, time.Now().Add(time.Hour)).Deadline(); time.Until(at) != time.Second {
-			t.Errorf("deadline in %v, want the parent's 1s", time.Until(at))
-		}
-	})
-}
-
-func TestDeadlineChildrenEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := new(deadline).begin(context.Background(), time.Now().Add(time.Hour))
-		child, cancel := context.WithCancel(d)
-		defer cancel()
-		d.stop(context.Canceled)
-		<-child.Done()
-		if child.Err() == nil {
-			t.Error("the child goes on after its parent ended")
-		}
-	})
-}
-
-func TestDeadlineBeginsAgainOnlyIfNobodyWaits(t *testing.T) {
-	d := new(deadline).begin(context.Background(), time.Now().Add(time.Hour))
-	if d.Err() != nil || !d.finish() {
-		t.Fatal("a deadline that nobody waits for could not begin again")
-	}
-	d.begin(context.Background(), time.Now().Add(-time.Hour))
-	if !errors.Is(d.Err(), context.DeadlineExceeded) {
-		t.Errorf("error %v of a deadline that began after its time", d.Err())
-	}
-	if d = new(deadline).begin(context.Background(), time.Now().Add(time.Hour)); d.Done() == nil || d.finish() {
-		t.Fatal("a deadline that somebody waits for would begin again")
-	}
-	if <-d.Done(); !errors.Is(d.Err(), context.Canceled) {
-		t.Errorf("error %v after the request", d.Err())
 	}
 }

@@ -2,7 +2,7 @@
 
 case | what | shown by
 ---- | ---- | --------
-R01 | stage moves under load | test_swap.py (40 moves; the benchmark's part `swap` makes 200 and compares the tail), test_lifecycle.py
+R01 | stage moves under load | test_swap.py (200 moves; the benchmark's part `swap` compares the tail), test_lifecycle.py
 R02 | a version that cannot be loaded, or warmed | test_lifecycle.py, gateway/rest TestReadyOfOneEndpoint, runtime/servable TestFailingWarmUpIsAFailedLoad
 R03 | a move while the one before still loads | below; runtime/servable TestLoadsAreBoundedAndCancelled
 R04 | SIGTERM under load | test_leaving.py
@@ -10,10 +10,10 @@ R05 | SIGTERM while loading, unloading, idle, with half a body | test_leaving.py
 R06 | two writers race | test_routing.py, registry/storetest "stages and aliases from"
 R10 | three times the capacity | test_overload.py, the benchmark's part `overload`, gateway/admit TestOverloadKeepsTheGoodput
 R11 | classes under overload | test_overload.py, gateway/admit TestLowerClassesAreRefusedFirst
-R12 | callers that left | by their deadline: runtime/batch TestExpiredCallsAreNotExecuted, gateway/invoke TestExpiredShadow. The engine of HTTP cannot see a
-     caller leave: such a call is executed if its deadline allows
+R12 | callers that left | test_connections.py, gateway/invoke TestDeadlineEndsWhenTheCallerLeaves, cmd/sluice TestACallerWhoLeavesIsSeen; by their
+     deadline: runtime/batch TestExpiredCallsAreNotExecuted, gateway/invoke TestExpiredShadow
 R13 | a deadline that cannot be met | test_overload.py, gateway/admit TestADeadlineThatCannotBeMet
-R14 | slow and silent connections | below, test_security.py test_clumsy_protocols; they end after 60 s (2 min when idle), cmd/sluice TestADeadlineEndsTheReadThatWaits
+R14 | slow and silent connections | below, test_connections.py (10,000), test_security.py test_clumsy_protocols; they end after 60 s (2 min when idle), cmd/sluice TestADeadlineEndsTheReadThatWaits
 R15 | joined calls keep their bounds and their order | runtime/batch TestQueuedCallsAreJoinedWithinMaxRows, TestRowsAndAnswersAreNeverMixed
 R16 | one bad row among joined ones | runtime/batch TestPoisonFailsItsCallerOnly, TestBisectionIsBounded
 R17 | the retry budget, the breaker | gateway/invoke TestRetryBudget, gateway/breaker TestHalfOpenLetsOnlyTrialsThrough
