@@ -470,7 +470,8 @@ func TestCalibrate(t *testing.T) {
 		reason string
 	}{
 		{"gains", costly(100*time.Microsecond, time.Microsecond), rows(1, 2), true, ""},
-		{"cheap", costly(time.Microsecond, 0), rows(1), false, "costs 1µs only"},
+		{"cheap, and gains", costly(4*time.Microsecond, time.Microsecond), rows(1), true, ""},
+		{"gains too little", costly(40*time.Microsecond, 100*time.Microsecond), rows(1), false, "32 rows cost"},
 		{"linear", costly(0, 100*time.Microsecond), rows(1), false, "32 rows cost"},
 		{"slow", costly(time.Second, 0), rows(1), false, "too much to measure"},
 		{"gains, but was held up at first", heldUp(costly(100*time.Microsecond, time.Microsecond)), rows(1), true, ""},

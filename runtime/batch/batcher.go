@@ -109,7 +109,7 @@ func New(next Predictor, opts *Options) *Batcher {
 	b := &Batcher{next: next, opts: opts.withDefaults()}
 	b.runs = b.opts.Tokens.share(b.opts.Threads, b.opts.Slots)
 	b.joining = b.opts.Join
-	b.pace.init()
+	b.pace.init(b.opts.Tokens.total)
 	b.watch = newWatch(b.look)
 	return b
 }

@@ -10,9 +10,10 @@
 // The first caller that finds nobody leading leads: it runs the batch that holds its own rows and gives the lead to the head of the queue.
 // Before it runs, it waits until as many calls have queued as were present at the recent peak, woken by the call that completes that
 // number, or until MaxDelay has passed; so a lone client never waits, and sixty-four are joined although the scheduler lets them arrive one by
-// one. It does so only while calls come so often that, each run alone, they would keep a processor nearly half busy: then a wait saves more
+// one. It does so only while calls come so often that, each run alone, they would keep a processor nearly half busy, or that part of every
+// two processors with what is around each: then a wait saves more
 // than it costs however they come, and below that nobody pays for it. (Measured in go-feasibility: fixed timers and pure work-conserving
-// queues both lose.) While a batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that
+// queues both lose.) A call that finds nobody runs at once, past the queue. While a batch runs the next gathers; a further leader begins beside it only when a whole batch is queued, so that
 // processors do not stand idle and batches do not fall apart.
 //
 // A batch is bounded by rows, by bytes, and by time: a leader does not wait past the moment at which a queued call, its own included,

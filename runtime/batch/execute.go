@@ -31,12 +31,12 @@ func (b *Batcher) run(l *lane, live []*call, start time.Time) {
 		took := time.Since(start)
 		c.timing.Execute += took
 		c.timing.BatchRows = max(c.in.Rows, 0)
-		b.note(c.in.Rows, took, c.err)
+		b.noted(c.in.Rows, took, c.err)
 		return
 	}
 	err := b.runJoined(l, live)
 	took := time.Since(start)
-	b.note(l.joined.Rows, took, err)
+	b.noted(l.joined.Rows, took, err)
 	for _, c := range live {
 		c.err = err
 		c.timing.Execute += took
@@ -78,16 +78,20 @@ func (b *Batcher) again(l *lane, calls []*call) {
 	}
 }
 
-// note remembers what a run cost, and counts it.
+func (b *Batcher) noted(rows int, took time.Duration, err error) {
+	b.mu.Lock()
+	b.note(rows, took, err)
+	b.mu.Unlock()
+}
+
+// note remembers what a run cost, and counts it. b.mu is held.
 func (b *Batcher) note(rows int, took time.Duration, err error) {
 	if err != nil || rows < 1 {
 		return
 	}
-	b.mu.Lock()
 	b.times.note(rows, took)
 	b.done.Runs++
 	b.done.Rows += int64(rows)
-	b.mu.Unlock()
 }
 
 var (

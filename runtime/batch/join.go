@@ -59,8 +59,12 @@ type lane struct {
 const maxScratchBytes = 4 << 20
 
 func (b *Batcher) join(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch, t *Timing) error {
+	now := time.Now()
+	if b.beginAlone(now) {
+		return b.runAlone(ctx, in, params, out, t, now)
+	}
 	c := b.newCall()
-	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: time.Now(), done: c.done}
+	*c = call{ctx: ctx, in: in, out: out, params: params, bytes: in.Bytes(), since: now, done: c.done}
 	c.deadline, _ = ctx.Deadline()
 	err := b.submit(c)
 	if t != nil {
@@ -179,12 +183,17 @@ func (b *Batcher) remove(i int) {
 
 func (b *Batcher) leave() {
 	b.mu.Lock()
+	b.gone()
+	b.mu.Unlock()
+}
+
+// gone notes that a call has returned. b.mu is held.
+func (b *Batcher) gone() {
 	b.calls--
 	if b.calls == 0 && b.idle != nil {
 		close(b.idle)
 		b.idle = nil
 	}
-	b.mu.Unlock()
 }
 
 // leadBatch runs one batch, which holds the leader's own call, and sees to it that somebody leads after it.
@@ -255,8 +264,8 @@ func (l *lane) rest() {
 // gather waits, if the recent past says so, until the expected calls are queued, but not so long that one of them would miss its deadline.
 // b.mu is held, and given up meanwhile.
 func (b *Batcher) gather() {
-	target := min(b.pace.target(), b.opts.MaxRows)
-	if target <= len(b.queue) || b.gathered(1) || !b.joining || b.leaders > 1 || b.closed.Load() || !b.pace.willing(b.times.expected(1)) {
+	target := b.expected(len(b.queue))
+	if target == 0 || b.gathered(1) || b.leaders > 1 || b.closed.Load() {
 		return
 	}
 	now := time.Now()
@@ -283,6 +292,15 @@ func (b *Batcher) gather() {
 	case <-b.pace.full: // completed while the timer fired
 	default:
 	}
+}
+
+// expected is how many calls a leader should wait for where so many are there; 0: for none. b.mu is held.
+func (b *Batcher) expected(there int) int {
+	target := min(b.pace.target(), b.opts.MaxRows)
+	if target <= there || !b.joining || !b.pace.willing(b.times.expected(1)) {
+		return 0
+	}
+	return target
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -21,6 +21,7 @@ type arrivals struct {
 	n        int
 	deadline time.Duration // of each; 0: none
 	rows     func(*rand.Rand) int
+	model    predictor // nil: one row takes 105 µs, sixty-four 420 µs
 }
 
 // outcome is what an open loop came to.
@@ -45,7 +46,10 @@ func (a arrivals) play(t *testing.T, opts *batch.Options) outcome {
 	t.Helper()
 	var o outcome
 	start := time.Now()
-	model := costly(fixedCost, rowCost)
+	model := a.model
+	if model == nil {
+		model = costly(fixedCost, rowCost)
+	}
 	b := batch.New(predictor(func(ctx context.Context, in *tensor.Batch, p map[string]any, out *tensor.Batch) error {
 		atomic.AddInt64(&o.runs, 1)
 		atomic.AddInt64(&o.rows, int64(in.Rows))
@@ -126,6 +130,34 @@ func TestOpenLoop(t *testing.T) {
 				if o.quantile(0.5) > tc.p50 || o.quantile(0.99) > tc.p99 || size < tc.batches {
 					t.Errorf("p50 %v, want %v; p99 %v, want %v; %.1f rows a run, want %.1f",
 						o.quantile(0.5), tc.p50, o.quantile(0.99), tc.p99, size, tc.batches)
+				}
+			})
+		})
+	}
+}
+
+// Calls of a model whose run is short are joined where they and what is around them leave the processors little to spare, and elsewhere are run as
+// they come.
+func TestOpenLoopOfACheapModel(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		rate       float64
+		processors int
+		p50        time.Duration // at most
+		low, high  float64       // rows a run
+	}{
+		{"seldom", 1000, 2, 4 * time.Microsecond, 1, 1.1},
+		{"a third of two processors", 12_000, 2, 4 * time.Microsecond, 1, 1.1},
+		{"all of two processors", 45_000, 2, 500 * time.Microsecond, 2.5, 64},
+		{"all of two processors, of sixteen", 45_000, 16, 4 * time.Microsecond, 1, 1.3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := arrivals{rate: tc.rate, n: 4000, model: costly(2900*time.Nanosecond, 100*time.Nanosecond)}.play(t, &batch.Options{Join: true, Slots: tc.processors})
+				size := float64(o.rows) / float64(o.runs)
+				t.Logf("p50 %v, p99 %v, %.1f rows a run", o.quantile(0.5), o.quantile(0.99), size)
+				if len(o.took) != 4000 || o.quantile(0.5) > tc.p50 || size < tc.low || size > tc.high {
+					t.Errorf("%d answered, p50 %v, want %v; %.1f rows a run, want %.1f to %.1f", len(o.took), o.quantile(0.5), tc.p50, size, tc.low, tc.high)
 				}
 			})
 		})

@@ -4,14 +4,24 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"sluice/runtime/servable"
+	"sluice/runtime/tensor"
 )
 
 // whole is a backend whose model takes its rows as they are only.
 type whole struct{ *echo }
 
 func (whole) RowWise() bool { return false }
+
+// even is a backend to which every row is as dear as the next, so that it gains nothing from joining.
+type even struct{ *echo }
+
+func (e even) Predict(ctx context.Context, in *tensor.Batch, params map[string]any, out *tensor.Batch) error {
+	time.Sleep(time.Duration(in.Rows) * time.Millisecond)
+	return e.echo.Predict(ctx, in, params, out)
+}
 
 // TestAVersionsIDSaysWhenItIsJoined has the forms of one version decide for themselves, whatever was measured and whatever the Manager's default.
 func TestAVersionsIDSaysWhenItIsJoined(t *testing.T) {
@@ -21,12 +31,12 @@ func TestAVersionsIDSaysWhenItIsJoined(t *testing.T) {
 		joined      bool
 		reason      string
 	}{
-		"always":                            {id: servable.JoinAlways, model: "cheap", joined: true, reason: "the endpoint says so; measured: a row costs"},
-		"always, though it is switched off": {manager: servable.JoinNever, id: servable.JoinAlways, model: "cheap", joined: true, reason: "the endpoint says so"},
+		"always":                            {id: servable.JoinAlways, model: "even", joined: true, reason: "the endpoint says so; measured: 32 rows cost"},
+		"always, though it is switched off": {manager: servable.JoinNever, id: servable.JoinAlways, model: "even", joined: true, reason: "the endpoint says so"},
 		"always, though nothing is known":   {id: servable.JoinAlways, model: "unknown", joined: true, reason: "the endpoint says so; measured: nothing is known"},
-		"never":                             {manager: servable.JoinAlways, id: servable.JoinNever, model: "cheap", reason: "the endpoint says so"},
+		"never":                             {manager: servable.JoinAlways, id: servable.JoinNever, model: "even", reason: "the endpoint says so"},
 		"never, and nothing is known":       {id: servable.JoinNever, model: "unknown", reason: "the endpoint says so"},
-		"the default":                       {manager: servable.JoinAlways, model: "cheap", joined: true},
+		"the default":                       {manager: servable.JoinAlways, model: "even", joined: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := servable.NewManager(loadKind, &servable.Options{Joining: c.manager})
@@ -57,5 +67,5 @@ func loadKind(_ context.Context, id servable.ID) (*servable.Loaded, error) {
 	case "unknown":
 		return &servable.Loaded{Backend: e}, nil
 	}
-	return &servable.Loaded{Backend: e, Model: signature()}, nil
+	return &servable.Loaded{Backend: even{e}, Model: signature()}, nil
 }
