@@ -155,6 +155,28 @@ type RolloutStore interface {
 	// The row keeps its Driver and Beat, whatever r says.
 	SaveRollout(ctx context.Context, r Rollout, events []Event, config *Config) (int64, error)
 	RolloutLease
+	RolloutShareStore
+}
+
+// MaxRolloutMembers is how many processes may hand over what they counted of one rollout.
+const MaxRolloutMembers = 256
+
+// RolloutShare is what one process counted of a rollout that another one drives. Each process has one at a time: it is written over once the row of the
+// rollout tells that it was taken in.
+type RolloutShare struct {
+	Rollout string // its ID
+	Member  string // the process
+	Seq     int64  // one higher with each share of the member
+	Counts  string // gateway/rollout's own, in JSON
+}
+
+// RolloutShareStore keeps shares as long as their rollout is active: SaveRollout removes them with its end.
+type RolloutShareStore interface {
+	// PutRolloutShare writes over the member's share. Returns RESOURCE_CONFLICT if the rollout is not active, or has shares of MaxRolloutMembers others,
+	// and RESOURCE_DOES_NOT_EXIST if it is gone.
+	PutRolloutShare(ctx context.Context, s RolloutShare) error
+	// RolloutShares returns the shares of the rollout, sorted by member.
+	RolloutShares(ctx context.Context, rollout string) ([]RolloutShare, error)
 }
 
 // RolloutLease says which of several controllers on one database drives a rollout. No clock of another machine counts: who waits to take over

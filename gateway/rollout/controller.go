@@ -72,6 +72,8 @@ type Options struct {
 	Resync time.Duration
 	// Lease is how long the process that drives a rollout may be silent before another takes over; default 6 s. It speaks three times as often.
 	Lease time.Duration
+	// Share is how often processes that follow a rollout hand over what they counted, and the driver looks for it; default 1 s.
+	Share time.Duration
 	// Name tells this process from others on the same database, and is the same after a restart if nobody else can have it: then it goes on at
 	// once, else after Lease. Default one of NewID's.
 	Name string
@@ -112,6 +114,7 @@ type watch struct {
 	retryAt  time.Time       // of settling
 	heardAt  time.Time       // when Driver and Beat were seen to change, or this process spoke, last
 	said     Verdict         // the verdict counted last
+	shares   shares
 }
 
 // report is what Status shows beside the row.
@@ -139,6 +142,7 @@ func New(deps Deps, opts *Options) *Controller {
 	set(&c.opts.Interval, 200*time.Millisecond)
 	set(&c.opts.Resync, 2*time.Second)
 	set(&c.opts.Lease, 6*time.Second)
+	set(&c.opts.Share, time.Second)
 	if c.opts.Name == "" {
 		c.opts.Name = deps.NewID()
 	}
@@ -239,6 +243,11 @@ func (c *Controller) turn(ctx context.Context) {
 		}
 	}
 	for _, w := range c.watched {
+		if c.drives(w) {
+			c.gather(ctx, w)
+		} else {
+			c.contribute(ctx, w)
+		}
 		c.lease(ctx, w)
 	}
 }

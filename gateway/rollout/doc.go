@@ -14,8 +14,11 @@
 //
 // # Several processes on one database
 //
-// One of them drives: it counts, judges, writes and settles; n judges of the same versions would be n chances to take a harmless one back. The row
-// names the driver, which says every third of the lease that it is still there, and stores what it counted. Who sees, by its own clock, that the
+// One of them drives: it judges, writes and settles; n judges of the same versions would be n chances to take a harmless one back. All of them count:
+// those that follow hand over what they answered, every Options.Share, in a row of their own (gateway.RolloutShare); the driver takes it in and
+// says so in the rollout's row, in the same write that stores what came of it, and then the follower hands over the next. So each share counts once, whoever
+// is killed; what was not handed over, or counted since the driver's last word, is lost, which makes the test slower, not wrong. The row
+// names the driver, which says every third of the lease that it is still there, and stores what is counted. Who sees, by its own clock, that the
 // driver was silent for a lease takes over with the counts that were stored; who is stopped in order leaves its rollouts to whoever is there. A driver
 // that lost its rollout without knowing it (cut off, stopped in the middle) is fenced by the row's revision, which taking over raises, and in the
 // registry by moving a stage or alias only from the version that it looked at. All that it can still do is keep the canary out of its own traffic.
@@ -42,7 +45,9 @@
 // Ville's inequality the probability that it ever reaches 1/α is at most α: the canary may be looked at after every request, and stopped at
 // any of them. (A. Turner, A. Ly, P. Grünwald, Generic E-variables for exact sequential k-sample tests that allow for optional stopping,
 // arXiv:2106.02693; J. Ville, Étude critique de la notion de collectif, 1939.) It is exact for independent requests that both arms get from
-// the same source, which weights and sticky keys see to.
+// the same source, which weights and sticky keys see to. Processes may have different callers, and be at different weights for a moment: a block is of one
+// process, and as H is about that block's own p and s, each S has a mean of at most 1 whatever the others are. Added up first, the process where
+// callers fail most and the canary has most would make a harmless canary look bad.
 //
 // Latency: when 100 successful requests of stable are known, x is fixed as the bound of the bucket of its q-quantile. If the canary's latencies
 // are at most r times stable's, its share above r·x is at most stable's above x: the same test with t = 0 (r·x is x and a millisecond, where that is more). Drift: when 200 predictions of stable

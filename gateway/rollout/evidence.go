@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -45,6 +46,8 @@ type Block struct {
 type Evidence struct {
 	Canary, Stable Totals
 	Tests          []Test // one for each metric of the plan, in its order
+	// Taken is the Seq of the last share of each process that is in it (see Join).
+	Taken map[string]int64 `json:",omitempty"`
 }
 
 // Totals are all requests of one arm since the rollout began. What waits for the other arm (see Add) is in Requests to ShedRequests, not in
@@ -155,6 +158,20 @@ func (e Evidence) Add(b Block, analysis gateway.Analysis) Evidence {
 	return e
 }
 
+// Join returns the evidence with a block of another process taken into account. It is compared within itself, since the processes need not have the same
+// callers; one that lacks an arm, outside the bake, is counted and compared with nothing.
+func (e Evidence) Join(b Block, analysis gateway.Analysis) Evidence {
+	e = e.clone(analysis)
+	if b.Baking || b.Canary.Requests > 0 && b.Stable.Requests > 0 {
+		for i, m := range analysis.Metrics {
+			e.Tests[i].add(m, &e, &b.Canary, &b.Stable, b.Baking, share(analysis))
+		}
+	}
+	e.Canary.take(&b.Canary, analysis)
+	e.Stable.take(&b.Stable, analysis)
+	return e
+}
+
 // share is each metric's part of the false rollbacks.
 func share(a gateway.Analysis) float64 { return a.FalseRollback / float64(max(len(a.Metrics), 1)) }
 
@@ -170,6 +187,9 @@ func (e Evidence) clone(analysis gateway.Analysis) Evidence {
 		tests[i].PartE = slices.Clone(tests[i].PartE)
 	}
 	e.Tests = tests
+	taken := make(map[string]int64, len(e.Taken))
+	maps.Copy(taken, e.Taken)
+	e.Taken = taken
 	return e
 }
 
@@ -183,28 +203,44 @@ func (t Totals) clone() Totals {
 	return t
 }
 
+// count adds a sample, whose histograms wait.
 func (t *Totals) count(s *Sample) {
+	t.number(s)
+	t.waiting.add(s)
+}
+
+// take adds a sample, of which nothing waits.
+func (t *Totals) take(s *Sample, analysis gateway.Analysis) {
+	t.number(s)
+	t.draw(s, analysis)
+}
+
+// settle moves what waited into the histograms.
+func (t *Totals) settle(analysis gateway.Analysis) {
+	t.draw(t.waiting, analysis)
+	t.waiting = &Sample{}
+}
+
+func (t *Totals) number(s *Sample) {
 	t.Requests += s.Requests
 	t.Errors += s.Errors
 	t.ClientErrors += s.ClientErrors
 	t.Shed += s.Shed
 	t.Truth = t.Truth.plus(s.Truth)
-	t.waiting.add(s)
 }
 
-// settle moves what waited into the histograms.
-func (t *Totals) settle(analysis gateway.Analysis) {
+// draw adds to the histograms that the analysis looks at.
+func (t *Totals) draw(s *Sample, analysis gateway.Analysis) {
 	if t.Latency == nil {
 		t.Latency = make(sparse, outcome.FineCount)
 	}
-	t.latency().Add(&t.waiting.Latency)
+	t.latency().Add(&s.Latency)
 	if slices.ContainsFunc(analysis.Metrics, func(m gateway.AnalysisMetric) bool { return m.Name == gateway.MetricDrift }) {
 		if t.Outputs == nil {
 			t.Outputs = make(sparse, outcome.OutputCount)
 		}
-		t.outputs().Add(&t.waiting.Outputs)
+		t.outputs().Add(&s.Outputs)
 	}
-	t.waiting = &Sample{}
 }
 
 // latency is the histogram of what is settled; an empty one before anything is.

@@ -72,7 +72,7 @@ func (c *Controller) follow(rows []gateway.Rollout, now time.Time) {
 	}
 }
 
-// take replaces the row by a newer one. Whoever drives it counts its own requests: its step began at its own count.
+// take replaces the row by a newer one. Whoever drives it knows of more requests than the row: its step began at what it knows.
 func (c *Controller) take(w *watch, r gateway.Rollout, now time.Time) {
 	drove := c.drives(w)
 	if r.Beat != w.row.Beat || r.Driver != w.row.Driver {
@@ -85,8 +85,12 @@ func (c *Controller) take(w *watch, r gateway.Rollout, now time.Time) {
 		r.StepRequests = int64(w.evidence.Canary.Requests)
 	}
 	w.row, w.unsaved, w.pending = r, nil, false
-	if r.Driver != c.opts.Name {
-		w.evidence, w.observer = ParseEvidence(r.Evidence), observer{} // the driver's
+	if r.Driver == c.opts.Name {
+		return
+	}
+	w.evidence = ParseEvidence(r.Evidence) // the driver's
+	if drove {
+		w.observer, w.shares = observer{}, shares{}
 		c.forget(r.ID)
 	}
 }

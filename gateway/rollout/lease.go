@@ -13,11 +13,12 @@ import (
 // drives says whether this process counts, judges and writes for the rollout.
 func (c *Controller) drives(w *watch) bool { return w.row.Driver == c.opts.Name }
 
-// lease speaks for a rollout that is driven here, and takes one over whose driver fell silent.
+// lease speaks for a rollout that is driven here, sooner where others wait to hear that their counts were taken in, and takes one over whose driver
+// fell silent.
 func (c *Controller) lease(ctx context.Context, w *watch) {
 	silent := c.opts.Now().Sub(w.heardAt)
 	switch {
-	case c.drives(w) && silent >= c.opts.Lease/3:
+	case c.drives(w) && (silent >= c.opts.Lease/3 || w.shares.took && silent >= c.opts.Share):
 		c.keep(ctx, w)
 	case w.row.Driver == "" || !c.drives(w) && silent >= c.opts.Lease:
 		c.takeOver(ctx, w, silent.Round(100*time.Millisecond).String())
@@ -50,7 +51,7 @@ func (c *Controller) keep(ctx context.Context, w *watch) {
 		return
 	}
 	r.Beat = beat
-	w.row, w.heardAt = r, now
+	w.row, w.heardAt, w.shares.took = r, now, false
 }
 
 // takeOver makes this process the driver. Whoever else tries in the same moment loses, and reads the row again.
@@ -71,7 +72,8 @@ func (c *Controller) takeOver(ctx context.Context, w *watch, silent string) {
 		return
 	}
 	c.opts.Log.Info("rollout taken over", slog.String("endpoint", r.Endpoint), slog.Int("version", r.Canary), slog.String("before", w.row.Driver))
-	w.row, w.evidence, w.observer, w.heardAt = r, ParseEvidence(r.Evidence), observer{}, c.opts.Now()
+	w.heardAt = c.opts.Now()
+	c.inherit(w, r)
 	c.deps.Table.Poke()
 }
 

@@ -17,7 +17,7 @@ type observer struct {
 // look returns what the two arms answered since the look before; the first look returns nothing, because what was counted before may belong
 // to anybody. A counter that fell was reset: what it shows now is new.
 func (o *observer) look(r *gateway.Rollout, now []outcome.Observed, truth func(version int) Count) Block {
-	b := Block{Baking: r.Phase == gateway.RolloutBaking || r.Weight == gateway.FullWeight}
+	b := Block{Baking: baking(r)}
 	first := o.last == nil
 	next := make(map[outcome.Key]outcome.Observed, len(now))
 	for i := range now {

@@ -273,6 +273,14 @@ func (k *killable) TakeRollout(ctx context.Context, r gateway.Rollout, driver st
 	return now, err
 }
 
+func (k *killable) PutRolloutShare(ctx context.Context, s gateway.RolloutShare) error {
+	return (*world)(k).write(func() error { return k.store.PutRolloutShare(ctx, s) })
+}
+
+func (k *killable) RolloutShares(ctx context.Context, rollout string) ([]gateway.RolloutShare, error) {
+	return k.store.RolloutShares(ctx, rollout)
+}
+
 // fakeRegistry keeps stages and the tag of the rollout.
 type fakeRegistry world
 

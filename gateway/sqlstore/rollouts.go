@@ -184,6 +184,11 @@ func (s *Store) SaveRollout(ctx context.Context, r gateway.Rollout, events []gat
 				return err
 			}
 		}
+		if !r.Phase.Active() {
+			if err := dropShares(ctx, tx, r.ID); err != nil {
+				return err
+			}
+		}
 		if r.Phase == gateway.RolloutPromoted {
 			if err := putArms(ctx, tx, []gateway.ArmRecord{promotedArm(r, config)}); err != nil {
 				return err

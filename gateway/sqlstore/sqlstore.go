@@ -1,6 +1,6 @@
 // Package sqlstore keeps endpoints, arm records, events, rollouts and keys in the SQL database that tracking opened.
 //
-// It owns the sluice_endpoint…, sluice_rollouts and sluice_key… tables and their migrations. It is called through gateway.Store, gateway.RolloutStore and auth.Store; it must
+// It owns the sluice_endpoint…, sluice_rollout… and sluice_key… tables and their migrations. It is called through gateway.Store, gateway.RolloutStore and auth.Store; it must
 // not know the rules on what it keeps, nor HTTP. A Store is safe for concurrent use.
 package sqlstore
 
@@ -86,4 +86,4 @@ var migrations = []sqldb.Migration{{ID: 1, Name: "endpoints, arms, events, keys"
 	)`,
 	`CREATE TABLE sluice_key_revision (id INTEGER NOT NULL PRIMARY KEY, revision BIGINT NOT NULL)`,
 	`INSERT INTO sluice_key_revision (id, revision) VALUES (1, 1)`,
-}}, rolloutMigration}
+}}, rolloutMigration, shareMigration}

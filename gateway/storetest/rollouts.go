@@ -27,6 +27,8 @@ func RunRollouts(t *testing.T, New func(t *testing.T) RolloutStore) {
 		"of many writers one wins":      oneSaver,
 		"the driver's lease":            rolloutLease,
 		"of many takers one wins":       oneDriver,
+		"shares of processes":           rolloutShares,
+		"shares are bounded":            sharesBound,
 		"ended ones are history":        rolloutHistory,
 		"history is bounded":            historyBound,
 		"promoted ones stay warm":       warmRollouts,

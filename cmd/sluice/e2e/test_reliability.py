@@ -26,7 +26,7 @@ R34 | the analysis | gateway/rollout TestFalseRollbacks, TestPower, TestWithoutT
 R35 | kill -9 at every write of a rollout | gateway/rollout TestKilledAtEveryWrite, test_rollout.py
 R36 | orders out of turn, a database that is away | gateway/rollout TestOrders, TestTheTableFollowsARollbackWhileTheDatabaseIsAway
 R37 | a shadow that hangs, fails, is too slow | gateway/invoke TestHangingShadow, TestFailingShadow, test_shadow.py; the caller's tail: the benchmark's part `shadow`
-R63 | two servers on one database | test_rollout.py, gateway/rollout TestAStaleDriverIsFenced
+R63 | two servers on one database | test_two_servers.py, gateway/rollout TestAStaleDriverIsFenced, TestNothingIsCountedTwice
 """
 
 import os

@@ -272,43 +272,6 @@ def test_a_kill_in_the_middle_goes_on_where_it_was(server):
     assert told.count("rollout_started") == told.count("rollout_promoted") == 1, told
 
 
-def test_of_two_servers_on_one_database_one_drives(tmp_path):
-    """R63: the follower's traffic decides nothing; when the driver is killed the other one goes on, and the one that comes back follows."""
-    first = Server(tmp_path / "first").start()
-    place = tmp_path / "first"
-    second = Server(tmp_path / "second", "--backend-store-uri", f"sqlite:///{place}/sluice.db", "--artifacts-destination", str(place / "artifacts")).start()
-    try:
-        one, two = versions(first, files("v2"), picky_files())
-        plan(first, PLAN | {"steps": [{"set_weight": 20}, {"analyse": {"min_requests": 5000}}, {"pause": {}}]})
-        serves(second, one)
-        move(first, "wine", two)
-        for server in (first, second):
-            wait_until(lambda server=server: rollout(server).get("step") == 1, what="the first step")
-        driver = rollout(first)["driver"]
-        mine = (place / "instance").read_text().strip()
-        leads, follows = (first, second) if driver == mine else (second, first)
-        before = rollout(leads)["canary"]["requests"]
-        with Callers(follows, clients=1) as callers:
-            wait_until(lambda: callers.count(two) > 100, 60, "the canary's answers at the follower")
-        now = rollout(leads)
-        assert (now["phase"], now["driver"], now["canary"]["requests"]) == ("running", driver, before), now
-
-        killed = time.monotonic()
-        leads.kill()
-        took = wait_until(lambda: rollout(follows)["driver"] != driver and time.monotonic(), 30, "another driver")
-        assert took - killed < 15, "a lease of 6 s, and a busy machine"
-        leads.start().ready()
-        with Callers(follows):
-            done = wait_until(lambda: (now := rollout(follows))["phase"] == "rolled_back" and now, 60, "the rollback by the new driver")
-        assert done["driver"] != driver and stages(follows) == {one: "Production", two: "Archived"}, done
-        wait_until(lambda: rollout(leads)["phase"] == "rolled_back" and version_of(leads) == one, what="the one that came back follows")
-        told = events(follows)
-        assert told.count("rollout_taken_over") == told.count("rollout_decided") == told.count("rollout_rolled_back") == 1, told
-    finally:
-        for server in (first, second):
-            server.stop()
-
-
 def command(server, *args):
     done = subprocess.run([str(BINARY), "rollout", *args, "--url", server.url], capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
