@@ -158,8 +158,14 @@ func (x *exporter) ofRuns() error {
 	return nil
 }
 
-// all emits every row about the sets: owners first, since they tell the experiments.
+// all emits every row about the sets: owners first, since they tell the experiments. Traces in the layout of an older schema are refused: a
+// newer one, which a bundle may go to, keeps their names, tokens and costs elsewhere.
 func (x *exporter) all() error {
+	if len(x.traces.list) > 0 {
+		if err := x.s.tracesReady(); err != nil {
+			return err
+		}
+	}
 	tables := map[string]*bundle.Table{}
 	for _, t := range bundle.Tables() {
 		tables[t.Name] = t

@@ -20,7 +20,7 @@ func (s *Store) tracesReady() error {
 	if s.db.HasColumn("trace_info", "trace_name") {
 		return nil
 	}
-	return mlflow.Errorf(mlflow.NotImplemented, "The traces of this database are laid out as before MLflow 3.17. Take a backup, then run: mlflow db upgrade")
+	return mlflow.Errorf(mlflow.NotImplemented, "The traces of this database are laid out as before MLflow 3.17. Run: sluice db upgrade --mlflow, which makes a backup first")
 }
 
 // tokenColumns and costColumns are the columns of trace_info that hold tracking.TokenKeys and tracking.CostKeys; they have the

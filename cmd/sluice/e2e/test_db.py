@@ -9,6 +9,7 @@ import sys
 
 import databases
 import pytest
+import requests
 from conftest import BINARY, ROOT, Server, own_environ
 
 REVISIONS = (ROOT / "tracking" / "sqldb" / "schema" / "revisions.txt").read_text().split()
@@ -126,6 +127,43 @@ def test_mlflow_upgrades_a_database_with_our_indexes(tmp_path):
     store = "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S; import sys; print([r.info.run_name for r in S(sys.argv[1], './a').search_runs(['0'], '', 1)])"
     done = subprocess.run([sys.executable, "-c", store, uri], env=own_environ(), cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "['kept']"
+
+
+def test_the_oldest_schema_is_served_but_for_traces(tmp_path):
+    """Experiments, runs, models and the registry work on it; what needs the columns of traces answers 501 and says what to run."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make_old(uri)
+    server = Server(tmp_path / "data", "--backend-store-uri", uri, "--prediction-log=false").start()
+    run = server.api("POST", "runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+    server.api("POST", "runs/log-batch", {"run_id": run, "metrics": [{"key": "m", "value": 1, "timestamp": 1, "step": 2}], "params": [{"key": "p", "value": "x"}]})
+    found = server.api("POST", "runs/search", {"experiment_ids": ["0"], "filter": "metrics.m = 1 AND params.p = 'x'", "order_by": ["metrics.m"]})["runs"]
+    assert [r["info"]["run_id"] for r in found] == [run]
+    server.api("POST", "registered-models/create", {"name": "wine"})
+    server.api("POST", "model-versions/create", {"name": "wine", "source": "s3://bucket/wine", "run_id": run})
+    server.api("POST", "model-versions/transition-stage", {"name": "wine", "version": "1", "stage": "Staging", "archive_existing_versions": False})
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:  # as an older MLflow wrote it
+        connection.execute("INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status) VALUES ('tr-1', 0, 1, 1, 'OK')")
+        connection.execute("INSERT INTO trace_tags (request_id, key, value) VALUES ('tr-1', 'mlflow.traceName', 'old')")
+        connection.commit()
+    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
+    info = {"trace_id": "tr-2", "trace_location": place, "request_time": "2026-01-01T00:00:00Z", "state": "OK"}
+    count = {"experiment_ids": ["0"], "view_type": "TRACES", "metric_name": "trace_count", "aggregations": [{"aggregation_type": "COUNT"}]}
+    for method, path, body in (
+        ("POST", "/api/3.0/mlflow/traces", {"trace": {"trace_info": info}}),
+        ("POST", "/api/3.0/mlflow/traces/search", {"locations": [place]}),
+        ("POST", "/api/3.0/mlflow/traces/batchGetInfos", {"trace_ids": ["tr-1"]}),
+        ("POST", "/api/3.0/mlflow/traces/metrics", count),
+        ("PATCH", "/api/3.0/mlflow/traces/tr-1/tags", {"key": "k", "value": "v"}),
+        ("POST", "/api/2.0/mlflow/traces/link-to-run", {"trace_ids": ["tr-1"], "run_id": run}),
+        ("POST", "/api/2.0/mlflow/traces/delete-traces", {"experiment_id": "0", "request_ids": ["tr-1"]}),
+    ):
+        answer = requests.request(method, server.url + path, json=body, timeout=60)
+        assert (answer.status_code, answer.json().get("error_code")) == (501, "NOT_IMPLEMENTED"), f"{path}: {answer.text}"
+        assert "sluice db upgrade --mlflow" in answer.json()["message"]
+    refused = requests.get(server.url + "/api/2.0/sluice/bundles/export", {"kind": "experiment", "id": "0"}, timeout=60)
+    assert (refused.status_code, refused.json()["error_code"]) == (501, "NOT_IMPLEMENTED"), refused.text
+    assert requests.get(server.url + "/api/2.0/sluice/bundles/export", {"kind": "run", "id": run}, timeout=60).ok  # it has no traces
+    assert server.stop() == 0
 
 
 OUR_INDEXES = {"sluice_runs_start", "sluice_latest_metrics_value"}
