@@ -14,7 +14,8 @@ RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
 FUZZTIME ?= 20s
 # MLflow's own tests are not here: name a checkout whose tests fit the version (git clone https://github.com/mlflow/mlflow).
 MLFLOW_SOURCE  ?=
-MLFLOW_VERSION ?= 3.17.2
+MLFLOW_NEWEST  := 3.17.2
+MLFLOW_VERSION ?= $(MLFLOW_NEWEST)
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
@@ -72,11 +73,14 @@ dashboards: ## write deploy/grafana/*.json again from deploy/dashboards
 bench: venv setup ## speed and memory of the built binary, as ratios within one run
 	go run ./cmd/bench -binary $(BINARY) -python $(PYTHON) $(ARGS)
 
-conformance: $(BINARY) ## MLflow's own tests, a stock server against ours: MLFLOW_SOURCE=checkout [MLFLOW_VERSION=3.17.2] [ARGS='--only rest-tracking']
+conformance: $(BINARY) ## MLflow's own tests, a stock server against ours: MLFLOW_SOURCE=checkout [MLFLOW_VERSION=3.12.0] [ARGS='--only rest-tracking']
 	@test -d "$(MLFLOW_SOURCE)/tests/tracking" || { echo "MLFLOW_SOURCE must name a checkout of MLflow"; exit 1; }
-	@test -x .venv-mlflow-$(MLFLOW_VERSION)/bin/python || python3 -m venv .venv-mlflow-$(MLFLOW_VERSION)
-	.venv-mlflow-$(MLFLOW_VERSION)/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$(MLFLOW_VERSION) -r $(CONFORMANCE)/requirements.txt
-	python3 $(CONFORMANCE)/run.py --source $(MLFLOW_SOURCE) --binary $(BINARY) --python .venv-mlflow-$(MLFLOW_VERSION)/bin/python --out .conformance/$(MLFLOW_VERSION) $(ARGS)
+	@set -e; for v in $(sort $(MLFLOW_VERSION) $(MLFLOW_NEWEST)); do \
+	  test -x .venv-mlflow-$$v/bin/python || python3 -m venv .venv-mlflow-$$v; \
+	  .venv-mlflow-$$v/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$$v -r $(CONFORMANCE)/requirements.txt; \
+	done
+	python3 $(CONFORMANCE)/run.py --source $(MLFLOW_SOURCE) --binary $(BINARY) --python .venv-mlflow-$(MLFLOW_VERSION)/bin/python --out .conformance/$(MLFLOW_VERSION) \
+	  $(if $(filter-out $(MLFLOW_NEWEST),$(MLFLOW_VERSION)),--newer-python .venv-mlflow-$(MLFLOW_NEWEST)/bin/python) $(ARGS)
 
 venv: $(VENV)/.installed
 
