@@ -24,3 +24,21 @@ func TestACacheThatTheServerDoesNotHaveIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestRedactedEndpointsAreNotRememberedInRedis(t *testing.T) {
+	redaction := []RedactedColumn{{Column: "ssn", Action: RedactDrop}}
+	for name, c := range map[string]struct {
+		config  Config
+		refused bool
+	}{
+		"Redis":            {Config{Redaction: redaction, Cache: Cache{TTL: time.Second, Store: CacheRedis, MaxEntry: 1}}, true},
+		"memory":           {Config{Redaction: redaction, Cache: Cache{TTL: time.Second, Store: CacheMemory, MaxEntry: 1}}, false},
+		"nothing redacted": {Config{Cache: Cache{TTL: time.Second, Store: CacheRedis, MaxEntry: 1}}, false},
+		"no cache":         {Config{Redaction: redaction}, false},
+	} {
+		err := c.config.checkSettings()
+		if (err != nil) != c.refused || err != nil && !strings.HasPrefix(err.Error(), "INVALID_PARAMETER_VALUE") && !strings.Contains(err.Error(), "cache.store") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -50,3 +50,12 @@ func (c Config) checkRedaction() error {
 	}
 	return nil
 }
+
+// checkRedactedCache keeps what must not reach the log from being kept elsewhere: a Redis holds answers as they are, and digests of requests
+// that whoever knows what they may say can guess.
+func (c Config) checkRedactedCache() error {
+	if len(c.Redaction) > 0 && c.Cache.Store == CacheRedis {
+		return mlflow.Invalidf(`cache.store "redis" would keep answers of an endpoint with redaction outside of the server: "memory" does not`)
+	}
+	return nil
+}

@@ -80,6 +80,7 @@ func (c Config) checkSettings() error {
 		c.checkRateLimits(),
 		c.GroundTruth.check(),
 		c.checkRedaction(),
+		c.checkRedactedCache(),
 		c.checkSampling(),
 		c.checkCache(),
 		c.Drift.check(),

@@ -93,15 +93,21 @@ func (c *computation) isCanary(endpoint, arm string) bool {
 	return r != nil && r.CanaryArm == arm
 }
 
-// Override makes the table follow r at once, before the row can be read, and until one as new can. It is for decisions that cannot wait for a
-// database: taking a canary back. It returns at once.
+// Override makes the table follow r before the row can be read, and until one as new can. It is for decisions that cannot wait for a
+// database: taking a canary back. When it returns the table is published, whatever a read of the database waits for at the time; before the
+// first table it is the first one that follows r.
 func (s *Syncer) Override(r gateway.Rollout) {
 	s.overrideMu.Lock()
 	if old, ok := s.overrides[r.ID]; !ok || old.Revision < r.Revision {
 		s.overrides[r.ID] = r
 	}
 	s.overrideMu.Unlock()
-	s.PokeStatus()
+	s.applyMu.Lock()
+	if s.input != nil {
+		s.apply()
+	}
+	s.applyMu.Unlock()
+	s.PokeStatus() // versions that left the table are let go in time
 }
 
 // overridden returns the rows with the overrides that are newer; the others are forgotten, and those of rows that are gone.

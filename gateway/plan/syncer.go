@@ -38,7 +38,7 @@ type Deps struct {
 	Store     Store
 	Registry  gateway.Registry
 	Servables Servables
-	// Publish takes every new table, in order; it must not block.
+	// Publish takes every new table, in order; it must not block, nor call Override.
 	Publish func(*route.Table)
 	// Rollouts reads the active rollouts, and those whose replaced version stays loaded; nil means there are none.
 	Rollouts func(ctx context.Context) ([]gateway.Rollout, error)
@@ -87,10 +87,13 @@ type Syncer struct {
 	overrideMu sync.Mutex
 	overrides  map[string]gateway.Rollout // by id; guarded by overrideMu
 
-	// The rest belongs to Run's goroutine.
-	input   *Input // what was read last; nil until the first success
-	leaving map[servable.ID]time.Time
-	backoff time.Duration // 0 while reading succeeds
+	// applyMu is held while a plan is made real, by Run's goroutine or by Override; never while the database is read.
+	applyMu sync.Mutex
+	input   *Input                    // what was read last; nil until the first success; guarded by applyMu
+	leaving map[servable.ID]time.Time // guarded by applyMu
+	applied int                       // plans made real so far; guarded by applyMu
+
+	backoff time.Duration // 0 while reading succeeds; belongs to Run's goroutine
 }
 
 // NewSyncer returns a Syncer that does nothing until Run.
@@ -176,6 +179,8 @@ func (s *Syncer) turn(ctx context.Context) time.Duration {
 			poked = now
 		}
 	}
+	s.applyMu.Lock()
+	defer s.applyMu.Unlock()
 	if s.input != nil && s.apply() {
 		s.shown.Store(poked)
 	}
@@ -185,76 +190,10 @@ func (s *Syncer) turn(ctx context.Context) time.Duration {
 // Behind says whether there is news, told by Poke, that the published table does not show yet; before the first table there is.
 func (s *Syncer) Behind() bool { return s.shown.Load() != s.poked.Load() }
 
-// read refreshes the input and says whether it could; else the old one stays and another read is owed.
-func (s *Syncer) read(ctx context.Context) bool {
-	in, err := s.desired(ctx)
-	if err == nil {
-		if s.backoff > 0 {
-			s.opts.Log.Info("desired state can be read again")
-		}
-		s.input, s.backoff = in, 0
-		return true
-	}
-	if ctx.Err() != nil {
-		return false
-	}
-	if s.backoff == 0 {
-		s.opts.Log.Error("desired state cannot be read; the last table keeps serving", slog.Any("error", err))
-	}
-	s.backoff = min(max(2*s.backoff, minBackoff), maxBackoff)
-	return false
-}
-
-func (s *Syncer) desired(ctx context.Context) (*Input, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	// Rollouts before arms and registry: the end of one writes the arm's record and moves its stage, which must not be seen without it.
-	var rollouts []gateway.Rollout
-	if s.deps.Rollouts != nil {
-		var err error
-		if rollouts, err = s.deps.Rollouts(ctx); err != nil {
-			return nil, err
-		}
-	}
-	explicit, err := s.deps.Store.Endpoints(ctx)
-	if err != nil {
-		return nil, err
-	}
-	unsaved := s.ledger.unsaved() // before the read: what is saved meanwhile is in both
-	arms, err := s.deps.Store.Arms(ctx)
-	if err != nil {
-		return nil, err
-	}
-	reg, err := s.deps.Registry(ctx)
-	if err != nil {
-		return nil, err
-	}
-	arms = overlay(arms, unsaved)
-	return &Input{Endpoints: gateway.Effective(explicit, reg, arms), Registered: reg, Arms: arms, Rollouts: rollouts}, nil
-}
-
-// overlay replaces and adds records.
-func overlay(arms, newer []gateway.ArmRecord) []gateway.ArmRecord {
-	if len(newer) == 0 {
-		return arms
-	}
-	at := make(map[armKey]int, len(arms))
-	for i, r := range arms {
-		at[armKey{r.Endpoint, r.Arm}] = i
-	}
-	for _, r := range newer {
-		if i, known := at[armKey{r.Endpoint, r.Arm}]; known {
-			arms[i] = r
-		} else {
-			arms = append(arms, r)
-		}
-	}
-	return arms
-}
-
 // apply computes a plan from the last input and makes it real: the table first, so that nothing is let go that it still names. It says whether
-// a plan could be made.
+// a plan could be made. The caller holds applyMu.
 func (s *Syncer) apply() bool {
+	s.applied++
 	in := *s.input
 	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
 	in.DefaultEndpoint, in.OnlyONNX, in.NowMS = s.opts.DefaultEndpoint, s.opts.OnlyONNX, s.opts.Now().UnixMilli()
@@ -282,7 +221,7 @@ func (s *Syncer) apply() bool {
 	return true
 }
 
-// withLeaving returns the plan's versions and those that left it less than Linger ago.
+// withLeaving returns the plan's versions and those that left it less than Linger ago. The caller holds applyMu.
 func (s *Syncer) withLeaving(before, now *Plan) []servable.ID {
 	at := time.Now()
 	if before != nil {
@@ -304,7 +243,7 @@ func (s *Syncer) withLeaving(before, now *Plan) []servable.ID {
 	return ids
 }
 
-// nextTurn is when the loop must look again although nobody pokes it: to read again, or to let versions go.
+// nextTurn is when the loop must look again although nobody pokes it: to read again, or to let versions go. The caller holds applyMu.
 func (s *Syncer) nextTurn() time.Duration {
 	next := s.backoff
 	if next > 0 {
