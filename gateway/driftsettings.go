@@ -14,11 +14,20 @@ type Drift struct {
 	Window time.Duration
 	// MinRows is how many rows a window needs to be compared; 0 means DefaultDriftMinRows.
 	MinRows int64
-	// BaselineRows is how many of a version's first rows are its baseline; 0 means DefaultDriftBaselineRows.
+	// Baseline says what versions are compared with: "" the best that there is (see gateway/drift), BaselineFirst their first predictions
+	// whatever else there is, anything else a table: a path among the artifacts of the version's training run, or an artifact URI.
+	Baseline string
+	// BaselineRows is how many rows are a version's baseline, of those there are; 0 means DefaultDriftBaselineRows.
 	BaselineRows int64
 	// MaxPSI and MaxKS are what a column may have without drifting; 0 means DefaultMaxPSI and DefaultMaxKS.
 	MaxPSI, MaxKS float64
 }
+
+// BaselineFirst is the Drift.Baseline that takes nothing but predictions.
+const BaselineFirst = "first_predictions"
+
+// maxBaseline bounds Drift.Baseline, bytes.
+const maxBaseline = 1000
 
 // The defaults of Drift.
 const (
@@ -56,6 +65,8 @@ func (d Drift) check() error {
 		return mlflow.Invalidf("drift.window %s is not between 1s and %s", v.Window, MaxRolloutDuration)
 	case v.MinRows < 50 || v.MinRows > 10_000_000:
 		return mlflow.Invalidf("drift.min_rows %d is not between 50 and 10000000", v.MinRows)
+	case len(v.Baseline) > maxBaseline:
+		return mlflow.Invalidf("drift.baseline has %d bytes, at most %d may be", len(v.Baseline), maxBaseline)
 	case v.BaselineRows < 100 || v.BaselineRows > 10_000_000:
 		return mlflow.Invalidf("drift.baseline_rows %d is not between 100 and 10000000", v.BaselineRows)
 	case !(v.MaxPSI > 0 && v.MaxPSI <= 100):
@@ -70,4 +81,8 @@ func (d Drift) check() error {
 const (
 	EventDriftDetected EventKind = "drift_detected" // a column of a window is past its limit
 	EventDriftEnded    EventKind = "drift_ended"    // no column is any more
+
+	EventDriftBaseline       EventKind = "drift_baseline"         // a version is compared with other rows than its first predictions
+	EventDriftBaselineFailed EventKind = "drift_baseline_failed"  // the table that somebody named for that cannot be used
+	EventDriftSegmentLeftOut EventKind = "drift_segment_left_out" // a segment of the log could not be read and is in no window
 )

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"sluice/gateway/drift"
@@ -20,6 +21,9 @@ func (a *App) observations() []monitor.Observation {
 	for _, r := range a.drift.Reports("") {
 		if r.WindowRows > 0 {
 			out = append(out, monitor.Observation{Series: r.Series, Subject: "drift", AtMS: min(r.WindowEndMS, r.UpdatedMS), Values: driftMetrics(&r)})
+		}
+		if r.Source != "" && r.BaselineComplete {
+			out = append(out, baselineOf(&r))
 		}
 	}
 	return out
@@ -50,6 +54,16 @@ func qualityMetrics(r *truth.Report) map[string]float64 {
 		}
 	}
 	return out
+}
+
+// tagBaseline is the tag of a serving run that says what its version is compared with.
+const tagBaseline = "sluice.drift.baseline"
+
+func baselineOf(r *drift.SeriesReport) monitor.Observation {
+	return monitor.Observation{
+		Series: r.Series, Subject: "baseline", AtMS: r.UpdatedMS, Values: map[string]float64{"drift_baseline_rows": float64(r.BaselineRows)},
+		Tags: map[string]string{tagBaseline: strings.TrimSpace(string(r.Source) + " " + r.From)},
+	}
 }
 
 func driftMetrics(r *drift.SeriesReport) map[string]float64 {

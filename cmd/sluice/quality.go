@@ -93,7 +93,9 @@ func (a *App) openDrift(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.drift, err = drift.New(ctx, drift.Deps{Store: store, Segments: a.predictions, Settings: a.driftSettings, Events: a.control.AddEvents},
+	a.drift, err = drift.New(ctx, drift.Deps{
+		Store: store, Segments: a.predictions, Settings: a.driftSettings, Baseline: a.baselines().Baseline, Events: a.control.AddEvents,
+	},
 		&drift.Options{Interval: a.cfg.ServingMetricsEvery, Log: a.log})
 	return err
 }

@@ -95,6 +95,9 @@ func (a *App) publish(t *route.Table) {
 	}
 	a.data.Load().Publish(t)
 	a.monitor.Routed(context.Background(), served(t))
+	if a.drift != nil {
+		a.drift.Routed(series(t))
+	}
 }
 
 // inFlight counts the predictions being answered now.

@@ -70,14 +70,23 @@ func (d *digester) take(r *predlog.Row) {
 	if rows == 0 {
 		return
 	}
-	p := d.piece(r.Time)
-	step := max((rows+d.perRecord-1)/d.perRecord, 1)
-	for row := 0; row < rows; row += step {
-		p.Rows++
-	}
-	for i := range d.in.Batch.Columns {
-		c := &d.in.Batch.Columns[i]
-		if s := p.Column(columnName(c.Name)); s != nil && c.Tensor.Width() == 1 {
+	d.piece(r.Time).add(&d.in.Batch, answers, rows, max((rows+d.perRecord-1)/d.perRecord, 1))
+}
+
+// Add takes the rows of a batch in, with the prediction of each; times and bytes are left out, which requests in JSON carry as texts.
+func (p *Profile) Add(b *tensor.Batch, answers []truth.Value) {
+	p.add(b, answers, b.Rows, 1)
+}
+
+// add takes every step-th of so many rows in.
+func (p *Profile) add(b *tensor.Batch, answers []truth.Value, rows, step int) {
+	p.Rows += uint64((rows + step - 1) / step)
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		if c.Tensor.Type == tensor.Datetime || c.Tensor.Type == tensor.Binary || c.Tensor.Width() != 1 {
+			continue
+		}
+		if s := p.Column(columnName(c.Name)); s != nil {
 			addColumn(s, &c.Tensor, rows, step)
 		}
 	}

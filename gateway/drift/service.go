@@ -44,12 +44,15 @@ type Segments interface {
 	SegmentSample(ctx context.Context, s predictions.Segment, most int64) iter.Seq2[predlog.Row, error]
 }
 
-// Deps are what a Service works with; all are required.
+// Deps are what a Service works with; all but Baseline are required.
 type Deps struct {
 	Store    Store
 	Segments Segments
 	// Settings returns how an endpoint is compared, and its ground_truth.output. Returns RESOURCE_DOES_NOT_EXIST for an unknown endpoint.
 	Settings func(ctx context.Context, endpoint string) (gateway.Drift, string, error)
+	// Baseline finds what a version is compared with; the settings have their defaults, output is ground_truth.output. An error is one that may be
+	// gone the next time. nil: the first predictions, always.
+	Baseline func(ctx context.Context, s predlog.Series, settings gateway.Drift, output string) (Given, error)
 	// Events writes events of endpoints.
 	Events func(ctx context.Context, events []gateway.Event) error
 }
@@ -71,15 +74,20 @@ type Service struct {
 	deps Deps
 	opts Options
 
-	round sync.Mutex // one round at a time; guards after
-	after int64      // the last segment that was looked at
-	board atomic.Pointer[[]SeriesReport]
-	loop  loop.Loop
+	round   sync.Mutex             // one round at a time; guards after, tries and refused
+	after   int64                  // the last segment that was looked at
+	tries   map[predlog.Series]int // failed ones, of finding a baseline
+	refused int                    // how often the segment after `after` could not be read
+	board   atomic.Pointer[[]SeriesReport]
+	loop    loop.Loop
+
+	mu     sync.Mutex
+	routed []predlog.Series // guarded by mu
 }
 
 // New returns a Service that reads its reports at once and does nothing else until Run.
 func New(ctx context.Context, deps Deps, opts *Options) (*Service, error) {
-	s := &Service{deps: deps}
+	s := &Service{deps: deps, tries: map[predlog.Series]int{}}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -141,6 +149,7 @@ func (s *Service) Round(ctx context.Context) error {
 	s.round.Lock()
 	defer s.round.Unlock()
 	now := s.opts.Now()
+	s.settleRouted(ctx)
 	for segment, err := range s.deps.Segments.Segments(ctx, predictions.Query{From: now.Add(-s.opts.Reach)}, s.after) {
 		if err == nil {
 			err = s.take(ctx, segment)
@@ -148,7 +157,7 @@ func (s *Service) Round(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(err, s.refresh(ctx))
 		}
-		s.after = segment.Seq
+		s.after, s.refused = segment.Seq, 0
 	}
 	return errors.Join(s.forget(ctx, now.Add(-s.opts.Keep).UnixMilli()), s.refresh(ctx))
 }
@@ -161,7 +170,7 @@ func (s *Service) forget(ctx context.Context, beforeMS int64) error {
 	return s.deps.Store.Forget(ctx, beforeMS)
 }
 
-// take adds a segment to the state of its version. What cannot be read of it is left out.
+// take adds a segment to the state of its version.
 func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 	if segment.Model == "" || s.has(segment) {
 		return nil
@@ -174,17 +183,24 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 		return err
 	}
 	settings = settings.WithDefaults()
+	s.settle(ctx, segment.Series, settings)
 	pieces, err := digest(min(segment.Rows, MaxRecords), s.deps.Segments.SegmentSample(ctx, segment, MaxRecords), settings.Window, output)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil { // it will not be better the next time, and later ones must not wait for it
-		s.opts.Log.Error("a segment of the prediction log cannot be compared", slog.String("segment", segment.ID), slog.Any("error", err))
+	if err != nil && s.again(err) {
+		return fmt.Errorf("segment %s of the prediction log: %w", segment.ID, err)
 	}
-	var changes []Change
+	unreadable, changes := leftOut(err), []Change(nil)
 	err = s.deps.Store.Update(ctx, segment.Series, s.opts.Now().UnixMilli(), func(st *State) error {
-		var err error
-		changes, err = st.Add(segment.Seq, pieces, settings)
+		if changes = nil; segment.Seq <= st.Seq {
+			return nil // another server took it in
+		}
+		if unreadable != nil {
+			st.Report.SegmentsLeftOut++
+		}
+		more, err := st.Add(segment.Seq, pieces, settings)
+		changes = slices.Concat(unreadable, more)
 		return err
 	})
 	if err != nil {
@@ -196,12 +212,26 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 
 // has says whether the segment is in its state already, as far as the reports were read.
 func (s *Service) has(segment predictions.Segment) bool {
-	for _, r := range *s.board.Load() {
-		if r.Series == segment.Series {
-			return r.Seq >= segment.Seq
+	r := s.known(segment.Series)
+	return r != nil && r.Seq >= segment.Seq
+}
+
+// known is the report of the version, as far as the reports were read; nil if there is none.
+func (s *Service) known(series predlog.Series) *SeriesReport {
+	board := *s.board.Load()
+	for i := range board {
+		if board[i].Series == series {
+			return &board[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// note puts a new report on the board, before it is read anew.
+func (s *Service) note(series predlog.Series, seq int64, report Report) {
+	board := slices.DeleteFunc(slices.Clone(*s.board.Load()), func(r SeriesReport) bool { return r.Series == series })
+	board = append(board, SeriesReport{Series: series, Seq: seq, UpdatedMS: s.opts.Now().UnixMilli(), Report: report})
+	s.board.Store(&board)
 }
 
 // tell writes events; one that cannot be written is logged.

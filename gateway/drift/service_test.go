@@ -32,6 +32,9 @@ type world struct {
 	rows     [][]predlog.Row
 	reads    int
 	broken   int // this segment cannot be read; -1: none
+	why      error
+	found    func() (drift.Given, error) // the baseline; nil: nobody looks for one
+	looked   int
 	settings gateway.Drift
 	store    *sqlstore.Drift
 	events   []gateway.Event
@@ -44,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, now: start, store: store, broken: -1, random: rand.New(rand.NewPCG(1, 2)), settings: gateway.Drift{Window: time.Minute, MinRows: 200, BaselineRows: 1000}}
+	return &world{t: t, now: start, store: store, broken: -1, why: predlog.ErrDamaged, random: rand.New(rand.NewPCG(1, 2)), settings: gateway.Drift{Window: time.Minute, MinRows: 200, BaselineRows: 1000}}
 }
 
 func (w *world) Segments(_ context.Context, _ predictions.Query, after int64) iter.Seq2[predictions.Segment, error] {
@@ -64,7 +67,7 @@ func (w *world) SegmentSample(_ context.Context, s predictions.Segment, most int
 	w.reads++
 	return func(yield func(predlog.Row, error) bool) {
 		if int(s.Seq) == w.broken+1 {
-			yield(predlog.Row{}, errors.New("a torn page"))
+			yield(predlog.Row{}, w.why)
 			return
 		}
 		rows := w.rows[s.Seq-1]
@@ -93,7 +96,7 @@ func (w *world) serve(version, n int, shift float64) {
 
 func (w *world) service() *drift.Service {
 	w.t.Helper()
-	s, err := drift.New(w.t.Context(), drift.Deps{
+	deps := drift.Deps{
 		Store: w.store, Segments: w,
 		Settings: func(_ context.Context, name string) (gateway.Drift, string, error) {
 			if name != "wine" {
@@ -102,7 +105,14 @@ func (w *world) service() *drift.Service {
 			return w.settings, "label", nil
 		},
 		Events: func(_ context.Context, e []gateway.Event) error { w.events = append(w.events, e...); return nil },
-	}, &drift.Options{Now: func() time.Time { return w.now }})
+	}
+	if w.found != nil {
+		deps.Baseline = func(context.Context, predlog.Series, gateway.Drift, string) (drift.Given, error) {
+			w.looked++
+			return w.found()
+		}
+	}
+	s, err := drift.New(w.t.Context(), deps, &drift.Options{Now: func() time.Time { return w.now }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -205,25 +215,24 @@ func TestTwoServers(t *testing.T) {
 	}
 }
 
-// What cannot be read, is switched off or belongs to nobody stops nothing.
+// What failed, is switched off or belongs to nobody stops nothing.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := w.service()
 	w.serve(1, 500, 0)
 	w.serve(1, 300, 0)
-	w.broken = 0
 	w.serve(2, 10, 0)
 	w.rows[2][0].Endpoint = "gone"
 	failed := w.rows[1][0]
 	failed.Status, failed.Request = 500, []byte(`{`)
 	w.rows[1] = append(w.rows[1], failed)
-	if r := w.round(s); r.BaselineRows != 600 || len(s.Reports("")) != 1 {
+	if r := w.round(s); r.BaselineRows != 1000 || r.WindowRows != 600 || len(s.Reports("")) != 1 {
 		t.Errorf("got %+v", s.Reports(""))
 	}
 	w.settings.Off = true
 	w.serve(1, 300, 0)
-	if r := w.round(s); r.BaselineRows != 600 {
+	if r := w.round(s); r.BaselineRows != 1000 {
 		t.Errorf("switched off: %+v", r.Report)
 	}
 	w.now = w.now.Add(100 * 24 * time.Hour)

@@ -23,8 +23,11 @@ type State struct {
 
 // Report is what the last comparison says.
 type Report struct {
+	Origin
 	BaselineRows     uint64 `json:"baseline_rows"`
 	BaselineComplete bool   `json:"baseline_complete"`
+	// SegmentsLeftOut could not be read, for as long as it was tried: their rows are in no window.
+	SegmentsLeftOut int `json:"segments_left_out,omitempty"`
 	// WindowStartMS, WindowEndMS and WindowRows are of the window that was compared last, WindowRows 0 before the first.
 	WindowStartMS int64  `json:"window_start_ms,omitempty"`
 	WindowEndMS   int64  `json:"window_end_ms,omitempty"`
@@ -122,6 +125,7 @@ func (st *State) learn(p *Piece, settings gateway.Drift) (took bool, err error) 
 func (st *State) compare(settings gateway.Drift) []Change {
 	before := st.Report.Drifting
 	r := Report{
+		Origin: st.Report.Origin, SegmentsLeftOut: st.Report.SegmentsLeftOut,
 		BaselineRows: st.Baseline.Rows, BaselineComplete: st.Complete, WindowStartMS: st.Window.StartMS,
 		WindowEndMS: st.Window.StartMS + settings.Window.Milliseconds(), WindowRows: st.Window.Rows, LeftOut: max(st.Baseline.LeftOut, st.Window.LeftOut),
 	}

@@ -18,7 +18,8 @@
 //	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped), sampled_out (requests
 //	             left out by the endpoint's sampling_fraction); since the run began: requests_total, errors_total, rows_total, dropped_total,
 //	             sampled_out_total. Counts, rates and latencies are those of all requests, sampled or not. The step rises by one per interval, also over restarts.
-//	observed     what else is known (Sources.Observed), when it changes: the quality of predictions with ground truth and how far columns moved.
+//	observed     what else is known (Sources.Observed), when it changes: the quality of predictions with ground truth, how far columns moved, and
+//	             (tag sluice.drift.baseline) from what.
 //	             The step is the time, in seconds since the epoch
 //	dataset      the segments, as a dataset input named "predictions" of the context "serving"; mlflow.data.get_source(…).load() downloads them
 //	artifacts    predictions/<UTC date of the first record>/<segment id>.parquet, each entered into the index (gateway/predictions)

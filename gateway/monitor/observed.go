@@ -24,6 +24,8 @@ type Observation struct {
 	AtMS int64
 	// Values are the metrics by key; characters that MLflow takes no keys with are replaced.
 	Values map[string]float64
+	// Tags are tags of its serving run.
+	Tags map[string]string
 }
 
 type observationKey struct {
@@ -47,7 +49,7 @@ func (m *Monitor) writeObservations(ctx context.Context) error {
 			m.seen[key] = o
 			continue
 		}
-		if maps.Equal(before.Values, o.Values) {
+		if maps.Equal(before.Values, o.Values) && maps.Equal(before.Tags, o.Tags) {
 			continue
 		}
 		if err := m.healed(o.Series, func() error { return m.writeObservation(ctx, o) }); err != nil {
@@ -68,6 +70,9 @@ func (m *Monitor) writeObservation(ctx context.Context, o Observation) error {
 	var batch tracking.Batch
 	for _, key := range slices.Sorted(maps.Keys(o.Values)) {
 		batch.Metrics = append(batch.Metrics, tracking.Metric{Key: metricKey(key), Value: o.Values[key], TimestampMS: m.opts.Now().UnixMilli(), Step: o.AtMS / 1000})
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.Tags)) {
+		batch.Tags = append(batch.Tags, tracking.Tag{Key: key, Value: o.Tags[key]})
 	}
 	if err := m.src.Tracking.LogBatch(ctx, r.id, batch); err != nil {
 		return fmt.Errorf("metrics of serving run %s: %w", r.id, err)

@@ -15,6 +15,7 @@ type driftAnswer struct {
 	Off          bool    `json:"off,omitempty"`
 	Window       string  `json:"window,omitempty"`
 	MinRows      int64   `json:"min_rows,omitempty"`
+	Baseline     string  `json:"baseline,omitempty"`
 	BaselineRows int64   `json:"baseline_rows,omitempty"`
 	MaxPSI       float64 `json:"max_psi,omitempty"`
 	MaxKS        float64 `json:"max_ks,omitempty"`
@@ -22,7 +23,7 @@ type driftAnswer struct {
 
 func parseDrift(parent *object, raw json.RawMessage) func(*gateway.Config) {
 	o := parseObject(parent.name("drift")+".", raw)
-	d := gateway.Drift{Off: o.flag("off"), Window: o.duration("window"), MinRows: o.whole("min_rows"), BaselineRows: o.whole("baseline_rows")}
+	d := gateway.Drift{Off: o.flag("off"), Window: o.duration("window"), MinRows: o.whole("min_rows"), Baseline: o.text("baseline"), BaselineRows: o.whole("baseline_rows")}
 	d.MaxPSI, _ = o.number("max_psi")
 	d.MaxKS, _ = o.number("max_ks")
 	parent.adopt(o.done())
@@ -31,7 +32,7 @@ func parseDrift(parent *object, raw json.RawMessage) func(*gateway.Config) {
 
 func describeDrift(c *gateway.Config, a *settingsAnswer) {
 	if d := c.Drift; d != (gateway.Drift{}) {
-		a.Drift = &driftAnswer{d.Off, durationText(d.Window), d.MinRows, d.BaselineRows, d.MaxPSI, d.MaxKS}
+		a.Drift = &driftAnswer{d.Off, durationText(d.Window), d.MinRows, d.Baseline, d.BaselineRows, d.MaxPSI, d.MaxKS}
 	}
 }
 

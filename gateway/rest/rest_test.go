@@ -3,6 +3,7 @@ package rest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -70,8 +71,6 @@ func (l *loader) Status(id servable.ID) servable.Status {
 
 // server is the control API over a real database with a running syncer.
 type server struct {
-	began  sync.Once
-	reads  chan struct{} // closed by the first read of the registry
 	truth  fakeTruth
 	t      *testing.T
 	app    *fiber.App
@@ -88,7 +87,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{reads: make(chan struct{}), t: t, loader: &loader{broken: map[servable.ID]string{}}, reg: &gateway.Registered{Models: map[string]gateway.Model{}}}
+	s := &server{t: t, loader: &loader{broken: map[servable.ID]string{}}, reg: &gateway.Registered{Models: map[string]gateway.Model{}}}
 	s.syncer = plan.NewSyncer(plan.Deps{Store: store, Registry: s.registry, Servables: s.loader, Publish: func(*route.Table) {}}, nil)
 	s.loader.changed = s.syncer.PokeStatus
 	h := rest.New(rest.Deps{
@@ -120,13 +119,11 @@ func newServer(t *testing.T) *server {
 		s.app.Add(r.Method, r.Path, r.Handler)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.syncer.Run(context.Background()) }()
+	ctx, stop := context.WithCancel(context.Background())
+	go func() { done <- s.syncer.Run(ctx) }()
 	t.Cleanup(func() {
-		<-s.reads // closed before it began, it would not run at all
-		if err := s.syncer.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-done; err != nil {
+		stop() // closed before it began, it would not run at all
+		if err := errors.Join(<-done, s.syncer.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -134,7 +131,6 @@ func newServer(t *testing.T) *server {
 }
 
 func (s *server) registry(context.Context) (*gateway.Registered, error) {
-	s.began.Do(func() { close(s.reads) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reg, nil
@@ -455,7 +451,7 @@ func newFuzzServer(f *testing.F) *server {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := &server{reads: make(chan struct{}), reg: &gateway.Registered{Models: map[string]gateway.Model{"wine": {
+	s := &server{reg: &gateway.Registered{Models: map[string]gateway.Model{"wine": {
 		Versions: []gateway.Version{{Number: 1, Stage: "Production"}}, Aliases: map[string]int{"champion": 1},
 	}}}}
 	s.syncer = plan.NewSyncer(plan.Deps{Store: store, Registry: s.registry, Publish: func(*route.Table) {}}, nil)

@@ -29,7 +29,7 @@ func TestSettingsComeBack(t *testing.T) {
 		"fallback":   {"fallback", `[{"from":"a","on":["timeout","error"],"answer":{"predictions":[0]},"timeout_ms":250}]`},
 		"constants":  {"fallback", `[{"from":"a","on":["error"],"answer":{"predictions":[0]},"inference_answer":{"outputs":[{"name":"y","datatype":"FP32","shape":[1],"data":[0]}]}}]`},
 		"truth":      {"ground_truth", `{"key":"order","output":"price","task":"regression","tolerance":0.5,"lookback":"1h0m0s"}`},
-		"drift":      {"drift", `{"window":"10m0s","min_rows":100,"baseline_rows":1000,"max_psi":0.25,"max_ks":0.5}`},
+		"drift":      {"drift", `{"window":"10m0s","min_rows":100,"baseline":"data/train.parquet","baseline_rows":1000,"max_psi":0.25,"max_ks":0.5}`},
 		"no drift":   {"drift", `{"off":true}`},
 		"salt alone": {"sticky", `{"salt":"2026"}`},
 	} {
@@ -78,6 +78,7 @@ func TestBadSettings(t *testing.T) {
 		"drift: short":              {`"drift":{"window":"1ms"}`, "drift.window"},
 		"drift: few rows":           {`"drift":{"min_rows":1}`, "drift.min_rows"},
 		"drift: few to learn from":  {`"drift":{"baseline_rows":1}`, "drift.baseline_rows"},
+		"drift: long baseline":      {`"drift":{"baseline":"` + strings.Repeat("x", 1001) + `"}`, "drift.baseline"},
 		"drift: negative":           {`"drift":{"max_psi":-1}`, "drift.max_psi"},
 		"drift: above one":          {`"drift":{"max_ks":2}`, "drift.max_ks"},
 		"truth: unknown field":      {`"ground_truth":{"column":"x"}`, "unknown field ground_truth.column"},

@@ -74,6 +74,7 @@ type driftRow struct {
 	Off          bool          `json:"off,omitempty"`
 	Window       time.Duration `json:"window_ns,omitempty"`
 	MinRows      int64         `json:"min_rows,omitempty"`
+	Baseline     string        `json:"baseline,omitempty"`
 	BaselineRows int64         `json:"baseline_rows,omitempty"`
 	MaxPSI       float64       `json:"max_psi,omitempty"`
 	MaxKS        float64       `json:"max_ks,omitempty"`

@@ -22,6 +22,9 @@ func RunDrift(t *testing.T, New func(t *testing.T) drift.Store) {
 	}
 }
 
+// origin is where the baseline of grow's states comes from.
+var origin = drift.Origin{Source: drift.FromDataset, From: "runs:/1/é.parquet", Setting: "é.parquet", Notes: []string{"one", "two"}}
+
 // grow adds a row to the baseline and raises the Seq.
 func grow(st *drift.State) error {
 	if st.Baseline == nil {
@@ -31,7 +34,7 @@ func grow(st *drift.State) error {
 	st.Baseline.Rows++
 	st.Baseline.Column("é").AddNumber(float64(st.Seq))
 	st.Baseline.Column("text").AddText("b & c")
-	st.Report = drift.Report{BaselineRows: st.Baseline.Rows, Drifting: []string{"é"}, Columns: []drift.Column{{Name: "é", PSI: 0.5, Drifts: true}}}
+	st.Report = drift.Report{Origin: origin, BaselineRows: st.Baseline.Rows, Drifting: []string{"é"}, Columns: []drift.Column{{Name: "é", PSI: 0.5, Drifts: true}}}
 	return nil
 }
 
@@ -60,7 +63,7 @@ func driftRoundTrip(t *testing.T, s drift.Store) {
 		t.Fatalf("got %+v %v", reports, err)
 	}
 	for _, r := range reports {
-		want := drift.SeriesReport{Series: wineSeries, Seq: 2, UpdatedMS: 200, Report: drift.Report{BaselineRows: 2, Drifting: []string{"é"}, Columns: []drift.Column{{Name: "é", PSI: 0.5, Drifts: true}}}}
+		want := drift.SeriesReport{Series: wineSeries, Seq: 2, UpdatedMS: 200, Report: drift.Report{Origin: origin, BaselineRows: 2, Drifting: []string{"é"}, Columns: []drift.Column{{Name: "é", PSI: 0.5, Drifts: true}}}}
 		if r.Version == 3 {
 			want.Series, want.Seq, want.UpdatedMS, want.BaselineRows = other, 1, 102, 1
 		}

@@ -32,6 +32,24 @@ func Drift(reports func(endpoint string) []drift.SeriesReport) []Metric {
 			},
 		},
 		{
+			Name: "sluice.drift.baseline_rows", Unit: "{row}", Description: "Rows of the baseline, by where they come from.",
+			Read: func(emit Emit) {
+				for _, r := range reports("") {
+					if r.Source != "" {
+						emit(float64(r.BaselineRows), of(&r, Attribute{"source", string(r.Source)})...)
+					}
+				}
+			},
+		},
+		{
+			Name: "sluice.drift.segments_left_out", Unit: "{segment}", Description: "Segments of the prediction log that could not be read and are in no window.",
+			Read: func(emit Emit) {
+				for _, r := range reports("") {
+					emit(float64(r.SegmentsLeftOut), of(&r)...)
+				}
+			},
+		},
+		{
 			Name: "sluice.drift.window_rows", Unit: "{row}", Description: "Rows of the window that was compared last.",
 			Read: func(emit Emit) {
 				for _, r := range reports("") {

@@ -3,7 +3,8 @@
 import time
 import uuid
 
-from conftest import register_wine, split_body, wait_until
+import requests
+from conftest import register_wine, split_body, wait_until, wine_rows
 
 PATH = "/api/2.0/serving-endpoints/wine/ground-truth"
 
@@ -56,3 +57,51 @@ def test_ground_truth_is_joined(server, mlflow_at):
     assert (version["model_name"], version["model_version"], version["window"]["labels"]) == ("wine", "1", 12)
     assert abs(version["total"]["accuracy"] - 11 / 12) < 1e-9
     assert 'sluice_quality_accuracy{endpoint="wine",model="wine",version="1"} 0.91' in server.get("/metrics").text
+
+
+def test_a_version_is_compared_with_what_it_was_trained_on(server, mlflow_at, tmp_path):
+    """The baseline is there before the first request: the training dataset of the run, then a table that the endpoint names."""
+    import mlflow
+    import pandas as pd
+
+    client = mlflow_at(server)
+    frame = pd.DataFrame(wine_rows(178)["data"], columns=wine_rows(1)["columns"])
+    info = register_wine(mlflow, "wine", "v2")
+    with mlflow.start_run(run_id=info.run_id) as run:
+        frame.assign(cultivar=0).to_parquet(tmp_path / "train.parquet")
+        mlflow.log_artifact(str(tmp_path / "train.parquet"))
+        uri = run.info.artifact_uri + "/train.parquet"
+        mlflow.log_input(mlflow.data.from_pandas(frame, source=str(tmp_path / "train.parquet"), name="cellar"), context="training")
+        mlflow.log_table(pd.concat([frame.assign(alcohol=frame["alcohol"] + 3)] * 2), "mine.json")
+    config = {"served_entities": [{"name": "stable", "entity_name": "wine", "entity_version": "1"}], "drift": {"window": "1s", "min_rows": 100}}
+    created = server.post("/api/2.0/serving-endpoints", json={"name": "cellar", "config": config})
+    assert created.ok, created.text
+
+    def compared(source, want=lambda v: True):
+        def look():
+            all = server.get("/api/2.0/serving-endpoints/cellar/drift").json()["versions"]
+            return all and all[0].get("baseline_source") == source and want(all[0]) and all[0]
+
+        return wait_until(look, seconds=90, what=f"a baseline of the {source}")
+
+    given = compared("training_dataset")
+    assert (given["baseline_rows"], given["baseline_complete"], given["baseline_from"], given["window_rows"]) == (178, True, uri, 0), given
+
+    def tagged():
+        runs = mlflow.search_runs(experiment_names=["serving/cellar"], filter_string="tags.`sluice.drift.baseline` LIKE 'training_dataset %' AND metrics.drift_baseline_rows = 178")
+        return len(runs) == 1
+
+    wait_until(tagged, seconds=60, what="the serving run's tag")
+    wait_until(lambda: server.post("/endpoints/cellar/invocations", json={"dataframe_split": frame.to_dict("split", index=False)}).ok, what="an answer")
+    alike = compared("training_dataset", lambda v: v["window_rows"] >= 178)
+    assert not alike.get("drifting") and {c["name"] for c in alike["columns"]} == {*frame.columns, "prediction"}, alike.get("drifting")
+
+    config["drift"]["baseline"] = "mine.json"
+    assert requests.put(f"{server.url}/api/2.0/serving-endpoints/cellar/config", json=config, timeout=60).ok
+    wait_until(lambda: server.get("/api/2.0/serving-endpoints/cellar").json()["state"]["config_update"] == "NOT_UPDATING", what="the new configuration")
+    assert server.post("/endpoints/cellar/invocations", json={"dataframe_split": frame.to_dict("split", index=False)}).ok
+    moved = compared("table", lambda v: v["window_rows"] >= 178)
+    assert "alcohol" in moved["drifting"] and moved["baseline_rows"] == 356 and "malic_acid" not in moved["drifting"], moved["drifting"]
+    kinds = [e["kind"] for e in server.get("/api/2.0/serving-endpoints/cellar/events").json()["events"]]
+    assert kinds.count("drift_baseline") == 2 and "drift_baseline_failed" not in kinds, kinds
+    assert 'sluice_drift_baseline_rows{endpoint="cellar",model="wine",source="table",version="1"} 356' in server.get("/metrics").text
