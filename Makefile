@@ -12,6 +12,7 @@ E2E      := cmd/sluice/e2e
 # Packages whose tests run under the race detector: everything that shares memory between requests.
 RACE     := ./gateway/... ./runtime/... ./registry/... ./tracking/... ./cmd/...
 FUZZTIME ?= 20s
+KILLS    ?= 500
 # MLflow's own tests are not here: name a checkout whose tests fit the version (git clone https://github.com/mlflow/mlflow).
 MLFLOW_SOURCE  ?=
 MLFLOW_NEWEST  := 3.17.2
@@ -19,7 +20,7 @@ MLFLOW_VERSION ?= $(MLFLOW_NEWEST)
 CONFORMANCE    := $(E2E)/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test unit race e2e goldens lint fuzz gen bench conformance venv networks browser databases java prometheus redis dashboards clean FORCE
+.PHONY: help setup build run test unit race e2e goldens lint crash fuzz gen bench conformance venv networks browser databases java prometheus redis dashboards clean FORCE
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ goldens: venv ## record the answers of the installed MLflow server again (some m
 lint: ## gofmt and go vet
 	@test -z "$$(gofmt -l cmd gateway registry runtime tracking loadtest deploy)" || { gofmt -l cmd gateway registry runtime tracking loadtest deploy; exit 1; }
 	go vet ./...
+
+crash: ## kill -9 a process that logs predictions at KILLS random moments (default 500), and account for every record
+	go test -timeout 60m -count 1 -run '^TestKill9$$' -v ./gateway/predlog -kills $(KILLS)
 
 fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 	@go list ./... | while read -r package; do \

@@ -119,6 +119,7 @@ const (
 	EventLoadFailed    EventKind = "load_failed"    // a version could not be loaded
 	EventNotReady      EventKind = "not_ready"      // no arm serves
 	EventReady         EventKind = "ready"          // the endpoint serves again, or for the first time
+	EventPredictionGap EventKind = "prediction_gap" // records of the prediction log may be missing: a server was cut off
 	EventUpdateApplied EventKind = "update_applied" // a new configuration serves completely
 )
 

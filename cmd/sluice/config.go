@@ -62,6 +62,7 @@ type Config struct {
 	Conversion   ConversionConfig
 	Quality      QualityConfig
 	Retention    RetentionConfig
+	Spool        SpoolConfig
 	Cache        CacheConfig
 
 	Batching       string
@@ -115,6 +116,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	c.Conversion.bind(f)
 	c.Quality.bind(f)
 	c.Retention.bind(f)
+	c.Spool.bind(f)
 	c.Cache.bind(f)
 	f.StringVar(&c.Batching, "batching", "auto", "auto joins concurrent predictions of a model where a measurement at load time says that it pays; off never does")
 	f.BoolVar(&c.RequestMetrics, "request-metrics", true, "count requests, errors and latencies by endpoint and version, for /metrics and the serving runs")
@@ -184,6 +186,7 @@ func (c *Config) resolve(environ []string) error {
 		c.Conversion.check(),
 		c.Quality.check(),
 		c.Retention.check(),
+		c.Spool.check(),
 		c.Cache.check(),
 		isRegex("model-version-source-regex", c.VersionSourceRegex),
 	)

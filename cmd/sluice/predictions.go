@@ -24,7 +24,7 @@ const predictionsPath = "/api/2.0/sluice/predictions"
 
 func newPredictionsCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{Use: "predictions", Short: "Read the prediction log of a running server"}
-	cmd.AddCommand(newPredictionsTailCommand(environ), newPredictionsExportCommand(environ), newPredictionsGetCommand(environ), newPredictionsReindexCommand(environ))
+	cmd.AddCommand(newPredictionsTailCommand(environ), newPredictionsExportCommand(environ), newPredictionsGetCommand(environ), newPredictionsGapsCommand(environ), newPredictionsReindexCommand(environ))
 	return cmd
 }
 
@@ -157,6 +157,37 @@ func newPredictionsGetCommand(environ []string) *cobra.Command {
 		},
 	}
 	server.bind(cmd)
+	return cmd
+}
+
+func newPredictionsGapsCommand(environ []string) *cobra.Command {
+	server, filter := &remote{}, url.Values{}
+	cmd := &cobra.Command{
+		Use:   "gaps",
+		Short: "Print from when to when records may be missing because a server was cut off, the newest first, one JSON object a line",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := server.complete(environ); err != nil {
+				return err
+			}
+			var answer struct {
+				Gaps []json.RawMessage `json:"gaps"`
+			}
+			if err := server.call(cmd.Context(), http.MethodGet, predictionsPath+"/gaps?"+filter.Encode(), nil, &answer); err != nil {
+				return err
+			}
+			for _, g := range answer.Gaps {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", g); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	server.bind(cmd)
+	for flag, usage := range map[string]string{"from": "that end at this time or later, ms since 1970 or as 2026-11-23T21:00:00Z", "to": "that begin before this time", "limit": "how many (default 100)"} {
+		cmd.Flags().Func(flag, usage, func(v string) error { filter.Set(flag, v); return nil })
+	}
 	return cmd
 }
 

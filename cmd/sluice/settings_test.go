@@ -57,6 +57,8 @@ func TestSettingsThatCannotBeHonouredAreErrors(t *testing.T) {
 		"wrong type in file":       {file: "port: many\n", want: "port"},
 		"mapping for a scalar":     {file: "port: {a: 1}\n", want: "mapping"},
 		"wrong type in env":        {environ: []string{"SLUICE_MAX_BODY_BYTES=lots"}, want: "SLUICE_MAX_BODY_BYTES"},
+		"unknown sync":             {args: []string{"--prediction-log-sync", "sometimes"}, want: "prediction-log-sync: \"sometimes\" is none of always, interval, none"},
+		"sync for ever":            {args: []string{"--prediction-log-sync-interval", "1h"}, want: "prediction-log-sync-interval is not between 1ms and 1m"},
 		"out of range":             {args: []string{"--port", "70000"}, want: "--port must be between 0 and 65535"},
 		"unknown level":            {args: []string{"--log-level", "loud"}, want: "--log-level must be one of"},
 		"certificate, no key":      {args: []string{"--tls-cert", "c.pem"}, want: "go together"},

@@ -139,7 +139,7 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	defer keeper.Start()
 	a.monitor, err = monitor.New(monitor.Sources{
 		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, SampledOut: a.sampledOut, Observed: a.observations,
-		Rollouts: a.rolledOut,
+		Rollouts: a.rolledOut, Gap: a.tellGap,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
 		return err
@@ -156,6 +156,7 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	}
 	log, err := predlog.Open(filepath.Join(a.cfg.DataDir, "predictions"), a.monitor, &predlog.Options{
 		MaxBodyBytes: a.cfg.PredictionLogBodyMax, MaxDiskBytes: a.cfg.PredictionLogMaxBytes, SpoolAge: a.cfg.ServingMetricsEvery, Logger: a.log,
+		Sync: predlog.SyncPolicies()[a.cfg.Spool.Sync], SyncInterval: a.cfg.Spool.Every,
 	})
 	if err != nil {
 		return err

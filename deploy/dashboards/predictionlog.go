@@ -25,6 +25,7 @@ func logNow() []panel {
 	return []panel{
 		stat("Recorded", "cps", "Records that entered the queue, per second.", perSecond("", records("recorded")), nil),
 		stat("Dropped in 1 h", "short", "Records that were dropped, for whatever reason.", "sum(increase("+byInstance.of("sluice_predlog_drops_total")+"[1h]))", bad(1)),
+		stat("May be missing", "short", "Records at most that the processes before these ones may have taken with them, because they were cut off.", "sum("+byInstance.of("sluice_predlog_gap_records")+")", bad(1)),
 		stat("Not yet delivered", "short", "Records on disk that tracking does not have yet.", "sum("+records("written")+") + sum("+records("recovered")+") - sum("+records("delivered")+")", nil),
 		stat("Segments waiting", "short", "Sealed segments that wait for delivery.", "sum("+byInstance.of("sluice_predlog_segments")+")", warnThenBad(10, 100)),
 		stat("Disk used", "percentunit", "Of the bytes that undelivered records may take; at 100 % they are dropped.", "max("+byInstance.of("sluice_predlog_disk_bytes")+" / "+byInstance.of("sluice_predlog_disk_limit_bytes")+")", warnThenBad(0.5, 0.8)),

@@ -58,9 +58,10 @@ type Artifacts interface {
 // Index is where it is written what was delivered; a predictions.Index is one.
 type Index interface {
 	Add(ctx context.Context, e predictions.Entry) error
+	AddGap(ctx context.Context, g predlog.Gap) error
 }
 
-// Sources are what a Monitor reads from and writes to; all but SampledOut, Observed and Rollouts are required.
+// Sources are what a Monitor reads from and writes to; all but SampledOut, Observed, Rollouts and Gap are required.
 type Sources struct {
 	Tracking  Tracking
 	Versions  Versions
@@ -75,6 +76,8 @@ type Sources struct {
 	SampledOut func() map[predlog.Series]int64
 	// Observed returns what else is known of versions: their quality, their drift. nil: nothing. It is not called before Start.
 	Observed func() []Observation
+	// Gap hears once of each gap of the log, with the endpoints that are routed then. nil: nobody does.
+	Gap func(ctx context.Context, endpoints []string, g predlog.Gap) error
 	// Rollouts returns the ids of the rollouts that act now, by the version that takes over. nil: there are none. It is not called before Start.
 	Rollouts func(ctx context.Context) (map[predlog.Series]string, error)
 }
@@ -126,6 +129,7 @@ type Monitor struct {
 	skipped map[predlog.Series]int64          // as last written
 	rows    map[predlog.Series]int64          // delivered and not yet written
 	seen    map[observationKey]Observation    // as last written
+	gaps    []predlog.Gap                     // not yet told
 }
 
 var _ predlog.Sink = (*Monitor)(nil)
@@ -214,7 +218,7 @@ func (m *Monitor) target() (wanted []Served, told bool) {
 func (m *Monitor) Flush(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(m.writeMetrics(ctx), m.reconcile(ctx), m.writeObservations(ctx))
+	return errors.Join(m.writeMetrics(ctx), m.reconcile(ctx), m.writeObservations(ctx), m.tellGaps(ctx))
 }
 
 // Close stops the loop and writes the last metrics. Serving runs stay RUNNING: another member may serve them, and this one after its restart.

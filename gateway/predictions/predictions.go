@@ -67,6 +67,7 @@ type Index interface {
 	Known(ctx context.Context, ids []string) (map[string]bool, error)
 	// Remove takes segments out; unknown ids do not matter.
 	Remove(ctx context.Context, ids []string) error
+	Gaps
 }
 
 // Covers says that every record of the segment is meant, which only its own columns and its times decide.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"time"
 
 	"sluice/gateway/predlog"
 	"sluice/tracking/artifact"
@@ -38,6 +39,11 @@ func New(index Index, artifacts Artifacts, pending Pending, log *slog.Logger) *R
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Reader{index: index, artifacts: artifacts, pending: pending, log: log}
+}
+
+// Gaps returns when records may be missing because a server was cut off: those that overlap from ≤ t < to, the newest first, limit at most.
+func (r *Reader) Gaps(ctx context.Context, from, to time.Time, limit int) ([]predlog.Gap, error) {
+	return r.index.Gaps(ctx, from, to, limit)
 }
 
 // Position is the place of a record in the order of Rows; the zero value stands before the first.

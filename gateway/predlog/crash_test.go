@@ -4,14 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 )
@@ -27,85 +32,217 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// folderSink keeps segments in a folder, idempotently and atomically, so that it survives a crash of its process.
-func folderSink(dir string) SinkFunc {
-	return func(_ context.Context, s Segment) error {
-		data, err := os.ReadFile(s.Path)
-		if err != nil {
-			return err
-		}
-		name := filepath.Join(dir, s.ID+segmentSuffix)
-		if err := os.WriteFile(name+tempSuffix, data, 0o600); err != nil {
-			return err
-		}
-		return os.Rename(name+tempSuffix, name)
+// kills is how often TestKill9 kills; `make crash` sets it.
+var kills = flag.Int("kills", 6, "how often TestKill9 kills its child")
+
+// folderSink keeps segments and gaps in a folder, idempotently and atomically, so that it survives a crash of its process.
+type folderSink string
+
+func (dir folderSink) Deliver(_ context.Context, s Segment) error {
+	data, err := os.ReadFile(s.Path)
+	if err != nil {
+		return err
 	}
+	return dir.keep(s.ID+segmentSuffix, data)
 }
 
-// crash records numbered requests until it is killed, and prints how many are written to disk.
-func crash(dir, first string) {
-	l, err := Open(filepath.Join(dir, "log"), folderSink(filepath.Join(dir, "sink")),
-		&Options{SyncInterval: time.Millisecond, SpoolRows: 300, SpoolAge: 5 * time.Millisecond})
+func (dir folderSink) DeliverGap(_ context.Context, g Gap) error {
+	data, err := json.Marshal(g)
 	if err != nil {
-		fmt.Println("open:", err)
+		return err
+	}
+	return dir.keep(g.ID+gapSuffix, data)
+}
+
+func (dir folderSink) keep(name string, data []byte) error {
+	name = filepath.Join(string(dir), name)
+	if err := os.WriteFile(name+tempSuffix, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+tempSuffix, name)
+}
+
+// gaps returns the gaps in the folder by the lives that they end, in order.
+func (dir folderSink) gaps(t *testing.T) (out []Gap) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(string(dir), "*"+gapSuffix)) // sorted, and so are UUIDv7s
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		var g Gap
+		data, err := os.ReadFile(f)
+		if err == nil {
+			err = json.Unmarshal(data, &g)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// The black box of a life, in memory that outlives its process: counts, and when each request had been offered (ns).
+const (
+	boxBegun   = iota // requests offered or about to be
+	boxDone           // requests offered
+	boxDropped        // drops, at least
+	boxTimes
+	boxRequests = 1 << 17
+)
+
+// blackBox maps a file of a life's numbers.
+func blackBox(name string) ([]int64, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const size = (boxTimes + boxRequests) * 8
+	if err := f.Truncate(size); err != nil {
+		return nil, err
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return unsafe.Slice((*int64)(unsafe.Pointer(&b[0])), size/8), nil
+}
+
+// lifeRequests is how many request numbers a life may use; number n is sampled out if sampledOut(n).
+const lifeRequests = 1_000_000
+
+func sampledOut(n uint64) bool { return n%5 == 0 }
+
+// crash offers numbered requests until it is killed, and prints now and then how many.
+func crash(dir, life string) {
+	fail := func(err error) {
+		fmt.Println(err)
 		os.Exit(1)
 	}
-	n, _ := strconv.ParseUint(first, 10, 64)
-	for start := n; ; n++ {
-		r := Record{Endpoint: "wine", Model: "wine", Version: int(n % 3), Status: 200, Request: fmt.Appendf(nil, `{"inputs":[%d]}`, n)}
-		binary.BigEndian.PutUint64(r.PredictionID[8:], n)
-		l.Record(&r)
-		if n%50 == 0 {
-			s := l.Stats()
-			fmt.Println(n-start+1, s.Written, s.Dropped.Total())
+	first, _ := strconv.ParseUint(life, 10, 64)
+	box, err := blackBox(filepath.Join(dir, life+".box"))
+	if err != nil {
+		fail(err)
+	}
+	l, err := Open(filepath.Join(dir, "log"), folderSink(filepath.Join(dir, "sink")),
+		&Options{SyncInterval: 3 * time.Millisecond, WriteInterval: time.Millisecond, QueueBytes: 1 << 20, SpoolRows: 300, SpoolAge: 5 * time.Millisecond})
+	if err != nil {
+		fail(err)
+	}
+	for n := first; n < first+boxRequests; n++ {
+		i := int64(n - first)
+		atomic.StoreInt64(&box[boxBegun], i+1)
+		if s := (Series{Endpoint: "wine", Model: "wine", Version: int(n % 3)}); sampledOut(n) {
+			l.Skip(s)
+		} else {
+			r := Record{Endpoint: s.Endpoint, Model: s.Model, Version: s.Version, Status: 200, Request: fmt.Appendf(nil, `{"inputs":[%d]}`, n)}
+			binary.BigEndian.PutUint64(r.PredictionID[8:], n)
+			l.Record(&r)
+		}
+		atomic.StoreInt64(&box[boxTimes+i], time.Now().UnixNano())
+		atomic.StoreInt64(&box[boxDone], i+1)
+		if i%50 == 0 {
+			atomic.StoreInt64(&box[boxDropped], l.Stats().Dropped.Total())
+			fmt.Println(i + 1)
 			time.Sleep(200 * time.Microsecond) // leave the writer and the sealer some of a single core
 		}
 	}
+	select {} // until it is killed
 }
 
-// R41: killed at any moment, the log reopens with every row that was written, none twice.
+// R41: killed at random moments, the log reopens each time with no id twice, and with a gap that bounds what is missing in number and in time:
+// requests = rows + drops + sampled out + tail, and the tail is the end of what was offered. `make crash KILLS=500` kills 500 times. It is not parallel: between fork and exec a
+// child holds the locks of other tests' directories.
 func TestKill9(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	for _, d := range []string{"log", "sink"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var first, certain uint64
-	for range 6 {
-		offered, written := killOnce(t, dir, first, 1+rand.IntN(60), time.Duration(rand.IntN(3000))*time.Microsecond)
-		first += 1_000_000
-		certain += written
-		if written > offered {
-			t.Fatalf("written %d of %d", written, offered)
-		}
+	sink := folderSink(filepath.Join(dir, "sink"))
+	for life := range *kills {
+		killOnce(t, dir, uint64(life)*lifeRequests, rand.IntN(60), time.Duration(rand.IntN(3000))*time.Microsecond)
 	}
-	l := open(t, filepath.Join(dir, "log"), folderSink(filepath.Join(dir, "sink")), nil)
+	l := open(t, filepath.Join(dir, "log"), sink, nil)
 	if err := l.Flush(soon(t)); err != nil {
 		t.Fatal(err)
 	}
+	rows := make([]map[uint64]bool, *kills)
 	segments, err := filepath.Glob(filepath.Join(dir, "sink", "*"+segmentSuffix))
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[[16]byte]bool{}
+	total := 0
 	for r, err := range Scan(segments...) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seen[r.PredictionID] {
+		n := binary.BigEndian.Uint64(r.PredictionID[8:])
+		life := n / lifeRequests
+		if rows[life] == nil {
+			rows[life] = map[uint64]bool{}
+		}
+		if rows[life][n] {
 			t.Fatalf("prediction %x stands in two rows", r.PredictionID)
 		}
-		seen[r.PredictionID] = true
+		rows[life][n] = true
+		total++
 	}
-	if uint64(len(seen)) < certain {
-		t.Errorf("%d rows recovered, %d were written before the kills", len(seen), certain)
+	gaps := sink.gaps(t)
+	if len(gaps) != *kills {
+		t.Fatalf("%d gaps after %d kills", len(gaps), *kills)
 	}
+	var worst, missing int64
+	for life, gap := range gaps {
+		tail := checkLife(t, dir, uint64(life)*lifeRequests, rows[life], gap)
+		worst, missing = max(worst, tail), missing+tail
+	}
+	t.Logf("%d kills: %d rows, %d records missing, at most %d of one life; a gap allows %d", *kills, total, missing, worst, gaps[0].AtMost)
 }
 
-// killOnce starts the child, kills it so long after its n-th line, and returns the last line's numbers of offered and written records.
-func killOnce(t *testing.T, dir string, first uint64, lines int, delay time.Duration) (offered, written uint64) {
+// checkLife compares what one life offered with its rows and its gap, and returns how many records are missing.
+func checkLife(t *testing.T, dir string, first uint64, rows map[uint64]bool, gap Gap) (tail int64) {
+	t.Helper()
+	box, err := blackBox(filepath.Join(dir, fmt.Sprintf("%d.box", first)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, done, dropped := box[boxBegun], box[boxDone], box[boxDropped]
+	lastRow := int64(-1)
+	for n := range rows {
+		i := int64(n - first)
+		if sampledOut(n) || i >= begun {
+			t.Errorf("life %d: row %d was never offered", first, i)
+		}
+		lastRow = max(lastRow, i)
+	}
+	for i := range done {
+		n := first + uint64(i)
+		if rows[n] || sampledOut(n) {
+			continue
+		}
+		tail++
+		if dropped > 0 {
+			continue // which ones nobody knows
+		}
+		if i < lastRow {
+			t.Errorf("life %d: request %d is missing, a later one is not", first, i)
+		}
+		if at := time.Unix(0, box[boxTimes+i]); at.Before(gap.From) || at.After(gap.To) {
+			t.Errorf("life %d: request %d of %v is missing outside of the gap %v – %v", first, i, at, gap.From, gap.To)
+		}
+	}
+	if tail -= dropped; tail > gap.AtMost {
+		t.Errorf("life %d: %d of %d are missing, more than %d", first, tail, done, gap.AtMost)
+	}
+	return tail
+}
+
+// killOnce starts the child and kills it so long after its n-th line.
+func killOnce(t *testing.T, dir string, first uint64, lines int, delay time.Duration) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -120,18 +257,18 @@ func killOnce(t *testing.T, dir string, first uint64, lines int, delay time.Dura
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	killed := make(chan struct{})
 	sc := bufio.NewScanner(out)
 	for i := 0; sc.Scan(); i++ {
-		var drops uint64
-		if _, err := fmt.Sscan(sc.Text(), &offered, &written, &drops); err != nil {
+		if _, err := strconv.Atoi(sc.Text()); err != nil {
 			t.Errorf("child says %q", sc.Text())
 		}
 		if i == lines {
-			time.AfterFunc(delay, func() { cmd.Process.Kill() })
+			time.AfterFunc(delay, func() { cmd.Process.Kill(); close(killed) })
 		}
 	}
+	<-killed
 	cmd.Wait() // killed: its error is expected
-	return offered, written
 }
 
 // A crash between naming the segments and removing their spool: they are made again, under the same ids, and none is delivered twice.

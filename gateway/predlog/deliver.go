@@ -12,8 +12,10 @@ import (
 // deliver is the goroutine that hands segments to the Sink. A Series whose oldest segment failed waits for its back-off; the others go on.
 func (l *Log) deliver(ctx context.Context) {
 	for {
-		seg, wait, changed := l.nextSegment()
+		gap, seg, wait, changed := l.next()
 		switch {
+		case gap != nil:
+			l.deliverGap(ctx, *gap)
 		case seg != nil:
 			l.deliverOne(ctx, *seg)
 		case !waitForSegments(ctx, changed, wait):
@@ -25,26 +27,34 @@ func (l *Log) deliver(ctx context.Context) {
 	}
 }
 
-// nextSegment returns the oldest segment that is due and not behind an older one of its Series; if there is none, how long until one is due
-// (0: none is) and the channel that the next change after this look closes.
-func (l *Log) nextSegment() (seg *Segment, wait time.Duration, changed <-chan struct{}) {
+// next returns a gap that is due, or else the oldest segment that is due and not behind an older one of its Series; if there is none, how long until
+// one is due (0: none is) and the channel that the next change after this look closes.
+func (l *Log) next() (gap *Gap, seg *Segment, wait time.Duration, changed <-chan struct{}) {
 	l.st.mu.Lock()
 	defer l.st.mu.Unlock()
 	now := l.opts.Now()
+	for _, p := range l.st.gaps {
+		if !p.due.After(now) {
+			return &p.Gap, nil, 0, nil
+		}
+		if d := p.due.Sub(now); wait == 0 || d < wait {
+			wait = d
+		}
+	}
 	blocked := map[Series]bool{}
 	for _, p := range l.st.segments {
 		if blocked[p.Series] {
 			continue
 		}
 		if !p.due.After(now) {
-			return &p.Segment, 0, nil
+			return nil, &p.Segment, 0, nil
 		}
 		blocked[p.Series] = true
 		if d := p.due.Sub(now); wait == 0 || d < wait {
 			wait = d
 		}
 	}
-	return nil, wait, l.st.changed
+	return nil, nil, wait, l.st.changed
 }
 
 // waitForSegments returns when d has passed (0: never) or changed is closed; false means that ctx ended.
@@ -89,17 +99,9 @@ func (l *Log) deliverOne(ctx context.Context, s Segment) {
 
 // postpone sets the back-off of the segment; the caller holds the state's lock.
 func (l *Log) postpone(id string) {
-	i := slices.IndexFunc(l.st.segments, func(p pending) bool { return p.ID == id })
-	if i < 0 {
-		return
+	if i := slices.IndexFunc(l.st.segments, func(p pending) bool { return p.ID == id }); i >= 0 {
+		l.st.segments[i].postpone(&l.opts)
 	}
-	p := &l.st.segments[i]
-	delay := l.opts.RetryMax
-	if p.attempts < 20 {
-		delay = min(l.opts.RetryMin<<p.attempts, l.opts.RetryMax)
-	}
-	p.attempts++
-	p.due = l.opts.Now().Add(delay)
 }
 
 // retryNow makes every segment due.
@@ -107,6 +109,9 @@ func (l *Log) retryNow() {
 	l.st.update(func() {
 		for i := range l.st.segments {
 			l.st.segments[i].due = time.Time{}
+		}
+		for i := range l.st.gaps {
+			l.st.gaps[i].due = time.Time{}
 		}
 	})
 }

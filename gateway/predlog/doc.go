@@ -10,8 +10,13 @@
 //
 //	records offered = rows delivered + drops, each drop counted under its reason.
 //
-// After kill -9 the records not yet synced (at most Options.SyncInterval and Options.QueueBytes of them) are missing; every other one is
-// delivered by the next Open of the same directory, none twice under two segment ids. DESIGN.md has the file formats, the life of a
+// After kill -9 the records still in memory (those of Options.WriteInterval, at most Options.QueueBytes of them) are missing, after a power failure
+// also those not yet synced (Options.Sync); every other one is delivered by the next Open of the same directory, none twice under two segment
+// ids, and a Gap says from when to when records may be missing, and how many at most. So, over such an end,
+//
+//	requests = rows + drops + sampled out (Skip) + tail, tail ≤ Gap.AtMost.
+//
+// DESIGN.md has the file formats, the life of a
 // record, the reasoning about crashes, and the columns of a segment.
 //
 // A Log is safe for concurrent use. Record never blocks on I/O, allocates nothing and keeps nothing of its argument.

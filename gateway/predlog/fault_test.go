@@ -25,6 +25,7 @@ type smallDisk struct {
 	freeErr           error
 	stall             chan struct{} // if set, every sync waits for it to be closed
 	stalled           bool          // a sync waits or has waited
+	syncs             int           // so far
 }
 
 func (d *smallDisk) files() *files {
@@ -85,6 +86,7 @@ func (f *smallFile) Sync() error {
 	f.disk.mu.Lock()
 	stall := f.disk.stall
 	f.disk.stalled = stall != nil
+	f.disk.syncs++
 	f.disk.mu.Unlock()
 	if stall != nil {
 		<-stall

@@ -178,7 +178,7 @@ func (j *Joiner) sealed() (*SegmentFile, error) {
 			return nil, err
 		}
 	}
-	if err := j.rows.finish(&Segment{ID: "rows"}, Drops{}); err != nil {
+	if err := j.rows.finish(&Segment{ID: "rows"}, missing{}, nil); err != nil {
 		return nil, err
 	}
 	f, err := OpenSegment(bytes.NewReader(j.held.Bytes()), int64(j.held.Len()))

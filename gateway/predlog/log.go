@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 var (
@@ -24,8 +26,11 @@ const closeGrace = 2 * time.Second
 type Log struct {
 	opts                      Options
 	dir, spoolDir, segmentDir string
+	gapDir                    string
 	sink                      Sink
 	lock                      *os.File
+	gap                       *Gap // that this life began with; nil if none
+	marker                    marker
 
 	q           queue
 	full, dirty chan struct{} // capacity 1: what the queue asks of the writer
@@ -53,13 +58,13 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 	}
 	l := &Log{
 		opts: o, dir: dir, sink: sink,
-		spoolDir: filepath.Join(dir, "spool"), segmentDir: filepath.Join(dir, "segments"),
+		spoolDir: filepath.Join(dir, "spool"), segmentDir: filepath.Join(dir, "segments"), gapDir: filepath.Join(dir, "gaps"),
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), flushes: make(chan flush),
 	}
 	l.q.chunkBytes, l.q.maxChunks = o.chunkBytes(), o.QueueBytes/o.chunkBytes()
 	l.q.full, l.q.bySeries = make([][]byte, 0, l.q.maxChunks), map[Series]*missing{}
 	l.st.changed = make(chan struct{})
-	for _, d := range []string{l.spoolDir, l.segmentDir} {
+	for _, d := range []string{l.spoolDir, l.segmentDir, l.gapDir} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
 			return nil, fmt.Errorf("predlog: %w", err)
 		}
@@ -67,7 +72,7 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 	if l.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
 		return nil, err
 	}
-	if err := l.recover(); err != nil {
+	if err := errors.Join(l.recover(), l.recoverGaps(), l.beginMark()); err != nil {
 		return nil, errors.Join(err, l.lock.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,6 +81,22 @@ func Open(dir string, sink Sink, opts *Options) (*Log, error) {
 	l.wg.Go(func() { newSealer(l).run(ctx) })
 	l.wg.Go(func() { l.deliver(ctx) })
 	return l, nil
+}
+
+// beginMark puts the mark of this life into the directory. A full disk takes it later.
+func (l *Log) beginMark() error {
+	life, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("predlog: name a life: %w", err)
+	}
+	l.marker = marker{path: l.markPath(), mark: mark{life: life, saved: l.opts.Now(), atMost: l.opts.gapBound()}}
+	if err := l.marker.begin(); err != nil {
+		if !noSpace(err) {
+			return fmt.Errorf("predlog: %w", err)
+		}
+		l.fail("prediction log cannot mark that it is open", err)
+	}
+	return nil
 }
 
 // Record offers a record: it is copied into the queue, or dropped and counted. It never blocks on I/O, allocates nothing and keeps nothing of r.
@@ -111,6 +132,9 @@ func (l *Log) Stats() Stats {
 	s.Offered, s.Recorded, s.Truncated = l.q.offered, l.q.recorded, l.q.truncated
 	s.Dropped, s.SampledOut, s.QueuedBytes = l.q.drops, l.q.sampledOut, l.q.queued
 	l.q.mu.Unlock()
+	if l.gap != nil {
+		s.Gaps, s.GapRecords = 1, l.gap.AtMost
+	}
 	l.st.mu.Lock()
 	defer l.st.mu.Unlock()
 	s.Written, s.Delivered, s.Recovered = l.st.written, l.st.delivered, l.st.recovered
@@ -164,7 +188,7 @@ func (l *Log) close(ctx context.Context) (int64, error) {
 	defer grace.Stop()
 	select {
 	case <-ended:
-		err = errors.Join(err, l.lock.Close())
+		err = errors.Join(err, l.marker.end(), l.lock.Close())
 	case <-grace.C: // the lock stays: what still runs may write
 		err = errors.Join(err, errors.New("predlog: close: the disk or the sink does not answer"))
 	}

@@ -16,8 +16,12 @@ type Options struct {
 	// MaxDiskBytes bounds spools plus undelivered segments; at the bound new records are dropped (DiskFull), nothing old is deleted.
 	// Turning a spool into segments may exceed it by that spool's size. Default 2 GiB.
 	MaxDiskBytes int64
-	// SyncInterval is how long an accepted record may wait for fsync; default 200 ms.
+	// Sync says when the spool is synced.
+	Sync SyncPolicy
+	// SyncInterval is how long an accepted record may wait for fsync under SyncEvery; default 1 s. It is synced earlier when QueueBytes were written.
 	SyncInterval time.Duration
+	// WriteInterval is how long an accepted record may stay in memory, where a kill -9 loses it; default 200 ms, at most SyncInterval.
+	WriteInterval time.Duration
 	// SpoolRows, SpoolBytes and SpoolAge end a spool, whichever comes first: defaults 65536 rows, 32 MiB, 10 s since its first record.
 	SpoolRows  int
 	SpoolBytes int64
@@ -35,6 +39,21 @@ type Options struct {
 	files *files
 }
 
+// SyncPolicy says when what was written to the spool is synced, so that a power failure cannot take it. Segments are synced always.
+type SyncPolicy uint8
+
+// The policies. No request waits for any of them.
+const (
+	SyncEvery  SyncPolicy = iota // every Options.SyncInterval
+	SyncNone                     // never: only what the operating system has written by itself survives a power failure
+	SyncAlways                   // as soon as there is a record, together with those that came meanwhile
+)
+
+// SyncPolicies are the policies by their names in settings.
+func SyncPolicies() map[string]SyncPolicy {
+	return map[string]SyncPolicy{"interval": SyncEvery, "none": SyncNone, "always": SyncAlways}
+}
+
 // chunkOverhead is room for the frame header, the fixed fields and every text of a record, so that any record fits one chunk.
 const chunkOverhead = 16 << 10
 
@@ -44,14 +63,15 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		v = *o
 	}
-	if v.QueueBytes < 0 || v.MaxBodyBytes < 0 || v.MaxDiskBytes < 0 || v.SyncInterval < 0 || v.SpoolRows < 0 || v.SpoolBytes < 0 ||
+	if v.QueueBytes < 0 || v.MaxBodyBytes < 0 || v.MaxDiskBytes < 0 || v.SyncInterval < 0 || v.WriteInterval < 0 || v.SpoolRows < 0 || v.SpoolBytes < 0 ||
 		v.SpoolAge < 0 || v.DeliverTimeout < 0 || v.RetryMin < 0 || v.RetryMax < 0 {
 		return v, fmt.Errorf("predlog: a negative option: %+v", v)
 	}
 	setDefault(&v.QueueBytes, 8<<20)
 	setDefault(&v.MaxBodyBytes, 128<<10)
 	setDefault(&v.MaxDiskBytes, 2<<30)
-	setDefault(&v.SyncInterval, 200*time.Millisecond)
+	setDefault(&v.SyncInterval, time.Second)
+	setDefault(&v.WriteInterval, min(200*time.Millisecond, v.SyncInterval))
 	setDefault(&v.SpoolRows, 64<<10)
 	setDefault(&v.SpoolBytes, 32<<20)
 	setDefault(&v.SpoolAge, 10*time.Second)
@@ -60,6 +80,12 @@ func (o *Options) withDefaults() (Options, error) {
 	setDefault(&v.RetryMax, max(30*time.Second, v.RetryMin))
 	if v.RetryMax < v.RetryMin {
 		return v, fmt.Errorf("predlog: RetryMax %v is below RetryMin %v", v.RetryMax, v.RetryMin)
+	}
+	if v.WriteInterval > v.SyncInterval {
+		return v, fmt.Errorf("predlog: WriteInterval %v is above SyncInterval %v", v.WriteInterval, v.SyncInterval)
+	}
+	if v.Sync > SyncAlways {
+		return v, fmt.Errorf("predlog: no such SyncPolicy: %d", v.Sync)
 	}
 	if v.MaxBodyBytes > 64<<20 {
 		return v, fmt.Errorf("predlog: MaxBodyBytes %d is above 64 MiB", v.MaxBodyBytes)
@@ -78,6 +104,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	return v, nil
 }
+
+// unsyncedBytes is how much may be written and not synced.
+func (o *Options) unsyncedBytes() int64 { return int64(o.QueueBytes) }
 
 // chunkBytes is the size of one chunk of the queue.
 func (o *Options) chunkBytes() int { return max(256<<10, 2*o.MaxBodyBytes+chunkOverhead) }

@@ -53,16 +53,18 @@ type row struct {
 
 // The keys of a segment's footer metadata.
 const (
-	metaFormat   = "sluice.format" // "predlog/1"
-	metaSegment  = "sluice.segment_id"
-	metaEndpoint = "sluice.endpoint"
-	metaModel    = "sluice.model_name"
-	metaVersion  = "sluice.model_version"
-	metaRows     = "sluice.rows"
-	metaFirst    = "sluice.first_time" // RFC 3339 with ns, UTC
-	metaLast     = "sluice.last_time"
-	metaDropped  = "sluice.dropped." // + reason: drops of the whole log since it was opened, when the segment was written
-	formatName   = "predlog/1"
+	metaFormat     = "sluice.format" // "predlog/1"
+	metaSegment    = "sluice.segment_id"
+	metaEndpoint   = "sluice.endpoint"
+	metaModel      = "sluice.model_name"
+	metaVersion    = "sluice.model_version"
+	metaRows       = "sluice.rows"
+	metaFirst      = "sluice.first_time" // RFC 3339 with ns, UTC
+	metaLast       = "sluice.last_time"
+	metaDropped    = "sluice.dropped."    // + reason: drops of the whole log since it was opened, when the segment was written
+	metaSampledOut = "sluice.sampled_out" // likewise, requests that sampling left out
+	metaGap        = "sluice.gap."        // id, from, to, at_most: the Gap that the log was opened with, if there is one
+	formatName     = "predlog/1"
 )
 
 const (
@@ -197,7 +199,7 @@ func (w *segmentWriter) flushBatch() error {
 }
 
 // finish writes the footer of s, which gets its Rows, First and Last from the rows added.
-func (w *segmentWriter) finish(s *Segment, drops Drops) error {
+func (w *segmentWriter) finish(s *Segment, not missing, gap *Gap) error {
 	if err := w.flushBatch(); err != nil {
 		return err
 	}
@@ -215,7 +217,14 @@ func (w *segmentWriter) finish(s *Segment, drops Drops) error {
 		w.pw.SetKeyValueMetadata(kv[0], kv[1])
 	}
 	for _, reason := range Reasons() {
-		w.pw.SetKeyValueMetadata(metaDropped+reason.String(), strconv.FormatInt(drops[reason], 10))
+		w.pw.SetKeyValueMetadata(metaDropped+reason.String(), strconv.FormatInt(not.drops[reason], 10))
+	}
+	w.pw.SetKeyValueMetadata(metaSampledOut, strconv.FormatInt(not.sampledOut, 10))
+	if gap != nil {
+		w.pw.SetKeyValueMetadata(metaGap+"id", gap.ID)
+		w.pw.SetKeyValueMetadata(metaGap+"from", gap.From.Format(time.RFC3339Nano))
+		w.pw.SetKeyValueMetadata(metaGap+"to", gap.To.Format(time.RFC3339Nano))
+		w.pw.SetKeyValueMetadata(metaGap+"at_most", strconv.FormatInt(gap.AtMost, 10))
 	}
 	return w.pw.Close()
 }

@@ -121,6 +121,13 @@ func (q *queue) release(chunk []byte, frames int) {
 	}
 }
 
+// empty says that nothing is in memory.
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.rows == 0
+}
+
 // close makes every later offer a drop.
 func (q *queue) close() {
 	q.mu.Lock()
@@ -192,11 +199,11 @@ func (q *queue) sampledOutOf() map[Series]int64 {
 	return m
 }
 
-// dropsNow returns the drops so far.
-func (q *queue) dropsNow() Drops {
+// notLogged returns the drops and the requests left out so far.
+func (q *queue) notLogged() missing {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.drops
+	return missing{q.drops, q.sampledOut}
 }
 
 // abandon counts what is still in memory as dropped and returns all drops.

@@ -153,7 +153,7 @@ func (s *sealer) copy(seg *Segment, in io.ReaderAt, out file, spans []span) erro
 			return err
 		}
 	}
-	if err := s.sw.finish(seg, s.l.q.dropsNow()); err != nil {
+	if err := s.sw.finish(seg, s.l.q.notLogged(), s.l.gap); err != nil {
 		return err
 	}
 	seg.Bytes = counted.n

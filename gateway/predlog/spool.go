@@ -20,35 +20,53 @@ const (
 
 // writer is the goroutine that owns the open spool: it takes chunks from the queue, appends them, syncs and ends spools.
 type writer struct {
-	l       *Log
-	chunks  [][]byte // scratch
-	f       file     // the open spool; nil if none
-	current spool
-	opened  time.Time
-	dirty   bool // f has bytes that are not synced
-	entered bool // the directory knows f durably
+	l        *Log
+	chunks   [][]byte // scratch
+	f        file     // the open spool; nil if none
+	current  spool
+	opened   time.Time
+	dirty    bool  // f has bytes that are not synced
+	unsynced int64 // how many
+	entered  bool  // the directory knows f durably
 }
 
 // run writes until the Log is told to stop, then writes what is left.
 func (w *writer) run() {
-	sync, age := stoppedTimer(), stoppedTimer()
-	defer sync.Stop()
-	defer age.Stop()
-	armed := false
+	write, sync, age, beat := stoppedTimer(), stoppedTimer(), stoppedTimer(), time.NewTicker(markEvery)
+	for _, stop := range []func() bool{write.Stop, sync.Stop, age.Stop} {
+		defer stop()
+	}
+	defer beat.Stop()
+	toWrite, toSync := false, false // the timers run
 	for {
 		had := w.f != nil
 		select {
 		case <-w.l.full:
 			w.drain(false)
 		case <-w.l.dirty:
-			if !armed {
-				sync.Reset(w.l.opts.SyncInterval)
-				armed = true
+			switch {
+			case w.l.opts.Sync == SyncAlways:
+				w.save()
+			case !toWrite:
+				write.Reset(w.l.opts.WriteInterval)
+				toWrite = true
+			}
+		case <-write.C:
+			toWrite = false
+			if w.l.opts.Sync == SyncNone {
+				w.save()
+				break
+			}
+			w.drain(true)
+			if !toSync {
+				sync.Reset(w.l.opts.SyncInterval - w.l.opts.WriteInterval)
+				toSync = true
 			}
 		case <-sync.C:
-			armed = false
-			w.drain(true)
-			w.sync()
+			toSync = false
+			w.save()
+		case <-beat.C:
+			w.beat()
 		case <-age.C:
 			w.rotate()
 		case f := <-w.l.flushes:
@@ -68,6 +86,23 @@ func (w *writer) run() {
 		if !had && w.f != nil {
 			age.Reset(w.l.opts.SpoolAge)
 		}
+	}
+}
+
+// save puts everything offered so far on disk, as far as the policy goes, and marks that.
+func (w *writer) save() {
+	now := w.l.opts.Now()
+	w.drain(true)
+	if w.sync() {
+		w.l.marker.move(now)
+	}
+}
+
+// beat moves the mark on while there is nothing to save.
+func (w *writer) beat() {
+	now := w.l.opts.Now()
+	if !w.dirty && w.l.q.empty() {
+		w.l.marker.move(now)
 	}
 }
 
@@ -106,6 +141,9 @@ func (w *writer) append(chunk []byte, frames int64) {
 		if w.current.index != nil {
 			w.current.index.addFrames(chunk)
 		}
+		if w.unsynced >= w.l.opts.unsyncedBytes() {
+			w.sync()
+		}
 		return
 	}
 	w.partial(chunk, n, err)
@@ -114,6 +152,7 @@ func (w *writer) append(chunk []byte, frames int64) {
 // grew books bytes and rows of the open spool.
 func (w *writer) grew(bytes, rows int64) {
 	w.dirty = true
+	w.unsynced += bytes
 	w.current.bytes += bytes
 	w.current.rows += rows
 	w.l.st.update(func() {
@@ -195,10 +234,16 @@ func (w *writer) open() error {
 	return nil
 }
 
-// sync makes what was appended durable. After a failed fsync nobody knows what is on disk: the file is given up and read back.
-func (w *writer) sync() {
+// sync makes what was appended durable, where that is wanted. After a failed fsync nobody knows what is on disk: the file is given up and read
+// back, and sync says false.
+func (w *writer) sync() bool {
+	w.unsynced = 0
 	if w.f == nil || !w.dirty {
-		return
+		return true
+	}
+	if w.l.opts.Sync == SyncNone {
+		w.dirty = false
+		return true
 	}
 	err := w.f.Sync()
 	if err == nil && !w.entered {
@@ -211,6 +256,7 @@ func (w *writer) sync() {
 		w.current.index = nil
 		w.rotate()
 	}
+	return err == nil
 }
 
 // rotate ends the open spool and hands it to the sealer.

@@ -21,8 +21,23 @@ type spool struct {
 // pending is a segment that waits for delivery.
 type pending struct {
 	Segment
+	retry
+}
+
+// retry is when a delivery is tried (again).
+type retry struct {
 	attempts int
 	due      time.Time // not before; the zero time means at once
+}
+
+// postpone sets the back-off after a failure.
+func (r *retry) postpone(o *Options) {
+	delay := o.RetryMax
+	if r.attempts < 20 {
+		delay = min(o.RetryMin<<r.attempts, o.RetryMax)
+	}
+	r.attempts++
+	r.due = o.Now().Add(delay)
 }
 
 // state is what stands on disk, shared by the writer, the sealer and the deliverer. Its lock is never held during I/O, and never
@@ -37,6 +52,7 @@ type state struct {
 	openBytes  int64     // of it
 	spools     []spool   // oldest first; the first is being sealed
 	segments   []pending // oldest first
+	gaps       []pendingGap
 	segBytes   int64
 	spoolBytes int64 // of spools
 
@@ -129,9 +145,9 @@ func (s *state) outstanding() map[string]bool {
 	return ids
 }
 
-// settled says that nothing of the spools in ids is left to deliver; the caller holds the lock.
+// settled says that nothing of the spools in ids, and no gap, is left to deliver; the caller holds the lock.
 func (s *state) settled(ids map[string]bool) bool {
-	return !slices.ContainsFunc(s.spools, func(p spool) bool { return ids[p.id] }) &&
+	return len(s.gaps) == 0 && !slices.ContainsFunc(s.spools, func(p spool) bool { return ids[p.id] }) &&
 		!slices.ContainsFunc(s.segments, func(p pending) bool { return ids[spoolOf(p.ID)] })
 }
 

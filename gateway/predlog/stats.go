@@ -52,6 +52,8 @@ type Stats struct {
 	Dropped   Drops
 	// SampledOut counts calls of Skip. Requests = Offered + SampledOut.
 	SampledOut int64
+	// Gaps is 1 if the log was opened after a life that ended without Close, and GapRecords is how many records that life may have lost.
+	Gaps, GapRecords int64
 	// QueuedBytes is a gauge: frames in memory, not yet written.
 	QueuedBytes int64
 	// DiskBytes is a gauge: spools and undelivered segments.

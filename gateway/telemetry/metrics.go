@@ -164,6 +164,11 @@ func PredictionLog(read func() predlog.Stats, diskLimit int64) []Metric {
 			Name: "sluice.predlog.skipped", Unit: "{request}", Description: "Requests that are not to be logged, by reason: records offered + skipped = requests.", Counter: true,
 			Read: func(emit Emit) { emit(float64(read().SampledOut), Attribute{"reason", "sampling"}) },
 		},
+		{
+			Name: "sluice.predlog.gaps", Unit: "{gap}", Description: "1 if the process before this one ended without closing the prediction log.", Counter: true,
+			Read: func(emit Emit) { emit(float64(read().Gaps)) },
+		},
+		gauge("sluice.predlog.gap.records", "{record}", "Prediction records that may be missing because of such an end, at most.", func() float64 { return float64(read().GapRecords) }),
 		gauge("sluice.predlog.queue", "By", "Prediction records in memory, not yet written.", func() float64 { return float64(read().QueuedBytes) }),
 		gauge("sluice.predlog.disk", "By", "Spools and undelivered segments.", func() float64 { return float64(read().DiskBytes) }),
 		gauge("sluice.predlog.disk.limit", "By", "Bytes of spools and undelivered segments from which on records are dropped.", func() float64 { return float64(diskLimit) }),

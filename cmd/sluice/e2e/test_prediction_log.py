@@ -1,10 +1,13 @@
 """Point 6: every served prediction is logged, and a served version is found from the run it was trained in and the other way round."""
 
+import contextlib
 import gzip
 import json
 import pathlib
 import re
+import signal
 import socket
+import sqlite3
 import subprocess
 
 import pandas as pd
@@ -107,6 +110,32 @@ def test_predictions_are_queried(server, mlflow_at, tmp_path):
     assert [list(f["databricks_request_id"]) for f in frames] == [[r["databricks_request_id"] for r in page]] * 2
     newest = [json.loads(line) for line in cli("tail", "-n", "3").splitlines()]
     assert [r["databricks_request_id"] for r in newest] == [r["databricks_request_id"] for r in page[-3:]]
+    follows(server)
+    enters_what_the_index_lost(server, path, set(sent))
+
+
+def follows(server):
+    """sluice predictions tail -f prints what comes after it began, until it is interrupted."""
+    tail = subprocess.Popen([str(BINARY), "predictions", "tail", "-f", "-n", "1", "--every", "200ms", "--url", server.url], stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(tail.stdout.readline())["endpoint"] == "wine"
+        later = [server.post("/invocations", json=split_body()).headers["X-Sluice-Prediction-Id"] for _ in range(3)]
+        assert [json.loads(tail.stdout.readline())["databricks_request_id"] for _ in later] == later
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(30) == 0 and tail.stdout.read() == ""
+    finally:
+        tail.kill()
+
+
+def enters_what_the_index_lost(server, path, sent):
+    """sluice predictions reindex makes the index again from the segments, while the server runs."""
+    with contextlib.closing(sqlite3.connect(server.data_dir / "sluice.db", timeout=30)) as db:
+        lost = db.execute("DELETE FROM sluice_prediction_segments").rowcount
+        db.commit()
+    assert lost > 0 and server.get(path, params={"endpoint": "wine"}).json()["predictions"] == []
+    done = subprocess.run([str(BINARY), "predictions", "reindex", "--data-dir", str(server.data_dir)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and str(lost) in done.stdout, (done.stdout, done.stderr)
+    assert sent <= {r["databricks_request_id"] for r in server.get(path, params={"limit": 1000}).json()["predictions"]}
 
 
 def test_secrets_are_nowhere_on_disk(server, mlflow_at):
@@ -202,6 +231,21 @@ def test_kill_9_loses_nothing_that_was_acknowledged(server, mlflow_at):
     wait_until(all_there, seconds=60, what="the predictions from before the kill")
     frame = segments(mlflow, serving_run(mlflow, "wine").info.run_id)
     assert frame["databricks_request_id"].is_unique
+    tells_the_gap(server)
+
+
+def tells_the_gap(server):
+    """After a kill: from when to when records may be missing, and how many at most, wherever one would look."""
+    (gap,) = server.get("/api/2.0/sluice/predictions/gaps").json()["gaps"]
+    assert gap["from"] < gap["to"] and 0 < gap["at_most"] < 1_000_000
+    told = subprocess.run([str(BINARY), "predictions", "gaps", "--url", server.url], capture_output=True, text=True, timeout=60)
+    assert [json.loads(line) for line in told.stdout.splitlines()] == [gap]
+    events = wait_until(lambda: [e for e in server.get("/api/2.0/serving-endpoints/wine/events").json()["events"] if e["kind"] == "prediction_gap"], what="the event")
+    assert len(events) == 1 and f"at most {gap['at_most']} records" in events[0]["reason"]
+    assert f"\nsluice_predlog_gap_records {gap['at_most']}" in re.sub(r"\{[^}]*\}", "", server.get("/metrics").text)
+    assert server.stop() == 0
+    server.start()
+    assert server.get("/api/2.0/sluice/predictions/gaps").json()["gaps"] == [gap]  # none of a stop
 
 
 def client_history(mlflow, run):

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -69,13 +70,17 @@ func (h *Handler) Close(ctx context.Context) error {
 func (h *Handler) Routes() []wire.Route {
 	return []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.prediction.list", Handler: h.list},
+		{Method: "GET", Path: base + "/gaps", Permission: wire.Read, Audit: "gateway.prediction.gaps", Handler: h.listGaps},
 		{Method: "GET", Path: base + "/:id", Permission: wire.Read, Audit: "gateway.prediction.get", Handler: h.get},
 	}
 }
 
 // Bodies describes the routes for the OpenAPI document, by openapi.Key.
 func Bodies() map[string]openapi.Body {
-	return map[string]openapi.Body{openapi.Key("GET", base): {Query: parameters}}
+	return map[string]openapi.Body{
+		openapi.Key("GET", base):         {Query: parameters},
+		openapi.Key("GET", base+"/gaps"): {Query: gapParameters, Response: reflect.TypeFor[gapsBody]()},
+	}
 }
 
 // get answers one record, {"prediction": {…}}.

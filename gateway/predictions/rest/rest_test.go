@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
 	"sluice/gateway/predictions/predictionstest"
 	"sluice/gateway/predictions/rest"
+	"sluice/gateway/predlog"
 	"sluice/tracking/wire"
 )
 
@@ -172,6 +174,32 @@ func TestRefusals(t *testing.T) {
 			Message string `json:"message"`
 		}
 		if err := json.Unmarshal(body, &refused); err != nil || status != 400 || refused.Code != "INVALID_PARAMETER_VALUE" || refused.Message == "" {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
+}
+
+// TestGaps: what the log says may be missing is listed, the newest first; what is asked for and unknown is refused.
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	a, app := serve(t)
+	if status, _, body := get(t, app, "/gaps"); status != 200 || string(body) != `{"gaps":[]}` {
+		t.Errorf("none: %d %s", status, body)
+	}
+	for n := range 3 {
+		g := predlog.Gap{ID: fmt.Sprint("0198c0de-0000-7000-8000-00000000000", n), From: predictionstest.Start.Add(time.Duration(n) * time.Hour), AtMost: 7}
+		g.To = g.From.Add(time.Second)
+		if err := a.Index.AddGap(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all struct{ Gaps []predlog.Gap }
+	_, _, body := get(t, app, fmt.Sprintf("/gaps?to=%d&limit=5", predictionstest.Start.Add(90*time.Minute).UnixMilli()))
+	if err := json.Unmarshal(body, &all); err != nil || len(all.Gaps) != 2 || all.Gaps[0].ID[35] != '1' || !all.Gaps[1].From.Equal(predictionstest.Start) || all.Gaps[1].AtMost != 7 {
+		t.Errorf("two: %s, %v", body, err)
+	}
+	for _, query := range []string{"/gaps?endpoint=wine", "/gaps?limit=0", "/gaps?from=soon", "/gaps?limit=1&limit=2"} {
+		if status, _, body := get(t, app, query); status != 400 {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
 	}

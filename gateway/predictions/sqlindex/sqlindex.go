@@ -1,6 +1,6 @@
 // Package sqlindex keeps the index of prediction segments in the SQL database that tracking opened.
 //
-// It owns the table sluice_prediction_segments, one row for each segment and none for a record, and its migrations. It is called through
+// It owns the tables sluice_prediction_segments, one row for each segment and none for a record, and sluice_prediction_gaps, and their migrations. It is called through
 // predictions.Index; it must not know what a segment holds beyond its Summary, nor HTTP. An Index is safe for concurrent use.
 package sqlindex
 
@@ -65,7 +65,7 @@ var migrations = []sqldb.Migration{{ID: 1, Name: "segments of the prediction log
 	`CREATE INDEX sluice_prediction_segments_ids ON sluice_prediction_segments (first_id_ms, last_id_ms)`,
 	`CREATE INDEX sluice_prediction_segments_series ON sluice_prediction_segments (endpoint, model, version, seq)`,
 	`CREATE INDEX sluice_prediction_segments_time ON sluice_prediction_segments (last_us)`,
-}}}
+}}, gapMigration}
 
 // columns are those of a predictions.Segment.
 const columns = "seq, id, endpoint, model, version, run_id, artifact_uri, path, first_id, last_id, first_us, last_us, row_count, byte_count"
