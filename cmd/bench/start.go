@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"sluice/deploy/examples"
@@ -24,18 +25,29 @@ func (b *bench) start(ctx context.Context) error {
 	return p.stop()
 }
 
-// idle measures an empty server.
+// idleness is how long a server has had nothing to do when its idle memory is measured.
+const idleness = 30 * time.Second
+
+// idle measures an empty server, and the same server after it was used a little.
 func (b *bench) idle(ctx context.Context) error {
 	p, err := b.serve(ctx, "empty")
 	if err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second)
-	rss, err := p.rss()
+	time.Sleep(idleness)
+	fresh, err := p.rss()
 	if err != nil {
-		return err
+		return errors.Join(err, p.stop())
 	}
-	b.say("  resident, idle, no models: %.0f MB (limit 50)", megabytes(rss))
+	if err := newTracker(p).everyday(); err != nil {
+		return errors.Join(err, p.stop())
+	}
+	time.Sleep(idleness)
+	used, err := p.rss()
+	if err != nil {
+		return errors.Join(err, p.stop())
+	}
+	b.say("  resident, idle for %v, no models: %.0f MB (limit 50), after some calls and again %v %.0f MB (limit 50)", idleness, megabytes(fresh), idleness, megabytes(used))
 	return p.stop()
 }
 

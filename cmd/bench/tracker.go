@@ -118,6 +118,36 @@ func (t *tracker) logBatch(run string, at int64, step int) error {
 	return t.api("POST", "runs/log-batch", append(body, `]}`...), nil)
 }
 
+// everyday does a little of what people and their programs do with an empty server.
+func (t *tracker) everyday() error {
+	for n := range int64(50) {
+		if err := t.runWithMetric(n); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{"/", "/health", "/ready", "/metrics", "/openapi.json", "/api/2.0/serving-endpoints", "/api/2.0/mlflow/registered-models/search?max_results=100"} {
+		status, _, err := t.http.GetTimeout(nil, t.url+path, time.Minute)
+		if err != nil {
+			return err
+		}
+		if status >= fasthttp.StatusInternalServerError {
+			return fmt.Errorf("%s: status %d", path, status)
+		}
+	}
+	for range 5 {
+		if err := t.batch(0); err != nil {
+			return err
+		}
+		if err := t.api("POST", "runs/search", []byte(`{"experiment_ids":["0"],"filter":"metrics.m > 0.5","order_by":["metrics.m DESC"],"max_results":100}`), nil); err != nil {
+			return err
+		}
+		if err := t.api("POST", "experiments/search", []byte(`{"max_results":100}`), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // wants100 holds an answer of runs/search to 100 runs.
 func wants100(answer []byte) error {
 	if n := bytes.Count(answer, []byte(`"info":`)); n != 100 {

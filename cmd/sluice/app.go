@@ -143,6 +143,7 @@ func (a *App) Run(ctx context.Context) error {
 	serving := make(chan error, 1)
 	go func() { serving <- a.http.Listener(a.listener) }()
 	inferring := a.grpc.serve()
+	a.settle()
 	a.onClose("ports", func(ctx context.Context) error { return a.leave(ctx, serving) })
 	select {
 	case <-ctx.Done():

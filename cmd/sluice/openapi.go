@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"maps"
+	"sync"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -14,17 +15,24 @@ import (
 	"sluice/tracking/wire"
 )
 
-// describeAPI returns the row that answers the OpenAPI document of the rows and of itself.
-func describeAPI(served []wire.Route) (wire.Route, error) {
+// describeAPI returns the row that answers the OpenAPI document of the rows and of itself. The document is made when somebody asks for it:
+// it takes a third of all that a start allocates.
+func describeAPI(served []wire.Route) wire.Route {
 	row := wire.Route{Method: fiber.MethodGet, Path: "/openapi.json", Permission: wire.Read, Audit: "gateway.openapi.read"}
-	bodies := gatewayrest.Bodies()
-	maps.Copy(bodies, predictionsrest.Bodies())
-	document, err := openapi.Document(version, append(served[:len(served):len(served)], row), bodies)
+	document := sync.OnceValues(func() ([]byte, error) {
+		bodies := gatewayrest.Bodies()
+		maps.Copy(bodies, predictionsrest.Bodies())
+		return openapi.Document(version, append(served[:len(served):len(served)], row), bodies)
+	})
 	row.Handler = func(c *fiber.Ctx) error {
+		text, err := document()
+		if err != nil {
+			return err
+		}
 		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-		return c.Send(document)
+		return c.Send(text)
 	}
-	return row, err
+	return row
 }
 
 // signature is what a loaded version takes and answers.

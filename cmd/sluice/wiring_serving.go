@@ -275,9 +275,5 @@ func (a *App) collectRoutes() (served, refused []wire.Route, err error) {
 		a.predictionRoutes(),
 		[]wire.Route{{Method: fiber.MethodGet, Path: "/metrics", Permission: wire.Read, Audit: "telemetry.metrics", Handler: a.telemetry.MetricsHandler()}},
 	)
-	described, err := describeAPI(served)
-	if err != nil {
-		return nil, nil, err
-	}
-	return append(served, described), track.Refused(), nil
+	return append(served, describeAPI(served)), track.Refused(), nil
 }
