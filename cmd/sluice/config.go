@@ -61,6 +61,7 @@ type Config struct {
 	Environments EnvironmentConfig
 	Conversion   ConversionConfig
 	Quality      QualityConfig
+	Rehearsal    RehearsalConfig
 	Retention    RetentionConfig
 	Spool        SpoolConfig
 	Cache        CacheConfig
@@ -115,6 +116,7 @@ func (c *Config) bind(f *pflag.FlagSet) {
 	c.Environments.bind(f)
 	c.Conversion.bind(f)
 	c.Quality.bind(f)
+	c.Rehearsal.bind(f)
 	c.Retention.bind(f)
 	c.Spool.bind(f)
 	c.Cache.bind(f)
@@ -185,6 +187,7 @@ func (c *Config) resolve(environ []string) error {
 		c.Environments.check(c.CacheDir),
 		c.Conversion.check(),
 		c.Quality.check(),
+		c.Rehearsal.check(),
 		c.Retention.check(),
 		c.Spool.check(),
 		c.Cache.check(),

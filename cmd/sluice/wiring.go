@@ -219,7 +219,7 @@ func (a *App) openModels(context.Context) error {
 	if _, err := setup.FindOnnxRuntime(setupOptions(&a.cfg, a.environ)); err != nil {
 		a.log.Warn("models cannot be served", slog.String("reason", err.Error()))
 	}
-	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, Prepare: a.loader.prepare, MaxBytes: a.cfg.ModelMemory, MaxOnDemand: a.cfg.OnDemandVersions, OnDemandIdle: a.cfg.OnDemandIdle, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
+	a.servables = servable.NewManager(a.loader.load, &servable.Options{Logger: a.log, Prepare: a.loader.prepare, Rehearse: a.rehearse, MaxBytes: a.cfg.ModelMemory, MaxOnDemand: a.cfg.OnDemandVersions, OnDemandIdle: a.cfg.OnDemandIdle, Joining: a.joining(), OnChange: func(servable.ID, servable.Status) {
 		if a.syncer != nil {
 			a.syncer.PokeStatus()
 		}

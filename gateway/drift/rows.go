@@ -62,7 +62,7 @@ func (d *digester) piece(at time.Time) *Profile {
 func (d *digester) take(r *predlog.Row) {
 	answers := truth.Answers(r.ResponseContentType, r.Response, d.output)
 	rows := len(answers)
-	if err := d.plan.Decode(r.ContentType, r.Request, &d.in); err != nil {
+	if err := d.plan.DecodeLogged(r.ContentType, r.Request, &d.in); err != nil {
 		d.in.Batch.Reset(tensor.Table)
 	} else if n := d.in.Batch.Rows; n > 0 {
 		rows = n

@@ -71,6 +71,9 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 		return nil, err
 	}
 	measured, err := m.warm(ctx, e, l)
+	if err == nil {
+		err = m.rehearse(ctx, e, l)
+	}
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -194,6 +197,18 @@ func (m *Manager) retry(e *entry, err error) {
 	if m.entries[e.id] == e {
 		m.set(e, Loading, err.Error())
 	}
+}
+
+// rehearse asks the version for what Options.Rehearse knows, before it is Ready for the first time.
+func (m *Manager) rehearse(ctx context.Context, e *entry, l *Loaded) error {
+	if m.opts.Rehearse == nil || e.rehearsed {
+		return nil
+	}
+	if err := safely(func() error { return m.opts.Rehearse(ctx, e.id, l) }); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
+	e.rehearsed = true
+	return nil
 }
 
 // warm runs a version's input example, or zeros, and measures whether joining pays. A failing run is an error, except on a sample

@@ -29,6 +29,9 @@ type Options struct {
 	OnDemandIdle time.Duration
 	// Prepare is called before a version is loaded. Default: nothing is prepared.
 	Prepare Preparer
+	// Rehearse asks a loaded version, warmed by its sample, for more before it is Ready for the first time, as requests of other times; it calls the
+	// backend itself. An error fails the load. Default: nothing is rehearsed.
+	Rehearse func(ctx context.Context, id ID, l *Loaded) error
 	// LoadTimeout ends a load with its warm-up. Default (0): 10 min.
 	LoadTimeout time.Duration
 	// Logger. Default: discard.
@@ -97,16 +100,17 @@ type Manager struct {
 
 // entry is one version, aspired or on demand.
 type entry struct {
-	id       ID
-	demand   *demand // nil: it is aspired
-	status   Status
-	handle   *Handle // of Ready
-	cancel   context.CancelFunc
-	reviving bool               // Evicted, and being loaded again
-	prepares bool               // Prepare is under way
-	measured *batch.Calibration // at the first load; belongs to the load under way
-	verdict  Batching           // of the handle last Ready
-	by, note string             // the same: Loaded's
+	id        ID
+	demand    *demand // nil: it is aspired
+	status    Status
+	handle    *Handle // of Ready
+	cancel    context.CancelFunc
+	reviving  bool               // Evicted, and being loaded again
+	prepares  bool               // Prepare is under way
+	measured  *batch.Calibration // at the first load; belongs to the load under way
+	verdict   Batching           // of the handle last Ready
+	rehearsed bool               // likewise: a version does not change
+	by, note  string             // the same: Loaded's
 }
 
 // NewManager returns a Manager without servables.

@@ -3,6 +3,7 @@ package servable_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,5 +79,36 @@ func TestNobodyHangsOnAPreparation(t *testing.T) {
 		}
 		m.Forget("wine", 1)
 		synctest.Wait()
+	})
+}
+
+// A version is rehearsed once, before it is ready for the first time; one that fails at it is loaded again later.
+func TestARehearsalComesBeforeReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, rehearsals := newWorld(), 0
+		m := start(t, w, &servable.Options{Rehearse: func(_ context.Context, id servable.ID, l *servable.Loaded) error {
+			if rehearsals++; id != v1 || l.Backend == nil {
+				t.Errorf("rehearsed %v", id)
+			}
+			switch rehearsals {
+			case 1:
+				return errors.New("it fails on a request of yesterday")
+			case 2:
+				panic("out of range")
+			}
+			return nil
+		}})
+		m.Aspire([]servable.ID{v1})
+		for _, want := range []string{"yesterday", "out of range"} {
+			if err := m.WaitReady(t.Context(), v1); err == nil || !strings.Contains(m.Status(v1).Reason, want) {
+				t.Errorf("got %v, %+v, want %s", err, m.Status(v1), want)
+			}
+			time.Sleep(time.Second) // of the bubble: the first pause, and a half of the second
+		}
+		time.Sleep(2 * time.Second)
+		ready(t, m, v1)
+		if rehearsals != 3 {
+			t.Errorf("%d rehearsals", rehearsals)
+		}
 	})
 }

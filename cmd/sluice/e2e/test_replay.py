@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from conftest import BINARY, Server, own_environ, split_body, wait_until
-from lifecycle import JSON, configure, serves
+from lifecycle import JSON, add_version, configure, files, serves
 
 ASKED = 30
 
@@ -65,3 +65,14 @@ def test_a_log_is_a_load_at_its_own_times(recorded, tmp_path):
     assert wrong.returncode == 1 and "--from-log" in wrong.stderr
     answer = recorded.post("/endpoints/wine/invocations", json=split_body(), headers=JSON | {"X-Sluice-Replay": "1"})
     assert answer.status_code == 400 and "/models/NAME/versions/N" in answer.text
+
+
+def test_a_new_version_is_warmed_up_by_recorded_requests(recorded):
+    """What requests of before look like is asked of a version before it is ready; none of it is a request."""
+    before = counter(recorded, "requests_total")
+    version = add_version(recorded, "wine", files("v2"))
+    configure(recorded, "wine", "wine", ("stable", {"entity_version": version}, 100))
+    serves(recorded, version)
+    line = wait_until(lambda: next((x for x in recorded.out if "warmed up by recorded requests" in x and f"wine/{version}" in x), None), 30, "the warm-up")
+    assert "requests=16" in line and "failed=0" in line, line
+    assert counter(recorded, "requests_total") - before < ASKED
