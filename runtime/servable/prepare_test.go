@@ -103,7 +103,7 @@ func TestARehearsalComesBeforeReady(t *testing.T) {
 			if err := m.WaitReady(t.Context(), v1); err == nil || !strings.Contains(m.Status(v1).Reason, want) {
 				t.Errorf("got %v, %+v, want %s", err, m.Status(v1), want)
 			}
-			time.Sleep(time.Second) // of the bubble: the first pause, and a half of the second
+			time.Sleep(1200 * time.Millisecond) // of the bubble: more than the first pause, less than the second
 		}
 		time.Sleep(2 * time.Second)
 		ready(t, m, v1)
