@@ -10,6 +10,7 @@ func endpoint() dashboard {
 			{"Latency", endpointLatency()},
 			{"Answers", endpointAnswers()},
 			{"Versions", endpointVersions()},
+			{"Response cache", responseCache()},
 		},
 	}
 }
@@ -63,5 +64,27 @@ func endpointVersions() []panel {
 			Queries: []query{{Expr: quantile(0.95, "version", byArm.of(duration+"_bucket")), Legend: "v{{version}}"}}},
 		{Title: "Circuit breaker", Kind: states, Unit: "none", Description: "By version, the worst of all members.", States: breakerStates, Levels: breakerLevels,
 			Queries: []query{{Expr: `max by (endpoint, version) (` + where{"instance", "endpoint", "model", "version"}.of("sluice_breaker_state") + `)`, Legend: "{{endpoint}} v{{version}}"}}},
+	}
+}
+
+// responseCache shows endpoints that remember answers. Entries, evictions and errors are those of a process, whatever the endpoint.
+func responseCache() []panel {
+	asked := byEndpoint.of("sluice_cache_requests_total", `result!="bypass"`)
+	return []panel{
+		{Title: "Answered from the cache", Unit: "percentunit", Share: true, Description: "Share of the requests that may be answered from it and were (hits, and those that shared an execution).",
+			Queries: []query{{Expr: share("endpoint", byEndpoint.of("sluice_cache_requests_total", `result=~"hit|shared"`), asked), Legend: "{{endpoint}}"}}},
+		{Title: "Requests by result", Unit: "reqps", Stack: true, Description: "hit, miss, shared (waited for an equal request) and bypass (the caller asked for none).",
+			Queries: []query{{Expr: perSecond("result", byEndpoint.of("sluice_cache_requests_total")), Legend: "{{result}}"}}},
+		{Title: "Errors of the store", Unit: "short", Description: "Times per second that a store could not be asked, each of which is a miss.", Levels: bad(0.1),
+			Queries: []query{{Expr: perSecond("store", byInstance.of("sluice_cache_errors_total")), Legend: "{{store}}"}}},
+		{Title: "Kept in memory", Unit: "bytes", Description: "Memory of the answers kept in the processes.",
+			Queries: []query{{Expr: sum("instance", byInstance.of("sluice_cache_bytes")), Legend: "{{instance}}"}}},
+		{Title: "Answers in memory", Unit: "short", Description: "Answers kept in the processes.",
+			Queries: []query{{Expr: sum("instance", byInstance.of("sluice_cache_entries")), Legend: "{{instance}}"}}},
+		{Title: "Evictions and answers too large", Unit: "short", Description: "Answers per second that made room for others, and that were larger than the endpoint keeps.",
+			Queries: []query{
+				{Expr: perSecond("", byInstance.of("sluice_cache_evictions_total")), Legend: "evicted"},
+				{Expr: perSecond("", byEndpoint.of("sluice_cache_too_large_total")), Legend: "too large"},
+			}},
 	}
 }

@@ -23,7 +23,11 @@ const (
 	laneQueue   = 256      // copies that wait for one version
 	laneWorkers = 4        // executions of copies for one version at once
 	shadowBytes = 64 << 20 // of all copies that wait or are executed
+	shadowMost  = 16 << 20 // bytes of a shadow's answer that is compared and logged; larger ones are dropped
 )
+
+// errShadowTooLarge: a shadow's answer is larger than shadowMost.
+var errShadowTooLarge = errors.New("the answer of a shadow is too large")
 
 // shadows is what a handler keeps for its shadows.
 type shadows struct {
@@ -305,18 +309,23 @@ func (h *Handler) attemptShadow(k *call) (err error) {
 	k.ctx = d
 	_, err = k.execute()
 	k.ctx = nil
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case k.work.out.Bytes() > shadowMost:
+		return errShadowTooLarge
 	}
 	return k.encode()
 }
 
-// droppedFor says of an error of attemptShadow whether the version was not asked for it.
+// droppedFor says of an error of attemptShadow whether it makes the copy one that was dropped: it says nothing about how the version answers.
 func droppedFor(err error) (shadow.Drop, bool) {
 	var turned *turnedAway
 	switch {
 	case errors.As(err, &turned), errors.Is(err, batch.ErrQueueFull):
 		return shadow.Overload, true
+	case errors.Is(err, errShadowTooLarge):
+		return shadow.TooLarge, true
 	case errors.Is(err, servable.ErrNotAvailable), errors.Is(err, batch.ErrClosed):
 		return shadow.NotReady, true
 	case errors.Is(err, context.Canceled):

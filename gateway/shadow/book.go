@@ -36,7 +36,7 @@ type Drop uint8
 
 const (
 	QueueFull Drop = iota // the arm has too many waiting
-	TooLarge              // all that wait would take too much memory with it
+	TooLarge              // all that wait would take too much memory with it, or its answer does
 	Expired               // it waited for too long
 	Overload              // the gateway has more important things to do
 	NotReady              // the version is not in memory

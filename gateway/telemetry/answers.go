@@ -8,6 +8,7 @@ import (
 type Held interface {
 	Entries() int
 	Bytes() uint64
+	Evicted() uint64
 }
 
 // Answers are the metrics of response caches; held may be nil.
@@ -45,6 +46,10 @@ func Answers(cache *respcache.Cache, held Held) []Metric {
 	}
 	return append(metrics,
 		Metric{Name: "sluice.cache.entries", Unit: "{answer}", Description: "Answers kept in this process.", Read: func(emit Emit) { emit(float64(held.Entries())) }},
+		Metric{
+			Name: "sluice.cache.evictions", Unit: "{answer}", Description: "Answers kept in this process that made room for others.", Counter: true,
+			Read: func(emit Emit) { emit(float64(held.Evicted())) },
+		},
 		Metric{Name: "sluice.cache.bytes", Unit: "By", Description: "Memory of the answers kept in this process.", Read: func(emit Emit) { emit(float64(held.Bytes())) }},
 	)
 }

@@ -72,7 +72,7 @@ def label(server, endpoint, body, truth):
 
 def healthy(folder, collector, point):
     """The example's split, a Python model whose predictions are joined and whose worker dies, a shadow, a rollout on its way,
-    an endpoint whose columns are watched and whose predictions get ground truth."""
+    an endpoint whose columns are watched and whose predictions get ground truth, one that remembers answers."""
     server = Server(
         folder / "healthy", "--demo", "--python", sys.executable, "--python-workers", "1", "--conversion", "off", "--serving-metrics-interval", "1s", "--log-level", "debug",
         env={
@@ -92,6 +92,8 @@ def healthy(folder, collector, point):
     moved = {"drift": {"window": "2s", "min_rows": 50, "baseline_rows": 100}, "ground_truth": {"output": "label"}}
     put(server, "", {"name": "drifting", "config": {"served_entities": [one], **moved}}, "POST")
     serves(server, "1", "drifting")
+    put(server, "", {"name": "remembering", "config": {"served_entities": [one], "cache": {"ttl": "1s"}}}, "POST")
+    serves(server, "1", "remembering")
     steps = [{"set_weight": 30}, {"analyse": {"min_requests": 20}}, {"pause": {}}]
     put(server, "/rolling/rollout", {"version": 2, "steps": steps, "analysis": {"metrics": [{"name": "error_rate"}]}}, "POST")
     wait_until(lambda: server.post("/endpoints/doubler/invocations", data=DOUBLE, headers=JSON).ok, 120, "the Python model")
@@ -102,8 +104,8 @@ def healthy(folder, collector, point):
 
 
 def troubled(folder):
-    """Hardly any room, a version that fails for every request, one that cannot be loaded, a rollout that goes back, a prediction log that fills up."""
-    server = Server(folder / "troubled", "--demo", "--prediction-log-max-bytes", str(1 << 20), "--serving-metrics-interval", "1h", "--max-in-flight", "3").start().ready()
+    """Hardly any room, a version that fails for every request, one that cannot be loaded, a rollout that goes back, a prediction log that fills up, a Redis that is away."""
+    server = Server(folder / "troubled", "--demo", "--redis-url", "redis://127.0.0.1:9", "--prediction-log-max-bytes", str(1 << 20), "--serving-metrics-interval", "1h", "--max-in-flight", "3").start().ready()
     assert add_version(server, "wine", picky_files()) == "3"
     picky = {"name": "picky", "entity_name": "wine", "entity_version": "3"}
     put(server, "", {"name": "picky", "config": {"served_entities": [picky]}}, "POST")
@@ -111,6 +113,8 @@ def troubled(folder):
     put(server, "", {"name": "back", "config": {"served_entities": [{"name": "stable", "entity_name": "wine", "entity_version": "1"}]}}, "POST")
     serves(server, "1", "back")
     put(server, "/back/rollout", {"version": 3, "steps": [{"set_weight": 50}, {"analyse": {"min_requests": 2000}}], "analysis": {"metrics": [{"name": "error_rate"}]}}, "POST")
+    put(server, "", {"name": "forgetting", "config": {"served_entities": [{"name": "stable", "entity_name": "wine", "entity_version": "1"}], "cache": {"ttl": "1m", "store": "redis"}}}, "POST")
+    serves(server, "1", "forgetting")
     move(server, "broken", add_version(server, "broken", files("v2") | {"model.onnx": b"no model"}))
     return server
 
@@ -124,8 +128,8 @@ def watched(tmp_path_factory):
         try:
             servers += [healthy(folder, collector, point), troubled(folder)]
             well, ill = (s.url + "/endpoints/{}/invocations" for s in servers)
-            asked = [(well.format("wine"), BODY), (well.format("shadowed"), BODY), (well.format("rolling"), BODY), (well.format("doubler"), DOUBLE), (well.format("drifting"), SOME)]
-            asked += [(ill.format("wine"), MANY), (ill.format("picky"), STRONG), (ill.format("back"), STRONG), (ill.format("wine"), BODY, {"X-Sluice-Priority": "shadow"})]  # of whose class three places are none
+            asked = [(well.format("wine"), BODY), (well.format("shadowed"), BODY), (well.format("rolling"), BODY), (well.format("doubler"), DOUBLE), (well.format("drifting"), SOME), (well.format("remembering"), BODY)]
+            asked += [(ill.format("wine"), MANY), (ill.format("picky"), STRONG), (ill.format("back"), STRONG), (ill.format("forgetting"), BODY), (ill.format("wine"), BODY, {"X-Sluice-Priority": "shadow"})]  # of whose class three places are none
             with Load(asked), Prometheus(folder / "prometheus", *servers) as prometheus:
                 yield prometheus, collector, servers[0]
         finally:

@@ -25,7 +25,7 @@ R33 | a canary that is not up | below, gateway/plan TestArmThatNeverServedGivesI
 R34 | the analysis | gateway/rollout TestFalseRollbacks, TestPower, TestWithoutTrafficNothingGoesOn; real versions: test_rollout.py
 R35 | kill -9 at every write of a rollout | gateway/rollout TestKilledAtEveryWrite, test_rollout.py
 R36 | orders out of turn, a database that is away | gateway/rollout TestOrders, TestTheTableFollowsARollbackWhileTheDatabaseIsAway
-R37 | a shadow that hangs, fails, is too slow | gateway/invoke TestHangingShadow, TestFailingShadow, test_shadow.py; the caller's tail: the benchmark's part `shadow`
+R37 | a shadow that hangs, fails, is too slow, answers 100 MiB | gateway/invoke TestHangingShadow, TestFailingShadow, test_shadow.py; the caller's tail: the benchmark's part `shadow`
 R63 | two servers on one database | test_two_servers.py, gateway/rollout TestAStaleDriverIsFenced, TestNothingIsCountedTwice
 """
 

@@ -118,3 +118,47 @@ def test_a_shadow_that_is_far_too_slow(served):
     wait_until(dropped, 60, "a copy was dropped")
     assert metric(served, "sluice_requests_total", endpoint=NAME, arm="main", code="200") >= asked
     assert served.get("/ready").status_code == 200
+
+
+def huge_files(megabytes=100):
+    """The example's package around a model whose answer to any number of rows is so large."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    import numpy as np
+
+    nodes = [
+        helper.make_node("ReduceMin", ["input"], ["least"], axes=[1], keepdims=1),
+        helper.make_node("Expand", ["least", "shape"], ["score"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "huge",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, None])],
+        [numpy_helper.from_array(np.array([1, megabytes << 18], np.int64), "shape")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+
+
+def resident(server):
+    """Bytes of memory that the server holds at the most so far."""
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
+
+
+def test_a_shadow_whose_answers_are_huge(served):
+    """R37: 100 MiB for each request. Every caller is answered; these answers are dropped, and memory stays within a few of them."""
+    add_version(served, NAME, huge_files())
+    move(served, NAME, "3", "Staging")
+    configure(served, 100)
+    wait_until(lambda: served.get(f"/v2/models/{NAME}/versions/3/ready").ok, 60, "the version with the huge answers")
+    before = resident(served)
+    for i in range(40):
+        ask(served, f"huge-{i}")
+    drops = lambda: metric(served, "sluice_shadow_drops_total", endpoint=NAME, arm="next")
+    wait_until(lambda: drops() >= 40, 60, "an end to every copy")
+    assert metric(served, "sluice_shadow_drops_total", endpoint=NAME, arm="next", reason="too_large") > 0
+    assert metric(served, "sluice_shadow_requests_total", endpoint=NAME, arm="next", version="3") == 0
+    assert resident(served) - before < 1 << 30
+    ask(served, "after")

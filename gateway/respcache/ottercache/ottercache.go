@@ -8,6 +8,7 @@ package ottercache
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -27,6 +28,7 @@ type kept struct {
 // Store is the memory.
 type Store struct {
 	entries *otter.Cache[respcache.Key, kept]
+	evicted atomic.Uint64
 
 	mu      sync.Mutex
 	live    func(respcache.Owner) bool // what the next sweep asks; nil: none is due; guarded by mu
@@ -42,12 +44,18 @@ var (
 
 // New returns a store that holds at most maxBytes of values and what they cost besides; it may be past that for a moment. now nil: time.Now.
 func New(maxBytes int64, now func() time.Time) (*Store, error) {
+	s := new(Store)
 	o := &otter.Options[respcache.Key, kept]{
 		MaximumWeight:    uint64(maxBytes),
 		Weigher:          func(_ respcache.Key, v kept) uint32 { return uint32(overhead + len(v.value)) },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[respcache.Key, kept]) time.Duration { return e.Value.ttl }),
 		Executor:         func(work func()) { work() }, // what it does is short, and so nobody has to wait for it in Close
 		Logger:           &otter.NoopLogger{},
+		OnAtomicDeletion: func(e otter.DeletionEvent[respcache.Key, kept]) {
+			if e.Cause == otter.CauseOverflow {
+				s.evicted.Add(1)
+			}
+		},
 	}
 	if now != nil {
 		o.Clock = clock{now}
@@ -56,7 +64,8 @@ func New(maxBytes int64, now func() time.Time) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{entries: entries}, nil
+	s.entries = entries
+	return s, nil
 }
 
 // Get implements respcache.Store.
@@ -79,6 +88,9 @@ func (s *Store) Entries() int { return s.entries.EstimatedSize() }
 
 // Bytes is what they take.
 func (s *Store) Bytes() uint64 { return s.entries.WeightedSize() }
+
+// Evicted is how many values made room for others so far, those among them that never got any.
+func (s *Store) Evicted() uint64 { return s.evicted.Load() }
 
 // Keep implements respcache.Keeper.
 func (s *Store) Keep(live func(respcache.Owner) bool) {

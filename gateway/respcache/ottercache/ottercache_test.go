@@ -41,8 +41,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := s.Bytes(); n > bound || n < bound/2 {
 		t.Errorf("%d bytes are held, want nearly %d and not more", n, bound)
 	}
-	if n := s.Entries(); n > bound/10_000 {
+	n := s.Entries()
+	if n > bound/10_000 {
 		t.Errorf("%d entries are held", n)
+	}
+	if got := s.Evicted(); got != uint64(2000-n) {
+		t.Errorf("%d evicted, want all but %d of 2000", got, n)
 	}
 }
 
