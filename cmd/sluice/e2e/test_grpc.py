@@ -13,7 +13,10 @@ import requests
 import tritonclient.grpc as triton
 from conftest import BINARY, Server, own_environ, wait_until, wine_rows
 from grape import expected, frame, serve, tensors
+from lifecycle import add_version
 from test_prediction_log import segments
+from test_rollout import body as glass
+from test_rollout import picky_files
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
@@ -116,6 +119,33 @@ def test_errors_say_what_is_wrong(client):
         with pytest.raises(InferenceServerException, match=text) as error:
             call()
         assert code in error.value.status(), error.value
+
+
+def test_a_constant_answers_instead(served):
+    """A fallback's inference_answer reaches Triton's clients as tensors, by both transports; what it lacks stays an error."""
+    import tritonclient.http as triton_http
+
+    server, address = served
+    add_version(server, "picky", picky_files())
+    constant = {"outputs": [{"name": "score", "datatype": "FP32", "shape": [1, 1], "data": [-1.5]}, {"name": "why", "datatype": "BYTES", "shape": [1], "data": ["none"]}]}
+    entity = {"name": "only", "entity_name": "picky", "entity_version": "1"}
+    fallback = [{"from": "only", "on": ["error"], "inference_answer": constant}]
+    made = server.post("/api/2.0/serving-endpoints", json={"name": "picky", "config": {"served_entities": [entity], "fallback": fallback}})
+    assert made.ok and made.json()["config"]["fallback"] == fallback, made.text
+    wait_until(lambda: server.get("/v2/models/picky/ready").ok, what="the version")
+    for library, where in ((triton, address), (triton_http, server.url.removeprefix("http://"))):
+        strong = tensors(library, 1)
+        alcohol = library.InferInput(strong[0].name(), [1, 1], "FP64")
+        alcohol.set_data_from_numpy(np.array([[14.5]]))
+        with library.InferenceServerClient(where) as client:
+            got = client.infer("picky", [alcohol, *strong[1:]])
+            assert np.array_equal(got.as_numpy("score"), np.array([[-1.5]], np.float32)) and got.as_numpy("why").tolist() == [b"none"]
+            one = client.infer("picky", [alcohol, *strong[1:]], outputs=[library.InferRequestedOutput("why")])
+            assert one.as_numpy("why").tolist() == [b"none"] and one.as_numpy("score") is None
+            with pytest.raises(InferenceServerException):
+                client.infer("picky", [alcohol, *strong[1:]], outputs=[library.InferRequestedOutput("nothing")])
+    instead = server.post("/endpoints/picky/invocations", data=glass(14.5), headers={"Content-Type": "application/json"})
+    assert instead.status_code == 500, "a request of the other protocol has no constant"
 
 
 def test_stream_and_many_at_once(served, client):
