@@ -118,7 +118,7 @@ func (c Config) checkAgainst(reg *Registered, records []ArmRecord) error {
 		}
 	}
 	if served == 0 {
-		return mlflow.Invalidf("the configuration has nothing to serve: no entity with traffic has a version (%s)", c.empties(reg, records))
+		return mlflow.Invalidf("%s: with this the configuration has nothing to serve", c.empties(reg, records))
 	}
 	return nil
 }
@@ -146,12 +146,12 @@ func (e ServedEntity) checkTarget(path string, reg *Registered) error {
 
 func mlflowStage(s string) bool { return s == Production || s == "Staging" || s == "Archived" }
 
-// empties lists why the entities with traffic have nothing to serve.
+// empties says, by its field's path, why each entity with traffic has no version.
 func (c Config) empties(reg *Registered, records []ArmRecord) string {
 	var out []string
-	for _, e := range c.ServedEntities {
+	for i, e := range c.ServedEntities {
 		if r := Resolve(e, reg, findRecord(records, e.Name)); r.Version == 0 && e.Weight > 0 {
-			out = append(out, r.Reason)
+			out = append(out, fmt.Sprintf("served_entities[%d].entity_version: %s", i, r.Reason))
 		}
 	}
 	return strings.Join(out, "; ")

@@ -22,8 +22,32 @@ func parseObject(path string, raw []byte) *object {
 	o := &object{path: path}
 	if err := json.Unmarshal(raw, &o.fields); err != nil || o.fields == nil {
 		o.err = mlflow.Invalidf("%s is not a JSON object", o.name(""))
+	} else if field, twice := repeated(raw); twice {
+		o.err = mlflow.Invalidf("%s stands there twice", clip(o.name(field)))
 	}
 	return o
+}
+
+// repeated finds the first field that the object, which is valid, has more than once: readers of JSON do not agree on which one counts.
+func repeated(raw []byte) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := d.Token(); err != nil {
+		return "", false
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		field, _ := key.(string)
+		if err != nil || seen[field] {
+			return field, err == nil
+		}
+		seen[field] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return "", false
+		}
+	}
+	return "", false
 }
 
 // name is the full name of a field; "" is the object itself.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"sluice/gateway"
 	"sluice/tracking/mlflow"
@@ -14,8 +15,8 @@ type configRequest struct {
 	entities []gateway.ServedEntity // without weights; nil when only the traffic is to change
 	// pinned are the version numbers that stood beside a stage or alias, by index; 0 where none did. They must agree with it.
 	pinned  []int
-	traffic map[string]gateway.Weight // by entity name; nil when absent
-	version int64                     // config_version; 0 when absent
+	traffic []share // by entity name; nil when absent
+	version int64   // config_version; 0 when absent
 	// settings set the other parts that were sent.
 	settings []func(*gateway.Config)
 }
@@ -179,8 +180,8 @@ func chooseTarget(o *object, versionField, version, stage, alias string) (gatewa
 	default:
 		return pinned, 0
 	}
-	if err != nil {
-		o.fail(versionField, ": %s", plain(err))
+	if err != nil && o.err == nil {
+		o.err = mlflow.Invalidf("%s: %s", o.name(versionField), plain(err))
 	}
 	if version != "" && pinned.Version == 0 && pinned != out {
 		o.fail(versionField, "%q contradicts entity_stage or entity_alias", clip(version))
@@ -188,7 +189,13 @@ func chooseTarget(o *object, versionField, version, stage, alias string) (gatewa
 	return out, pinned.Version
 }
 
-func parseTraffic(path string, raw []byte) (map[string]gateway.Weight, error) {
+// share is a route: who gets how much.
+type share struct {
+	name   string
+	weight gateway.Weight
+}
+
+func parseTraffic(path string, raw []byte) ([]share, error) {
 	o := parseObject(path, raw)
 	routes, ok := o.list("routes", gateway.MaxServedEntities)
 	if err := o.done(); err != nil {
@@ -197,17 +204,17 @@ func parseTraffic(path string, raw []byte) (map[string]gateway.Weight, error) {
 	if !ok {
 		return nil, mlflow.Invalidf("%sroutes is missing", path)
 	}
-	out := make(map[string]gateway.Weight, len(routes))
+	out := make([]share, 0, len(routes))
 	for i, raw := range routes {
 		r := parseObject(fmt.Sprintf("%sroutes[%d].", path, i), raw)
 		name, weight := parseRoute(r)
-		if _, twice := out[name]; twice {
+		if slices.ContainsFunc(out, func(s share) bool { return s.name == name }) {
 			r.fail("served_model_name", "%q appears twice", clip(name))
 		}
 		if err := r.done(); err != nil {
 			return nil, err
 		}
-		out[name] = weight
+		out = append(out, share{name, weight})
 	}
 	return out, nil
 }
@@ -280,17 +287,21 @@ func (r configRequest) applyTraffic(current gateway.Config) ([]gateway.ServedEnt
 			return nil, mlflow.Invalidf("traffic_config is missing: with %d served_entities it must say who gets how much", len(entities))
 		}
 	}
-	known := make(map[string]bool, len(entities))
 	for i := range entities {
-		known[entities[i].Name] = true
-		entities[i].Weight = r.traffic[entities[i].Name]
+		entities[i].Weight = 0
 		if r.traffic == nil {
 			entities[i].Weight = gateway.FullWeight
 		}
 	}
-	for name := range r.traffic {
-		if !known[name] {
-			return nil, mlflow.Invalidf("traffic_config.routes names %q, which is not among the served_entities", clip(name))
+	for i, route := range r.traffic {
+		at := slices.IndexFunc(entities, func(e gateway.ServedEntity) bool { return e.Name == route.name })
+		if at < 0 {
+			return nil, mlflow.Invalidf("traffic_config.routes[%d].served_entity_name %q is not among the served_entities", i, clip(route.name))
+		}
+		for j := range entities { // of two with one name, which is refused by that
+			if entities[j].Name == route.name {
+				entities[j].Weight = route.weight
+			}
 		}
 	}
 	return entities, nil

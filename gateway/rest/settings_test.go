@@ -153,6 +153,7 @@ func TestFallbackCircles(t *testing.T) {
 		`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"a"}]`,
 		`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"c"},{"from":"c","served_entity_name":"b"}]`,
 		`[{"from":"c","served_entity_name":"b"},{"served_entity_name":"c"}]`,
+		`[{"from":"a","served_entity_name":"b"},{"from":"b","served_entity_name":"c"},{"from":"c","served_entity_name":"a"}]`,
 	} {
 		s.want(400, "PUT", wine+"/config", with(circle), "closes a circle")
 	}
