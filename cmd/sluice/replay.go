@@ -31,6 +31,7 @@ type replayFlags struct {
 	limits          replay.Limits
 	pace            pace
 	jsonFile        string
+	htmlFile        string
 }
 
 func (f *replayFlags) bind(cmd *cobra.Command) {
@@ -47,6 +48,7 @@ func (f *replayFlags) bind(cmd *cobra.Command) {
 	flags.Float64Var(&f.limits.LatencyRatio, "max-latency-ratio", -1, "p95 latency over the recorded one that may be; negative: any")
 	flags.Var(&f.pace, "pace", "when the requests leave: recorded, or xN times as fast (default: as the connections are free)")
 	flags.StringVar(&f.jsonFile, "json", "", "also write the report as JSON to this file")
+	flags.StringVar(&f.htmlFile, "html", "", "also write the report as an HTML page to this file")
 }
 
 func (f *replayFlags) check() error {
@@ -77,7 +79,7 @@ func newReplayCommand(environ []string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = errors.Join(report.WriteText(cmd.OutOrStdout()), toFile(f.jsonFile, report.WriteJSON))
+			err = errors.Join(report.WriteText(cmd.OutOrStdout()), toFile(f.jsonFile, report.WriteJSON), toFile(f.htmlFile, report.WriteHTML))
 			if failed := report.Check(f.limits); failed != nil {
 				err = errors.Join(err, fmt.Errorf("version %d does not pass: %w", f.candidate, failed))
 			}

@@ -105,7 +105,12 @@ func TestRunSaysHowACandidateDiffers(t *testing.T) {
 	if len(report.Examples) != examples || !report.Examples[0].Shape || report.Examples[2].Distance != 0.5 || report.Failures["status 400: no such column\n"] != 3 {
 		t.Errorf("examples %+v, failures %v", report.Examples, report.Failures)
 	}
-	var text, js bytes.Buffer
+	var text, js, page bytes.Buffer
+	report.Failures["<script>"] = 1
+	if err := report.WriteHTML(&page); err != nil || !strings.Contains(page.String(), "<td>10</td><td>7</td><td>2</td><td>3</td><td>1</td>") ||
+		!strings.Contains(page.String(), "&lt;script&gt;") || !strings.Contains(page.String(), "status 400: no such column") || !strings.Contains(page.String(), "<td>recorded</td><td>2.000</td>") {
+		t.Errorf("%v\n%s", err, page.String())
+	}
 	if err := report.WriteText(&text); err != nil || !strings.Contains(text.String(), "10 same, 7 different (2 of another shape), 3 failed") {
 		t.Errorf("%v\n%s", err, text.String())
 	}

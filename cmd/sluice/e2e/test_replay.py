@@ -46,9 +46,10 @@ def test_a_candidate_is_compared_and_nothing_counts_as_live_traffic(recorded, tm
     ran, same = replay(recorded, tmp_path, "1")  # from the server's own log
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (same["records"], same["same"], same["different"], same["failed"]) == (ASKED, ASKED, 0, 0), same
-    ran, other = replay(recorded, tmp_path, "2", *log)
+    ran, other = replay(recorded, tmp_path, "2", "--html", str(tmp_path / "report.html"), *log)
     assert ran.returncode == 1 and "version 2 does not pass" in ran.stderr, ran.stderr
     assert other["different"] == ASKED and other["numbers_different"] > 0 and len(other["examples"]) == 5, other
+    assert other["examples"][0]["prediction_id"] in (tmp_path / "report.html").read_text()
     ran, _ = replay(recorded, tmp_path, "2", "--max-different", "1", *log)
     assert ran.returncode == 0, ran.stderr
     assert (counter(recorded, "requests_total"), counter(recorded, 'predlog_records_total{state="offered"}')) == before
