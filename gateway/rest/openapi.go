@@ -36,6 +36,9 @@ type (
 	listBody struct {
 		Endpoints []endpointAnswer `json:"endpoints"`
 	}
+	rolloutsBody struct {
+		Rollouts []rolloutStatus `json:"rollouts"`
+	}
 	eventsBody struct {
 		Events []eventAnswer `json:"events"`
 	}
@@ -58,6 +61,8 @@ func Bodies() map[string]openapi.Body {
 		openapi.Key("POST", base+"/:name/ground-truth"): {Request: reflect.TypeFor[truthBody](), Response: reflect.TypeFor[truthAnswer]()},
 		openapi.Key("GET", base+"/:name/drift"):         {Response: reflect.TypeFor[driftBody]()},
 		openapi.Key("GET", base+"/:name/quality"):       {Response: reflect.TypeFor[qualityBody]()},
+		openapi.Key("GET", base+"/:name/rollouts"):      {Response: reflect.TypeFor[rolloutsBody](), Query: []string{"max_results"}},
+		openapi.Key("GET", "/api/2.0/sluice/rollouts"):  {Response: reflect.TypeFor[rolloutsBody](), Query: []string{"max_results"}},
 		openapi.Key("GET", "/ready"):                    {Response: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
 	}
 }

@@ -166,7 +166,7 @@ func (h *Handler) listRollouts(c *fiber.Ctx) error {
 	for i, r := range found {
 		out[i] = describeRollout(h.deps.Rollouts.Describe(r))
 	}
-	return wire.Send(c, fiber.Map{"rollouts": out})
+	return wire.Send(c, rolloutsBody{out})
 }
 
 func (h *Handler) sendRollout(c *fiber.Ctx, r gateway.Rollout, err error) error {
