@@ -1,10 +1,12 @@
 package invoke
 
 import (
+	"encoding/binary"
 	"strconv"
 	"time"
 
 	"sluice/runtime/batch"
+	"sluice/tracking/wire"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -25,13 +27,7 @@ func uuid7(at time.Time, hi, lo uint64) (id [16]byte) {
 
 // appendUUID appends the id in its usual form of 36 characters.
 func appendUUID(dst []byte, id *[16]byte) []byte {
-	for i, b := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
-	}
-	return dst
+	return wire.AppendUUID(dst, binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:]))
 }
 
 func appendHex(dst, src []byte) []byte {

@@ -28,30 +28,11 @@ func RequestID(random func() uint64) fiber.Handler {
 		id := c.Request().Header.PeekCanonical(keyRequestID)
 		if !validRequestID(id) {
 			var text [36]byte
-			id = appendUUID(text[:0], random(), random())
+			id = AppendUUID(text[:0], random()&^0xf000|0x4000, random()&^(3<<62)|1<<63) // version 4 (source: RFC 9562, section 5.4)
 		}
 		c.Response().Header.SetCanonical(keyRequestID, id) // copies
 		return c.Next()
 	}
-}
-
-// appendUUID appends 122 of the random bits as a UUID of version 4 (source: RFC 9562, section 5.4).
-func appendUUID(dst []byte, hi, lo uint64) []byte {
-	const digits = "0123456789abcdef"
-	hi = hi&^0xf000 | 0x4000
-	lo = lo&^(3<<62) | 1<<63
-	for i := range 16 {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			dst = append(dst, '-')
-		}
-		word := hi
-		if i >= 8 {
-			word = lo
-		}
-		b := byte(word >> (56 - 8*(i&7)))
-		dst = append(dst, digits[b>>4], digits[b&15])
-	}
-	return dst
 }
 
 // RequestIDOf returns the id that RequestID gave to the request, or "" without that middleware. The string is a copy.
