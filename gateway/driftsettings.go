@@ -77,6 +77,17 @@ func (d Drift) check() error {
 	return nil
 }
 
+// CheckRollout returns INVALID_PARAMETER_VALUE, naming the field behind path (empty, or ending in "."), for a plan that would wait for a drift that
+// nobody looks at.
+func (d Drift) CheckRollout(path string, p *RolloutPlan) error {
+	for i, m := range p.Analysis.Metrics {
+		if m.Name == MetricBaselineDrift && d.Off {
+			return mlflow.Invalidf("%sanalysis.metrics[%d].name %q cannot be compared: the endpoint's drift is off", path, i, m.Name)
+		}
+	}
+	return nil
+}
+
 // The kinds of events of drift.
 const (
 	EventDriftDetected EventKind = "drift_detected" // a column of a window is past its limit

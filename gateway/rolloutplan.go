@@ -72,22 +72,26 @@ const (
 	MetricLatencyRatio    MetricName = "latency_ratio"     // a quantile of the latency of successful answers, as a multiple of stable's
 	MetricDrift           MetricName = "drift"             // how predictions are distributed
 	MetricAccuracy        MetricName = "accuracy"          // predictions that ground truth confirms
+	MetricBaselineDrift   MetricName = "baseline_drift"    // how the canary's requests and predictions are distributed, against its baseline (gateway/drift)
 )
 
 // MetricNames lists every metric.
 func MetricNames() []MetricName {
-	return []MetricName{MetricErrorRate, MetricClientErrorRate, MetricLatencyRatio, MetricDrift, MetricAccuracy}
+	return []MetricName{MetricErrorRate, MetricClientErrorRate, MetricLatencyRatio, MetricDrift, MetricAccuracy, MetricBaselineDrift}
 }
 
 // AnalysisMetric is one comparison and how far the canary may be off.
 type AnalysisMetric struct {
 	Name MetricName `json:"name"`
 	// Tolerance is by how much the canary's share may differ from stable's, 0–1: error_rate and client_error_rate may be higher, accuracy
-	// lower, and drift is the share of predictions that may move into or out of a tenth of stable's distribution.
+	// lower, and drift is the share of predictions that may move into or out of a tenth of stable's distribution. Of baseline_drift it is the
+	// distance that a column may have from the baseline.
 	Tolerance float64 `json:"tolerance,omitempty"`
 	// Quantile and Ratio are of latency_ratio: 0.5–0.999, and ≥ 1; a millisecond more is always allowed.
 	Quantile float64 `json:"quantile,omitempty"`
 	Ratio    float64 `json:"ratio,omitempty"`
+	// PSI is of baseline_drift: the population stability index that a column may have, above 0.
+	PSI float64 `json:"psi,omitempty"`
 }
 
 // Defaults of rollout plans.
@@ -110,6 +114,8 @@ func DefaultMetric(name MetricName) AnalysisMetric {
 		m.Tolerance = 0.1
 	case MetricLatencyRatio:
 		m.Quantile, m.Ratio = 0.95, 1.5
+	case MetricBaselineDrift:
+		m.Tolerance, m.PSI = DefaultMaxKS, DefaultMaxPSI
 	}
 	return m
 }
@@ -143,7 +149,10 @@ func (c Config) checkRollout(feeds func(MetricName) bool) error {
 	if !slices.ContainsFunc(c.ServedEntities, ServedEntity.RollsOut) {
 		return mlflow.Invalidf("rollout can never start: no served entity with traffic follows Production, Staging or an alias")
 	}
-	return c.Rollout.Check("rollout.", feeds)
+	if err := c.Rollout.Check("rollout.", feeds); err != nil {
+		return err
+	}
+	return c.Drift.CheckRollout("rollout.", c.Rollout)
 }
 
 // RollsOut says whether a version that the entity's target moves to can take over step by step.
@@ -267,6 +276,15 @@ func (m AnalysisMetric) check(path string) error {
 		}
 		if !(m.Ratio >= 1 && m.Ratio <= 100) {
 			return mlflow.Invalidf("%s.max_ratio is not between 1 and 100", path)
+		}
+		return nil
+	}
+	if m.Name == MetricBaselineDrift {
+		if !(m.PSI > 0 && m.PSI <= 100) {
+			return mlflow.Invalidf("%s.max_psi is not above 0 and at most 100", path)
+		}
+		if !(m.Tolerance > 0 && m.Tolerance <= 1) {
+			return mlflow.Invalidf("%s.max_ks is not above 0 and at most 1", path)
 		}
 		return nil
 	}

@@ -19,7 +19,7 @@ func (a *App) openRollouts() {
 		Store: a.control, Endpoints: a.endpoints, Registry: a.registry, Table: a.syncer, Outcomes: a.outcomes, Feeds: a.feeds, Shadowed: a.shadowed, NewID: uuid.NewString,
 	}
 	if a.truth != nil {
-		deps.Truth = a.judged
+		deps.Truth, deps.Drifted = a.judged, a.drifted
 	}
 	a.rollouts.Store(rollout.New(deps, &rollout.Options{Name: a.instance(), Log: a.log})) // telemetry may be reading already
 }
@@ -46,10 +46,24 @@ func (a *App) shadowed(endpoint, arm, model string, version int) (executed, fail
 	return executed, failed
 }
 
-// feeds says whether something counts what a metric of rollouts compares: ground truth is joined with the prediction log, and without request
-// metrics nothing is counted at all.
+// feeds says whether something counts what a metric of rollouts compares: ground truth and baselines are joined with the prediction log, and without
+// request metrics nothing is counted at all.
 func (a *App) feeds(m gateway.MetricName) bool {
-	return a.cfg.RequestMetrics && (m != gateway.MetricAccuracy || a.cfg.PredictionLog)
+	return a.cfg.RequestMetrics && (m != gateway.MetricAccuracy && m != gateway.MetricBaselineDrift || a.cfg.PredictionLog)
+}
+
+// drifted is what rollouts know of a version's drift: the windows that are over or under way since then.
+func (a *App) drifted(endpoint, model string, version int, since time.Time, alpha float64) (rollout.Drifted, bool) {
+	for _, r := range a.drift.Reports(endpoint) {
+		length := r.WindowEndMS - r.WindowStartMS
+		if r.Model != model || r.Version != version || r.WindowRows == 0 || length <= 0 || r.WindowEndMS <= since.UnixMilli() {
+			continue
+		}
+		windows := 1 + max(r.WindowEndMS-since.UnixMilli()-1, 0)/length // the one in which the rollout began is the first
+		d := r.Distance(alpha, int(windows))
+		return rollout.Drifted{Rows: r.WindowRows, BaselineRows: r.BaselineRows, Column: d.Column, Distance: d.Observed, AtLeast: d.AtLeast, PSI: d.PSI}, true
+	}
+	return rollout.Drifted{}, false
 }
 
 // activeRollouts reads the rows that the table follows.

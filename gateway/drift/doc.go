@@ -20,7 +20,8 @@
 //	KS    the largest distance of the two distribution functions, 0–1; of numbers only
 //
 // A column drifts in a window when its PSI is above drift.max_psi or its KS above drift.max_ks; that is an event drift_detected of the
-// endpoint, and drift_ended when a later window is below both. A rollout's metric drift is another thing: it compares the predictions of the
+// endpoint, and drift_ended when a later window is below both. A rollout's metric baseline_drift looks at the same windows, with a bound on what
+// chance does (Report.Distance); its metric drift is another thing: it compares the predictions of the
 // canary with those of stable, which get the same requests.
 //
 // # What it costs

@@ -14,6 +14,7 @@ const Prediction = "prediction"
 // Profile is what is known of rows: a Sketch for each column. It is stored as it is encoded: fields are added, never renamed.
 type Profile struct {
 	Rows    uint64             `json:"rows"`
+	Records uint64             `json:"records,omitempty"` // that the rows came in; 0 if it is not known
 	Columns map[string]*Sketch `json:"columns,omitempty"`
 	// LeftOut is how many columns were past MaxColumns, at most.
 	LeftOut int `json:"left_out,omitempty"`
@@ -39,6 +40,7 @@ func (p *Profile) Column(name string) *Sketch {
 // Merge takes in what o holds.
 func (p *Profile) Merge(o *Profile) error {
 	p.Rows += o.Rows
+	p.Records += o.Records
 	p.LeftOut = max(p.LeftOut, o.LeftOut)
 	for _, name := range o.names() {
 		if s := p.Column(name); s != nil {

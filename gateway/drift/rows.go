@@ -70,7 +70,9 @@ func (d *digester) take(r *predlog.Row) {
 	if rows == 0 {
 		return
 	}
-	d.piece(r.Time).add(&d.in.Batch, answers, rows, max((rows+d.perRecord-1)/d.perRecord, 1))
+	p := d.piece(r.Time)
+	p.Records++
+	p.add(&d.in.Batch, answers, rows, max((rows+d.perRecord-1)/d.perRecord, 1))
 }
 
 // Add takes the rows of a batch in, with the prediction of each; times and bytes are left out, which requests in JSON carry as texts.

@@ -32,6 +32,9 @@ type Report struct {
 	WindowStartMS int64  `json:"window_start_ms,omitempty"`
 	WindowEndMS   int64  `json:"window_end_ms,omitempty"`
 	WindowRows    uint64 `json:"window_rows"`
+	// BaselineRecords and WindowRecords are how many requests the rows came in; 0 where it is not known.
+	BaselineRecords uint64 `json:"baseline_records,omitempty"`
+	WindowRecords   uint64 `json:"window_records,omitempty"`
 	// Drifting are the columns past a limit, sorted.
 	Drifting []string `json:"drifting,omitempty"`
 	Columns  []Column `json:"columns,omitempty"` // sorted by name
@@ -60,9 +63,11 @@ type Summary struct {
 	Top      []Frequency `json:"top,omitempty"`
 }
 
+const topTexts = 5 // of a Summary
+
 // summary is the column in a few numbers.
 func (s *Sketch) summary() Summary {
-	out := Summary{Count: s.Count(), Missing: s.Missing, Distinct: s.Distinct(), Top: s.Top(5)}
+	out := Summary{Count: s.Count(), Missing: s.Missing, Distinct: s.Distinct(), Top: s.Top(topTexts)}
 	if s.Numbers() > 0 {
 		mean, low, mid, high := s.Mean(), s.Quantile(0.05), s.Quantile(0.5), s.Quantile(0.95)
 		out.Mean, out.P05, out.P50, out.P95 = &mean, &low, &mid, &high
@@ -128,6 +133,7 @@ func (st *State) compare(settings gateway.Drift) []Change {
 		Origin: st.Report.Origin, SegmentsLeftOut: st.Report.SegmentsLeftOut,
 		BaselineRows: st.Baseline.Rows, BaselineComplete: st.Complete, WindowStartMS: st.Window.StartMS,
 		WindowEndMS: st.Window.StartMS + settings.Window.Milliseconds(), WindowRows: st.Window.Rows, LeftOut: max(st.Baseline.LeftOut, st.Window.LeftOut),
+		BaselineRecords: st.Baseline.Records, WindowRecords: st.Window.Records,
 	}
 	for _, name := range st.Baseline.names() {
 		b, w := st.Baseline.Columns[name], st.Window.Columns[name]

@@ -49,6 +49,8 @@ type metricAnswer struct {
 	MaxIncrease *float64           `json:"max_increase,omitempty"` // error_rate, client_error_rate
 	MaxDecrease *float64           `json:"max_decrease,omitempty"` // accuracy
 	MaxShift    *float64           `json:"max_shift,omitempty"`    // drift
+	MaxPSI      *float64           `json:"max_psi,omitempty"`      // baseline_drift
+	MaxKS       *float64           `json:"max_ks,omitempty"`       // baseline_drift
 	Quantile    *float64           `json:"quantile,omitempty"`     // latency_ratio
 	MaxRatio    *float64           `json:"max_ratio,omitempty"`    // latency_ratio
 }
@@ -168,6 +170,9 @@ func parseMetric(o *object, m *gateway.AnalysisMetric) {
 		read("max_decrease", &m.Tolerance)
 	case gateway.MetricDrift:
 		read("max_shift", &m.Tolerance)
+	case gateway.MetricBaselineDrift:
+		read("max_psi", &m.PSI)
+		read("max_ks", &m.Tolerance)
 	case gateway.MetricLatencyRatio:
 		read("quantile", &m.Quantile)
 		read("max_ratio", &m.Ratio)
@@ -239,6 +244,8 @@ func describeMetric(m gateway.AnalysisMetric) metricAnswer {
 		a.MaxDecrease = &m.Tolerance
 	case gateway.MetricDrift:
 		a.MaxShift = &m.Tolerance
+	case gateway.MetricBaselineDrift:
+		a.MaxPSI, a.MaxKS = &m.PSI, &m.Tolerance
 	case gateway.MetricLatencyRatio:
 		a.Quantile, a.MaxRatio = &m.Quantile, &m.Ratio
 	}

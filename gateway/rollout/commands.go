@@ -69,7 +69,10 @@ func (c *Controller) planFor(e gateway.Endpoint, sent *gateway.RolloutPlan) (*ga
 	if plan == nil {
 		return nil, mlflow.Invalidf("steps is missing, and endpoint %q has no plan for rollouts", e.Name)
 	}
-	return plan, plan.Check("", c.feeds)
+	if err := plan.Check("", c.feeds); err != nil {
+		return nil, err
+	}
+	return plan, e.Config.Drift.CheckRollout("", plan)
 }
 
 func armFor(e gateway.Endpoint, name string) (gateway.ServedEntity, error) {

@@ -44,7 +44,7 @@ type Outcomes interface {
 	Observe(endpoint string) []outcome.Observed
 }
 
-// Deps are what a Controller works with; all but Truth, Shadowed and Feeds are required.
+// Deps are what a Controller works with; all but Truth, Drifted, Shadowed and Feeds are required.
 type Deps struct {
 	Store     gateway.RolloutStore
 	Endpoints Endpoints
@@ -54,10 +54,14 @@ type Deps struct {
 	// Truth counts the predictions of a version at an endpoint for which ground truth is known, and how many of them were wrong; it only
 	// rises. nil: nothing feeds the accuracy.
 	Truth func(endpoint, model string, version int) Count
+	// Drifted says how far the requests and predictions of a version are from its baseline, in windows that ended after since; false if nothing was
+	// compared yet. alpha bounds the probability that Drifted.AtLeast is ever too large. It answers from memory. nil: nothing feeds the baseline_drift.
+	Drifted func(endpoint, model string, version int, since time.Time, alpha float64) (Drifted, bool)
 	// Shadowed counts the copies of requests that the version executed as a shadow, and those of them that failed; both only rise while it is
 	// routed. nil: nothing counts them, and an analysis of a shadow never sees its requests.
 	Shadowed func(endpoint, arm, model string, version int) (executed, failed uint64)
-	// Feeds says whether something counts what the metric compares; nil means everything but the accuracy without Truth.
+	// Feeds says whether something counts what the metric compares; nil means everything but the accuracy without Truth and the
+	// baseline_drift without Drifted.
 	Feeds func(gateway.MetricName) bool
 	// NewID makes the id of a rollout, at most 36 characters.
 	NewID func() string
@@ -163,7 +167,7 @@ func set(field *time.Duration, byDefault time.Duration) {
 
 // feeds says whether something here counts what the metric compares.
 func (c *Controller) feeds(m gateway.MetricName) bool {
-	return (m != gateway.MetricAccuracy || c.deps.Truth != nil) && (c.deps.Feeds == nil || c.deps.Feeds(m))
+	return (m != gateway.MetricAccuracy || c.deps.Truth != nil) && (m != gateway.MetricBaselineDrift || c.deps.Drifted != nil) && (c.deps.Feeds == nil || c.deps.Feeds(m))
 }
 
 // Wanted takes over rollouts that must begin because a stage or alias moved. It returns at once.
@@ -266,6 +270,7 @@ func (c *Controller) decide(ctx context.Context, w *watch) (Decision, bool) {
 		w.observer.copies(&block, &w.row, c.deps.Shadowed)
 	}
 	w.evidence = w.evidence.Add(block, w.row.Plan.Analysis)
+	c.drifted(w)
 	d := Next(w.row, w.evidence, c.facts(ctx, &w.row), c.opts.Now())
 	c.note(w, d)
 	if d.Changed && d.Rollout.Phase == gateway.RolloutRollingBack {

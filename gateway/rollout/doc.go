@@ -56,6 +56,10 @@
 // share is below with the probability 1−α, for ever: the s above k/n where the Beta mixture B(k+1, n−k+1)/(s^k(1−s)^(n−k)) reaches 1/α (H. Robbins,
 // Statistical methods related to the law of the iterated logarithm, 1970).
 //
+// Baseline drift is another test: how far the canary's own requests and predictions are from its baseline (package drift), with a bound on what chance
+// does that holds for every window and however often it is looked at. Nothing compared is insufficient traffic; a distance past the limit holds, and one that
+// is past it by more than chance takes the canary back. It comes with the prediction log, tens of seconds late.
+//
 // FalseRollback is divided equally among the metrics, and each metric's part: half for the comparison, a quarter each for the bound and
 // for the bake. Counts of before a restart are in the row; what was counted since the driver's last word is lost, which makes the test
 // slower, not wrong.

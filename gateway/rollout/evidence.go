@@ -46,6 +46,8 @@ type Block struct {
 type Evidence struct {
 	Canary, Stable Totals
 	Tests          []Test // one for each metric of the plan, in its order
+	// Drifted is what Deps.Drifted said last; nil before.
+	Drifted *Drifted `json:",omitempty"`
 	// Taken is the Seq of the last share of each process that is in it (see Join).
 	Taken map[string]int64 `json:",omitempty"`
 }
@@ -294,9 +296,12 @@ func (s *Sample) of(name gateway.MetricName, bound time.Duration) Count {
 
 // add takes the samples into the test; e holds everything before them.
 func (t *Test) add(m gateway.AnalysisMetric, e *Evidence, canary, stable *Sample, baking bool, alpha float64) {
-	if m.Name == gateway.MetricDrift {
+	switch m.Name {
+	case gateway.MetricDrift:
 		t.addOutputs(m, e, canary, stable)
 		return
+	case gateway.MetricBaselineDrift:
+		return // see drifting
 	}
 	canaryBound := time.Duration(0)
 	if m.Name == gateway.MetricLatencyRatio {

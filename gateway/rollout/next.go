@@ -122,6 +122,9 @@ func over(r gateway.Rollout, s gateway.RolloutStep, e Evidence, findings []Findi
 	case left > 0:
 		return false, Hold, fmt.Sprintf("enough requests; the step lasts %s longer", left.Round(time.Second))
 	}
+	if why := reasons(findings, InsufficientTraffic); why != "" {
+		return false, InsufficientTraffic, why
+	}
 	if why := reasons(findings, Hold); why != "" {
 		return false, Hold, why
 	}
@@ -153,6 +156,9 @@ func bake(r gateway.Rollout, findings []Finding, now time.Time) Decision {
 	left := r.Plan.BakeTime - now.Sub(time.UnixMilli(r.StepSinceMS))
 	if left > 0 {
 		return hold(r, fmt.Sprintf("version %d answers everything; the bake lasts %s longer", r.Canary, left.Round(time.Second)))
+	}
+	if why := reasons(findings, InsufficientTraffic); why != "" {
+		return Decision{Rollout: r, Verdict: InsufficientTraffic, Reason: why}
 	}
 	if why := reasons(findings, Hold); why != "" {
 		return hold(r, why)

@@ -23,13 +23,14 @@ const (
 // Finding is what one metric says, and the numbers that it rests on.
 type Finding struct {
 	Metric  gateway.AnalysisMetric
-	Verdict Verdict // rollback, hold or promote
+	Verdict Verdict // rollback, hold, promote, or insufficient_traffic where nothing is known
 	// Canary and Stable are the metric's values: shares 0–1, for latency_ratio seconds. Drift has Canary alone: the largest shift.
 	Canary, Stable float64
 	// Limit is what Canary must not pass, as far as Stable is known.
 	Limit float64
 	// CanarySample and StableSample are how many requests (predictions, truths) the values rest on.
 	CanarySample, StableSample uint64
+	// Of baseline_drift Stable is 0 and StableSample the baseline's rows, and Evidence the distance that there is at least.
 	// Evidence is E, and Threshold what it takes for a rollback; while the canary bakes those of the bake, if they are nearer.
 	Evidence, Threshold float64
 	Reason              string // a sentence
@@ -46,6 +47,9 @@ func (e Evidence) Findings(analysis gateway.Analysis) []Finding {
 }
 
 func (e *Evidence) finding(m gateway.AnalysisMetric, t *Test, alpha float64) Finding {
+	if m.Name == gateway.MetricBaselineDrift {
+		return e.drifting(m)
+	}
 	f := Finding{Metric: m, Verdict: Promote}
 	e.values(&f, t)
 	compare, bake := thresholds(alpha)

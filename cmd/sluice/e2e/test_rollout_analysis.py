@@ -41,7 +41,7 @@ class Customer:
     """A client that asks the same without a pause, and where truth is given says for every answer what would have been right."""
 
     def __init__(self, server, truth=None):
-        self.server, self.truth, self.outcomes, self.statuses = server, truth, set(), set()
+        self.server, self.truth, self.outcomes, self.statuses, self.body = server, truth, set(), set(), BODY
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
@@ -57,7 +57,7 @@ class Customer:
         known = []
         with requests.Session() as session:
             while not self._stop.is_set():
-                answer = session.post(self.server.url + "/endpoints/wine/invocations", data=BODY, headers={"Content-Type": "application/json"}, timeout=60)
+                answer = session.post(self.server.url + "/endpoints/wine/invocations", data=self.body, headers={"Content-Type": "application/json"}, timeout=60)
                 self.statuses.add(answer.status_code)
                 if self.truth is None:
                     continue
@@ -109,5 +109,36 @@ def test_a_version_that_is_wrong_takes_itself_back(tmp_path):
         metric = done["metrics"][0]
         assert metric["canary"] > 0.99 and metric["stable"] < 0.01 and metric["canary_sample"] > 0, metric
         assert customer.outcomes <= {"joined", "pending"}, customer.outcomes
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_version_whose_requests_leave_its_baseline_takes_itself_back(tmp_path):
+    """It waits until its drift is known, goes on while that is small, and goes back when a column is sure to be far from the baseline."""
+    server = Server(tmp_path / "data", *QUICK).start()
+    try:
+        one, two = versions(server, files("v2"), files("v1"))
+        entity = {"name": "stable", "entity_name": "wine", "entity_stage": "Production"}
+        drift = {"window": "1h", "min_rows": 50, "baseline_rows": 100}
+        metrics = {"analysis": {"metrics": [{"name": "baseline_drift", "max_ks": 0.3}]}}
+        steps = {"steps": [{"set_weight": 50}, {"analyse": {"min_requests": 20}}, {"set_weight": 60}, {"pause": {}}]}
+        url = server.url + "/api/2.0/serving-endpoints/wine/config"
+        refused = requests.put(url, json={"served_entities": [entity], "drift": {"off": True}, "rollout": steps | metrics}, timeout=30)
+        assert refused.status_code == 400 and "rollout.analysis.metrics[0].name" in refused.json()["message"], refused.text
+        answer = requests.put(url, json={"served_entities": [entity], "drift": drift, "rollout": steps | metrics}, timeout=30)
+        assert answer.json()["config"]["rollout"]["analysis"]["metrics"] == [{"name": "baseline_drift", "max_psi": 0.2, "max_ks": 0.3}], answer.text
+        started = server.post("/api/2.0/serving-endpoints/wine/rollout", json={"version": two})
+        assert started.status_code == 200, started.text
+        with Customer(server) as customer:
+            wait_until(lambda: (now := rollout(server))["verdict"] == "insufficient_traffic" and now["reason"].startswith("baseline_drift"), what="waiting")
+            now = wait_until(lambda: (now := rollout(server))["step"] == 3 and now, 60, "the step after the analysis")
+            assert now["metrics"][0]["verdict"] == "promote" and now["metrics"][0]["canary"] < 0.1, now["metrics"]
+            rows = wine_rows(1)
+            rows["data"][0][0] += 3
+            customer.body = json.dumps({"dataframe_split": rows}).encode()
+            done = phase(server, "rolled_back", seconds=60)
+        metric = done["metrics"][0]
+        assert metric["verdict"] == "rollback" and metric["evidence"] > 0.2 and done["reason"].startswith("baseline_drift: column alcohol"), done
+        assert customer.statuses == {200} and stages(server) == {one: "Production", two: "None"}
     finally:
         assert server.stop() == 0
