@@ -119,7 +119,7 @@ def test_a_version_whose_requests_leave_its_baseline_takes_itself_back(tmp_path)
     try:
         one, two = versions(server, files("v2"), files("v1"))
         entity = {"name": "stable", "entity_name": "wine", "entity_stage": "Production"}
-        drift = {"window": "1h", "min_rows": 50, "baseline_rows": 100}
+        drift = {"window": "1h", "min_rows": 50, "baseline_rows": 100, "baseline": "first_predictions"}
         metrics = {"analysis": {"metrics": [{"name": "baseline_drift", "max_ks": 0.3}]}}
         steps = {"steps": [{"set_weight": 50}, {"analyse": {"min_requests": 20}}, {"set_weight": 60}, {"pause": {}}]}
         url = server.url + "/api/2.0/serving-endpoints/wine/config"
