@@ -2,6 +2,9 @@ package main
 
 import "context"
 
+// logAlone is the place of the prediction log alone among costs.
+const logAlone = 3
+
 // costs are our server with everything off, with one thing on, and with all of it.
 func costs() []variant {
 	const noLog, noCount = "--prediction-log=false", "--request-metrics=false"
@@ -45,6 +48,9 @@ func (b *bench) cost(ctx context.Context) error {
 		}
 		for i, v := range costs() {
 			b.say("  %s, %s: %.0f requests/s, %.2f µs; %s %.1f %%", c.model, v.name, middle(windows[i], rateOf), middle(windows[i], cpuOf), c.what, c.lost(windows[i], windows[0]))
+		}
+		if c.model == "small" {
+			b.claim(claim{work: "small: requests/s with the prediction log ÷ without", must: 0.9, noReach: true, unit: " x", digits: 2, measured: ratio(windows[logAlone], windows[0], rateOf)})
 		}
 		b.claim(claim{work: c.model + ": " + c.what + " by traces, metrics and prediction log together", must: c.must, noReach: true, most: true, unit: " %", digits: 1, measured: c.lost(windows[len(windows)-1], windows[0])})
 	}

@@ -28,6 +28,7 @@ type settings struct {
 	skipPeers           bool
 	artifactMB          int
 	largeRuns           int
+	logRows             int
 	noop, answers, only string
 }
 
@@ -44,6 +45,7 @@ func main() {
 	flag.BoolVar(&s.skipPeers, "skip-peers", false, "install and start no other model server; their rows are not measured")
 	flag.IntVar(&s.artifactMB, "artifact-mb", 1024, "size of the artifact that goes through the proxy, MiB; 0: none")
 	flag.IntVar(&s.largeRuns, "large-runs", 100_000, "runs of the large database, each with 200 metric keys; 0: none")
+	flag.IntVar(&s.logRows, "log-rows", 1_000_000, "logged rows among which one is looked for; 10 million need 1 GB and some minutes")
 	flag.StringVar(&s.noop, "noop", "", "internal: be the no-work server on this address")
 	flag.StringVar(&s.answers, "noop-answers", "", "internal: folder with the answers of the no-work server, by model")
 	flag.Parse()

@@ -33,6 +33,7 @@ func allParts() []part {
 		{"latency", serving, window / 2, (*bench).latency},
 		{"wide", serving, window, (*bench).wide},
 		{"cost", serving, window, (*bench).cost},
+		{"log", serving, window, (*bench).records},
 		{"convert", serving, window, (*bench).convert},
 		{"overload", serving, window, (*bench).overload},
 		{"swap", serving, swapWindow, (*bench).swap},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -93,12 +94,19 @@ func BenchmarkArchive(b *testing.B) {
 	b.Logf("%d rows, %d segments, %.1f bytes a row", rows, files, float64(size)/float64(rows))
 	b.Run("lookup", func(b *testing.B) {
 		i := 0
+		var took []time.Duration
 		for b.Loop() {
+			start := time.Now()
 			r, err := a.Reader.ByID(b.Context(), ids[i%len(ids)])
 			if err != nil || r.PredictionID != ids[i%len(ids)] {
 				b.Fatal(err)
 			}
+			took = append(took, time.Since(start))
 			i++
+		}
+		slices.Sort(took)
+		for name, share := range map[string]float64{"p50-ms": 0.5, "p99-ms": 0.99} {
+			b.ReportMetric(took[int(share*float64(len(took)-1))].Seconds()*1000, name)
 		}
 	})
 	day := predictions.Query{Endpoint: "wine", Model: "wine", Version: 3, From: predictionstest.Start.Add(48 * time.Hour), To: predictionstest.Start.Add(72 * time.Hour)}

@@ -1,4 +1,8 @@
-"""Reads the prediction log of a server that is down, or between two deliveries, straight from its data directory."""
+"""Reads the prediction log of a server that is down, or between two deliveries, straight from its data directory; and what a server pushes."""
+
+import gzip
+import http.server
+import threading
 
 import pyarrow.parquet as pq
 
@@ -9,3 +13,32 @@ def logged_ids(server):
     for file in sorted((server.data_dir / "artifacts").rglob("predictions/**/*.parquet")):
         ids += pq.ParquetFile(file).read(columns=["databricks_request_id"]).column(0).to_pylist()
     return ids
+
+
+class Posts:
+    """A loopback server that takes every POST, as an OTLP collector does, and keeps path and body, decompressed."""
+
+    def __init__(self):
+        self.kept = []
+        posts = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                posts.kept.append((self.path, gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import io
 import json
 import pathlib
 import re
@@ -11,7 +12,9 @@ import sqlite3
 import subprocess
 
 import pandas as pd
+import pyarrow as pa
 from conftest import BINARY, Server, register_wine, split_body, wait_until
+from predictions import Posts
 
 
 def serving_run(mlflow, endpoint):
@@ -138,11 +141,23 @@ def enters_what_the_index_lost(server, path, sent):
     assert sent <= {r["databricks_request_id"] for r in server.get(path, params={"limit": 1000}).json()["predictions"]}
 
 
-def test_secrets_are_nowhere_on_disk(server, mlflow_at):
-    """R45: columns of an endpoint's redaction, in every shape of body, refused ones too, after a kill -9 as well."""
+def test_secrets_are_nowhere(tmp_path, mlflow_at):
+    """R45: columns of an endpoint's redaction, in every shape of body, refused ones too, after a kill -9 as well: not on disk (spool, segments, index, runs),
+    not in an export, a trace, a metric, a log line or what tracking tells."""
+    with Posts() as pushed:
+        push = {"OTEL_EXPORTER_OTLP_ENDPOINT": pushed.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_METRIC_EXPORT_INTERVAL": "500", "OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_LOGS_EXPORTER": "otlp"}
+        server = Server(tmp_path / "data", env=push).start()
+        try:
+            secrets_are_nowhere(server, mlflow_at, pushed)
+        finally:
+            server.stop()
+
+
+def secrets_are_nowhere(server, mlflow_at, pushed):
     import mlflow
 
     canary = "CANARY-7c1e"
+    traced = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     client = mlflow_at(server)
     register_wine(mlflow, "wine", "v2")
     client.transition_model_version_stage("wine", "1", "Production")
@@ -168,9 +183,9 @@ def test_secrets_are_nowhere_on_disk(server, mlflow_at):
         {"data": b"\xff" + canary.encode(), "headers": {"Content-Type": "application/vnd.apache.arrow.stream"}},
         {"data": '{"dataframe_records": [{"ssn": "' + canary, "headers": {"Content-Type": "application/json"}},
     ]
-    sent = [server.post("/endpoints/cellar/invocations", **b).headers["X-Sluice-Prediction-Id"] for b in bodies]
+    sent = [server.post("/endpoints/cellar/invocations", **{**b, "headers": {**b.get("headers", {}), **traced}}).headers["X-Sluice-Prediction-Id"] for b in bodies]
     infer = {"inputs": [{"name": "ssn", "shape": [1], "datatype": "BYTES", "data": [canary]}]}
-    server.post("/v2/models/cellar/infer", json=infer)
+    server.post("/v2/models/cellar/infer", json=infer, headers=traced)
     path = "/api/2.0/sluice/predictions"
     first = server.get(f"{path}/{sent[0]}").json()["prediction"]
     assert first["redaction"] == "redacted" and canary[:2] in first["request"] and "ssn" not in first["request"]
@@ -198,10 +213,34 @@ def test_secrets_are_nowhere_on_disk(server, mlflow_at):
 
     found = wait_until(delivered, seconds=60, what="all records")
     everywhere()
+    mlflow_at(server)
+    told_nowhere(server, mlflow, canary, pushed)
     withheld = [i for i, s in enumerate(sent) if found[s].get("redaction") == "withheld"]
     assert withheld == [5, 7, 8], withheld
     hashes = {json.loads(found[s]["request"])[k][0]["mail"] for s, k in [(sent[1], "dataframe_records"), (sent[2], "instances")]}
     assert len(hashes) == 1 and len(hashes.pop()) == 32
+
+
+def told_nowhere(server, mlflow, canary, pushed):
+    """What a server says of an endpoint by every way there is."""
+    for form in ("json", "jsonl", "csv", "arrow", "parquet"):
+        answer = server.get("/api/2.0/sluice/predictions", params={"endpoint": "cellar", "format": form})
+        text = answer.text
+        if form == "parquet":
+            text = pd.read_parquet(io.BytesIO(answer.content)).to_json(default_handler=str)
+        if form == "arrow":
+            text = pa.ipc.open_stream(answer.content).read_all().to_pandas().to_json(default_handler=str)
+        assert answer.ok and "cellar" in text and canary not in text, form
+    for path in ("/metrics", *(f"/api/2.0/serving-endpoints/cellar{p}" for p in ("", "/events", "/drift", "/quality"))):
+        assert canary not in server.get(path).text, path
+    runs = mlflow.search_runs(experiment_names=["serving/cellar"], output_format="list")
+    assert runs and canary not in json.dumps([r.to_dictionary() for r in runs], default=str)
+    experiments = [e.experiment_id for e in mlflow.search_experiments()]
+    assert canary not in str([t.to_json() for t in mlflow.search_traces(locations=experiments, return_type="list")])
+    for signal_path in ("/v1/traces", "/v1/metrics", "/v1/logs"):
+        wait_until(lambda: any(path == signal_path for path, _ in pushed.kept), what=f"a push to {signal_path}")
+    wait_until(lambda: any(b"execute" in body for path, body in pushed.kept if path == "/v1/traces"), what="a span of an execution")
+    assert not [path for path, body in pushed.kept if canary.encode() in body]
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(server, mlflow_at):

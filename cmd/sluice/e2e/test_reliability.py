@@ -26,6 +26,13 @@ R34 | the analysis | gateway/rollout TestFalseRollbacks, TestPower, TestWithoutT
 R35 | kill -9 at every write of a rollout | gateway/rollout TestKilledAtEveryWrite, test_rollout.py
 R36 | orders out of turn, a database that is away | gateway/rollout TestOrders, TestTheTableFollowsARollbackWhileTheDatabaseIsAway
 R37 | a shadow that hangs, fails, is too slow, answers 100 MiB | gateway/invoke TestHangingShadow, TestFailingShadow, test_shadow.py; the caller's tail: the benchmark's part `shadow`
+R39 | the log's sink accepts and never answers | gateway/predlog TestStalledSink, TestStalledDisk
+R40 | full, read-only and failing disks | gateway/predlog TestRealDisk (real file systems), TestDiskFaults, TestFullDiskHealsThroughDelivery, test_faults.py
+R41 | kill -9 of the log | gateway/predlog TestKill9 (`make crash KILLS=500`), TestGap, TestTornMark, test_prediction_log.py, test_crash.py
+R42 | the same bytes with and without the log | test_prediction_log.py test_answers_are_the_same_without_the_log
+R43 | sampling by key | gateway/route TestSampledShare, TestSampledTogether, gateway/invoke TestSampling, gateway/predlog TestSkip
+R44 | ground truth early, late, twice, in conflict, of unknown ids | gateway/truth TestEveryOutcome
+R45 | secrets | test_prediction_log.py test_secrets_are_nowhere
 R63 | two servers on one database | test_two_servers.py, gateway/rollout TestAStaleDriverIsFenced, TestNothingIsCountedTwice
 """
 
