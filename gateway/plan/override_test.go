@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,13 +22,15 @@ func TestOverrideWaitsForNoRead(t *testing.T) {
 			ID: "r", Endpoint: "wine", Arm: "stable", CanaryArm: "stable~canary", Model: "wine", Stable: 1, Canary: 2,
 			Phase: gateway.RolloutRunning, Weight: 2000, Revision: 5,
 		}
-		hangs := false
+		var hangs atomic.Bool
+		var stored atomic.Pointer[gateway.Rollout]
+		stored.Store(&row)
 		b.syncer.deps.Rollouts = func(ctx context.Context) ([]gateway.Rollout, error) {
-			if hangs {
+			if hangs.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			return []gateway.Rollout{row}, nil
+			return []gateway.Rollout{*stored.Load()}, nil
 		}
 		b.manager.auto = true
 		b.stages("Production", "None")
@@ -38,7 +41,7 @@ func TestOverrideWaitsForNoRead(t *testing.T) {
 			t.Fatalf("before: %s", got)
 		}
 
-		hangs = true
+		hangs.Store(true)
 		b.syncer.Poke()
 		synctest.Wait() // the loop waits for the database
 		before := time.Now()
@@ -49,13 +52,15 @@ func TestOverrideWaitsForNoRead(t *testing.T) {
 			t.Errorf("after %v: %s", time.Since(before), got)
 		}
 
-		hangs = false // what is read from now on is older than the decision
+		hangs.Store(false) // what is read from now on is older than the decision
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if got := b.shares(); got != "1@10000 " {
 			t.Errorf("after an older row was read: %s", got)
 		}
-		row.Revision, row.Weight = 7, 5000 // somebody decided anew
+		anew := row // somebody decided anew
+		anew.Revision, anew.Weight = 7, 5000
+		stored.Store(&anew)
 		b.syncer.Poke()
 		synctest.Wait()
 		if got := b.shares(); got != "1@5000 2@5000 " {
