@@ -1,6 +1,9 @@
 package gateway
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Deployment is the state of one arm.
 type Deployment uint8
@@ -49,14 +52,23 @@ type ArmState struct {
 	// ServedBy says what executes the version that answers ("onnx", "onnx (converted)", "python"), ServedNote what there is to know about that, for
 	// example why the version was not converted.
 	ServedBy, ServedNote string
+	// Down says why the version that answers can execute nothing at present; empty: it can.
+	Down string
 }
 
-// Message is Reason with the progress.
+// Message is Reason with the progress, and with what keeps the version that answers from executing anything.
 func (a ArmState) Message() string {
-	if a.Progress == "" {
-		return a.Reason
+	text := a.Reason
+	if a.Progress != "" {
+		text += " (" + a.Progress + ")"
 	}
-	return a.Reason + " (" + a.Progress + ")"
+	if a.Down == "" {
+		return text
+	}
+	if text != "" {
+		text += "; "
+	}
+	return text + fmt.Sprintf("version %d executes nothing at present: %s", a.Serving, a.Down)
 }
 
 // Arm returns the state of the served entity of the name.

@@ -87,7 +87,7 @@ func (c *computation) endpoint(e gateway.Endpoint) {
 			if r.Name == arms[i].entity.Name && r.Servable.Model == arms[i].entity.Model {
 				arms[i].state.Weight, arms[i].state.Serving = gateway.Weight(r.Weight), r.Servable.Version
 				status := c.in.Status(r.Servable)
-				arms[i].state.ServedBy, arms[i].state.ServedNote = status.By, status.Note
+				arms[i].state.ServedBy, arms[i].state.ServedNote, arms[i].state.Down = status.By, status.Note, status.Down
 			}
 		}
 		state.Arms = append(state.Arms, arms[i].state)

@@ -197,6 +197,36 @@ func TestOldServesUntilNewIsReady(t *testing.T) {
 	}
 }
 
+// TestAVersionThatExecutesNothing: what executes it was lost. It keeps its traffic, which nobody else would answer, but is not ready.
+func TestAVersionThatExecutesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.stages("wine", "Production", "Staging")
+	w.configure("wine", entity("main wine Production 90"), entity("side wine Staging 10"))
+	w.ready("wine", 1, 2)
+	w.compute()
+	lose := func(version int, why string) {
+		w.status[servable.ID{Model: "wine", Version: version}] = servable.Status{State: servable.Ready, Down: why}
+	}
+	lose(1, "killed")
+	w.want("wine", "main=1@9000 side=2@1000")
+	w.wantState("wine", gateway.NotUpdating, true, "main: version 1 executes nothing at present: killed")
+	if got, want := fmt.Sprint(w.plan.Waiting), "[endpoint wine, main: version 1 executes nothing at present]"; got != want {
+		t.Errorf("waits for %s, want %s", got, want)
+	}
+	lose(2, "hung")
+	w.want("wine", "main=1@9000 side=2@1000")
+	w.wantState("wine", gateway.NotUpdating, false, "side: version 2 executes nothing at present: hung")
+	w.wantEvent(gateway.EventNotReady, "killed")
+	lose(1, "")
+	lose(2, "")
+	w.compute()
+	w.wantState("wine", gateway.NotUpdating, true, "")
+	w.wantEvent(gateway.EventReady, "")
+	if len(w.plan.Waiting) != 0 {
+		t.Errorf("waits for %v", w.plan.Waiting)
+	}
+}
+
 func TestFailedVersionChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.stages("wine", "Production")

@@ -10,7 +10,7 @@ import (
 
 // finish completes the endpoint's state, tells what happened to it, and puts it into the plan.
 func (c *computation) finish(e gateway.Endpoint, arms []arm, state gateway.State, next served) {
-	state.Ready = answers(next.arms)
+	state.Ready = answers(next.arms) && !down(state)
 	state.Update, state.Reason = progress(state)
 	c.wait(e, state)
 	c.events(e.Name, state)
@@ -22,6 +22,18 @@ func (c *computation) finish(e gateway.Endpoint, arms []arm, state gateway.State
 		entry.Reason = state.Reason
 	}
 	c.plan.endpoints = append(c.plan.endpoints, entry)
+}
+
+// down says whether arms with traffic can execute nothing at present, and no other has any.
+func down(s gateway.State) bool {
+	lost := false
+	for _, a := range s.Arms {
+		if a.Weight > 0 && a.Down == "" {
+			return false
+		}
+		lost = lost || a.Weight > 0
+	}
+	return lost
 }
 
 // coming lists the versions that arms mean and that do not answer yet, so that who asks for one is told to come again. Progress is left out: a
@@ -49,8 +61,8 @@ func progress(s gateway.State) (gateway.Update, string) {
 		case a.State == gateway.Creating && update == gateway.NotUpdating:
 			update = gateway.InProgress
 		}
-		if a.Reason != "" {
-			reasons = append(reasons, a.Name+": "+a.Message())
+		if text := a.Message(); text != "" {
+			reasons = append(reasons, a.Name+": "+text)
 		}
 	}
 	if s.Held {
@@ -79,6 +91,9 @@ func insteadOf(a gateway.ArmState) string {
 // something else answers in their place are listed, not waited for.
 func (c *computation) wait(e gateway.Endpoint, s gateway.State) {
 	for i, a := range s.Arms {
+		if a.Down != "" && a.Weight > 0 {
+			c.plan.Waiting = append(c.plan.Waiting, fmt.Sprintf("endpoint %s, %s: version %d executes nothing at present", e.Name, a.Name, a.Serving))
+		}
 		configured := i < len(e.Config.ServedEntities)
 		if a.State == gateway.LoadFailed && (a.Serving > 0 || s.Held || !configured || e.Config.ServedEntities[i].Weight == 0) {
 			c.plan.Degraded = append(c.plan.Degraded, fmt.Sprintf("endpoint %s, %s: version %d could not be loaded%s", e.Name, a.Name, a.Want, insteadOf(a)))

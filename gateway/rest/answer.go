@@ -155,10 +155,17 @@ func describeConfig(e gateway.Endpoint, live gateway.State) configAnswer {
 func describeEntity(e gateway.Endpoint, entity gateway.ServedEntity, arm gateway.ArmState) servedAnswer {
 	return servedAnswer{
 		Name: entity.Name, WorkloadSize: entity.WorkloadSize, WorkloadType: "CPU", ScaleToZero: entity.ScaleToZero,
-		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: deploymentAnswer{deployments[arm.State], arm.Message()},
+		Creator: e.Creator, CreatedMS: e.UpdatedMS, State: describeDeployment(arm),
 		Stage: entity.Target.Stage, Alias: entity.Target.Alias, Serving: number(arm.Serving), InEffect: arm.Weight, Stale: arm.Stale, Reason: arm.Reason,
 		Backend: cmp.Or(entity.Backend, "auto"), BatchMode: cmp.Or(entity.Batching, "auto"), ServedBy: arm.ServedBy, ServedNote: arm.ServedNote,
 	}
+}
+
+func describeDeployment(arm gateway.ArmState) deploymentAnswer {
+	if arm.Down != "" && arm.State == gateway.Serving {
+		return deploymentAnswer{"DEPLOYMENT_RECOVERING", arm.Message()}
+	}
+	return deploymentAnswer{deployments[arm.State], arm.Message()}
 }
 
 // number is the version's digits; "" for none.

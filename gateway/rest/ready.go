@@ -46,6 +46,10 @@ func (h *Handler) endpointReady(c *fiber.Ctx, name string) error {
 		a.Ready, a.Waiting = false, []string{"the server is shutting down"}
 	}
 	for _, arm := range s.Arms {
+		if arm.Down != "" && arm.Weight > 0 {
+			a.Ready = false
+			a.Waiting = append(a.Waiting, fmt.Sprintf("%s: version %d executes nothing at present", arm.Name, arm.Serving))
+		}
 		switch {
 		case arm.State == gateway.LoadFailed && (arm.Serving > 0 || s.Held):
 			a.Degraded = append(a.Degraded, fmt.Sprintf("%s: version %d could not be loaded", arm.Name, arm.Want))

@@ -27,7 +27,10 @@ type Backend struct {
 	complaints *complaints
 }
 
-var _ servable.Backend = (*Backend)(nil)
+var (
+	_ servable.Backend = (*Backend)(nil)
+	_ servable.Vital   = (*Backend)(nil)
+)
 
 // Open starts workers for the model package in dir with the interpreter of its environment, and returns when the first has loaded the model; the
 // others follow in the background. ctx ends the wait. Errors: ErrModel, wrapped, if the model cannot be loaded.
@@ -181,6 +184,9 @@ func (b *Backend) Bytes() int64 {
 	}
 	return max(bytes, 1)
 }
+
+// Down implements servable.Vital: no worker lives, and the next may be long in coming.
+func (b *Backend) Down() error { return b.pool.down() }
 
 // RowWise implements servable.RowWise: whether rows are independent is found out by trying.
 func (b *Backend) RowWise() bool { return true }

@@ -88,8 +88,48 @@ func TestAStormOverAModelThatCannotBeLoadedAgain(t *testing.T) {
 	if n, most := r.count(pyworker.Failed)-before, int64(time.Since(began)/(3*time.Second))+1; n > most {
 		t.Errorf("%d starts failed where one every 3 s may be tried", n)
 	}
+	if err := r.Down(); err == nil || !strings.Contains(err.Error(), "no worker could be started") {
+		t.Errorf("down: got %v", err)
+	}
 	if err := os.WriteFile(loading, []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the model's return", func() bool { _, err := r.do(t.Context(), t, "nothing", false); return err == nil })
+	awaitAnswer(t, r)
+	if err := r.Down(); err != nil {
+		t.Errorf("up again: %v", err)
+	}
+}
+
+// TestWorkersThatDieSoonAfterTheirStart have loaded the model each time. Who asks during a long back-off is refused at once, not kept waiting for it.
+func TestWorkersThatDieSoonAfterTheirStart(t *testing.T) {
+	r := newRig(t, pyworker.Options{Workers: 1, MinBackoff: 2 * time.Second, MaxBackoff: time.Hour})
+	defer r.Close()
+	if err := r.Down(); err != nil {
+		t.Fatal(err)
+	}
+	pid := r.must(t, "nothing", false)
+	if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the pool to be down", func() bool { return r.Down() != nil })
+	if err := r.Down(); !strings.Contains(err.Error(), "soon after their start (killed)") {
+		t.Errorf("down: got %v", err)
+	}
+	if _, err := r.do(t.Context(), t, "nothing", false); !errors.Is(err, servable.ErrNotAvailable) {
+		t.Errorf("got %v", err)
+	}
+	if now := awaitAnswer(t, r); now == pid {
+		t.Errorf("process %d answers after its end", now)
+	}
+}
+
+// awaitAnswer asks until there is an answer, and returns the process that gave it.
+func awaitAnswer(t *testing.T, r *rig) (pid int64) {
+	t.Helper()
+	eventually(t, "an answer", func() (ok bool) {
+		var err error
+		pid, err = r.do(t.Context(), t, "nothing", false)
+		return err == nil
+	})
+	return pid
 }

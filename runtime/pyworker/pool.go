@@ -3,7 +3,6 @@ package pyworker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -28,11 +27,14 @@ type pool struct {
 
 	mu    sync.Mutex
 	live  map[*worker]struct{}
-	cause error // of the last start, if it failed and nothing has started since
+	cause error // why the last worker is missing, if nothing has started since; nil where the next is due at once
 }
 
 // steady is how long a worker must have lived for its end to be no sign of a worse one.
 const steady = 10 * time.Second
+
+// longPause is a back-off that predictions do not wait for.
+const longPause = time.Second
 
 func newPool(interpreter, path string, opts Options) *pool {
 	p := &pool{
@@ -160,16 +162,20 @@ func (p *pool) keep(w *worker) {
 				pause = p.opts.MinBackoff
 			}
 		case <-w.dead:
-			lived := time.Since(w.born)
+			lived, why := time.Since(w.born), w.why
 			p.bury(w)
 			w = nil
 			if lived >= steady {
 				pause = p.opts.MinBackoff
-			} else if !sleep(p.ctx, pause) {
-				return
-			} else {
-				pause = min(2*pause, p.opts.MaxBackoff)
+				continue
 			}
+			if pause >= longPause {
+				p.miss(fmt.Errorf("workers are lost soon after their start (%s)", why))
+			}
+			if !sleep(p.ctx, pause) {
+				return
+			}
+			pause = min(2*pause, p.opts.MaxBackoff)
 		}
 	}
 }
@@ -262,12 +268,17 @@ func (p *pool) failed(err error) {
 	}
 	p.opts.Restarts.add(Failed)
 	p.opts.Logger.Warn("worker could not be started", slog.Any("error", err))
+	p.miss(fmt.Errorf("no worker could be started: %w", err))
+}
+
+// miss notes why predictions do not wait for the next worker.
+func (p *pool) miss(cause error) {
 	p.mu.Lock()
-	p.cause = err
+	p.cause = cause
 	p.mu.Unlock()
 }
 
-// take waits for an idle worker. While none is alive and none can be started it does not wait. Errors: servable.ErrNotAvailable, ctx's.
+// take waits for an idle worker. While none is alive, and none can be started or those that are die soon, it does not wait. Errors: servable.ErrNotAvailable, ctx's.
 func (p *pool) take(ctx context.Context) (*worker, error) {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -282,7 +293,7 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 		default:
 		}
 		if err := p.down(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", servable.ErrNotAvailable, err)
 		}
 		select {
 		case w := <-p.idle:
@@ -297,14 +308,14 @@ func (p *pool) take(ctx context.Context) (*worker, error) {
 	}
 }
 
-// down is why no worker can be had at present, or nil.
+// down is why no worker can be had for a while, or nil.
 func (p *pool) down() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.live) > 0 || p.cause == nil {
+	if len(p.live) > 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: no worker could be started: %w", servable.ErrNotAvailable, p.cause)
+	return p.cause
 }
 
 // resident is the memory of all workers.
@@ -334,69 +345,5 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// inspect looks at the processes, and asks the idle ones whether they live, until the pool closes.
-func (p *pool) inspect() {
-	looks, beats := time.NewTicker(p.opts.Inspect), time.NewTicker(p.opts.Heartbeat)
-	defer looks.Stop()
-	defer beats.Stop()
-	for {
-		select {
-		case <-p.ctx.Done():
-			return
-		case <-looks.C:
-			p.mu.Lock()
-			all := make([]*worker, 0, len(p.live))
-			for w := range p.live {
-				all = append(all, w)
-			}
-			p.mu.Unlock()
-			for _, w := range all {
-				p.examine(w)
-			}
-		case <-beats.C:
-			p.beat()
-		}
-	}
-}
-
-// examine looks at one worker from outside.
-func (p *pool) examine(w *worker) {
-	if w.limits.age > 0 && time.Since(w.born) > w.limits.age {
-		w.wish(Age)
-	}
-	s, ok := look(w.pid())
-	if !ok {
-		return
-	}
-	w.resident.Store(s.resident)
-	switch {
-	case s.stopped:
-		w.condemn(Stopped)
-	case p.opts.MemoryBytes > 0 && s.resident > p.opts.MemoryBytes && w.busy.Load():
-		w.condemn(Memory)
-	case p.opts.MemoryBytes > 0 && s.resident > p.opts.MemoryBytes:
-		w.wish(Memory)
-	}
-}
-
-// beat pings every worker that is idle now.
-func (p *pool) beat() {
-	for range len(p.idle) {
-		select {
-		case w := <-p.idle:
-			ctx, cancel := context.WithTimeout(p.ctx, p.opts.Heartbeat)
-			err := w.exchange(ctx, &frame{kind: kindPing}, kindPong, p.opts.InterruptGrace)
-			cancel()
-			var lost *death
-			if err != nil && !errors.As(err, &lost) && p.ctx.Err() == nil {
-				w.condemn(Hung)
-			}
-			p.giveBack(w)
-		default:
-			return
-		}
 	}
 }

@@ -77,6 +77,12 @@ type Slotted interface {
 	Slots() int
 }
 
+// Vital is an optional power of a Backend whose model is executed by something that can be lost for a while.
+type Vital interface {
+	// Down says why no prediction can be executed at present; nil: one can. It answers at once, from memory.
+	Down() error
+}
+
 // Describer is an optional power of a Backend: it knows the tensors of its model. A dimension of −1 is free.
 type Describer interface {
 	Describe() (inputs, outputs []mlmodel.TensorSpec)
@@ -159,6 +165,8 @@ type Status struct {
 	SinceMS int64
 	// By and Note are Loaded's, of Ready and Evicted.
 	By, Note string
+	// Down says why a Ready version can execute nothing at present (Vital); empty otherwise. No OnChange tells of it.
+	Down string
 }
 
 var (

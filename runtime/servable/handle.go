@@ -67,6 +67,16 @@ func (h *Handle) Batching() Batching {
 	return v
 }
 
+// down says why nothing can be executed at present; empty: something can.
+func (h *Handle) down() string {
+	if v, ok := h.loaded.Backend.(Vital); ok {
+		if err := v.Down(); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
 // Waiting is how many predictions wait for their execution.
 func (h *Handle) Waiting() int { return h.batcher.Waiting() }
 

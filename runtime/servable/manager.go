@@ -333,7 +333,7 @@ func (m *Manager) Status(id ID) Status {
 
 func (m *Manager) statusOf(id ID) Status {
 	if e := m.entries[id]; e != nil && e.demand == nil {
-		return e.status
+		return e.now()
 	}
 	for h, s := range m.draining {
 		if h.id == id {
@@ -341,6 +341,15 @@ func (m *Manager) statusOf(id ID) Status {
 		}
 	}
 	return Status{}
+}
+
+// now is the entry's status with what its backend says at this moment. Manager.mu is held.
+func (e *entry) now() Status {
+	s := e.status
+	if e.handle != nil {
+		s.Down = e.handle.down()
+	}
+	return s
 }
 
 // Batching says whether predictions of a version are joined, and why; false if it was never Ready.
@@ -380,7 +389,7 @@ func (m *Manager) Statuses() map[ID]Status {
 		out[h.id] = s
 	}
 	for id, e := range m.entries {
-		out[id] = e.status
+		out[id] = e.now()
 	}
 	return out
 }

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // echo answers its input and knows whether it was closed under a prediction.
 type echo struct {
 	failing atomic.Bool
+	down    atomic.Bool
 	closed  atomic.Bool
 	running atomic.Int64
 	abused  *atomic.Int64
@@ -42,6 +43,13 @@ func (e *echo) Predict(_ context.Context, in *tensor.Batch, _ map[string]any, ou
 
 func (e *echo) Bytes() int64  { return 10 }
 func (e *echo) RowWise() bool { return true }
+
+func (e *echo) Down() error {
+	if e.down.Load() {
+		return errors.New("its process was lost")
+	}
+	return nil
+}
 
 func (e *echo) Close() error {
 	if e.closed.Swap(true) || e.running.Load() > 0 {
@@ -289,6 +297,19 @@ func TestLoadsAreBoundedAndCancelled(t *testing.T) {
 			t.Errorf("%d loads go on, %v", got, m.Statuses())
 		}
 	})
+}
+
+func TestStatusTellsWhetherSomethingExecutes(t *testing.T) {
+	w := newWorld()
+	m := start(t, w, nil)
+	m.Aspire([]servable.ID{v1})
+	ready(t, m, v1)
+	for _, want := range []string{"", "its process was lost", ""} {
+		w.made[0].down.Store(want != "")
+		if one, all := m.Status(v1), m.Statuses()[v1]; one.Down != want || all != one || one.State != servable.Ready {
+			t.Errorf("got %+v and %+v, want down %q", one, all, want)
+		}
+	}
 }
 
 func TestWaitReadyEndsWithItsContext(t *testing.T) {
