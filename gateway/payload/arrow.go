@@ -48,6 +48,9 @@ func (p *Plan) decodeArrow(body []byte, in *Input) error {
 		if j := p.index(c.name); j >= 0 && c.dtype == tensor.Binary && p.columns != nil && p.columns[j].dtype == tensor.String {
 			c.dtype = tensor.String // bytes for a text column: they must be UTF-8
 		}
+		if c.null {
+			c.dtype = p.nullType(c.name)
+		}
 		if err := c.column(in.Batch.AddColumn(c.name), s.rows, in); err != nil {
 			return arrowError(fmt.Errorf("column %s: %w", quoteName(c.name), err))
 		}

@@ -241,6 +241,8 @@ func (c *arrowField) appendChunk(v *columnValues, k *arrowChunk) (err error) {
 		v.nulls = append(v.nulls, c.null || k.nulls && k.validity[i/8]>>(i%8)&1 == 0)
 	}
 	switch {
+	case c.null && c.dtype.Text():
+		v.texts = append(v.texts, make([]string, k.length)...)
 	case c.values != nil:
 		v.texts, err = c.appendIndexed(v.texts, k, v.nulls[len(v.nulls)-k.length:])
 	case c.dtype.Text():

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -46,7 +47,7 @@ func (p *Plan) decodeParquet(body []byte, in *Input) error {
 		if j := p.index(c.name); j >= 0 && c.dtype == tensor.Binary && p.columns != nil && p.columns[j].dtype == tensor.String {
 			c.dtype = tensor.String // bytes for a text column: they must be UTF-8
 		}
-		if err := f.read(i, in.Batch.AddColumn(c.name), in); err != nil {
+		if err := f.read(i, in.Batch.AddColumn(c.name), p.nullType(c.name), in); err != nil {
 			return parquetError(fmt.Errorf("column %s: %w", quoteName(c.name), err))
 		}
 	}
@@ -57,6 +58,17 @@ func (p *Plan) decodeParquet(body []byte, in *Input) error {
 		in.dropEmpty()
 	}
 	return nil
+}
+
+// nullType is the element type of a column of nothing but nulls, which has none of its own: that of the signature, which says whether values can be
+// missing; in columns of numbers what is missing is NaN.
+func (p *Plan) nullType(name string) tensor.DType {
+	if j := p.index(name); j >= 0 && p.columns != nil {
+		if d := p.columns[j].dtype; d.Text() || d == tensor.Datetime || d == tensor.Bool {
+			return d
+		}
+	}
+	return tensor.Float64
 }
 
 // drops reports whether a column of the file is not to be read: the signature lacks it, or it is the index that pandas writes.
@@ -131,8 +143,8 @@ func (f *parquetFile) checkRows(maxCells int) error {
 	return checkCells(f.rows, len(f.columns), maxCells)
 }
 
-// read decodes one column of all row groups into out.
-func (f *parquetFile) read(i int, out *tensor.Tensor, in *Input) error {
+// read decodes one column of all row groups into out; one of the type NULL becomes one of the element type nulls.
+func (f *parquetFile) read(i int, out *tensor.Tensor, nulls tensor.DType, in *Input) error {
 	c := &f.columns[i]
 	values := columnValues{words: in.words[:0]}
 	for g := range f.meta.RowGroups {
@@ -144,5 +156,14 @@ func (f *parquetFile) read(i int, out *tensor.Tensor, in *Input) error {
 	if len(values.nulls) != f.rows {
 		return fmt.Errorf("it holds %d values in a file of %d rows", len(values.nulls), f.rows)
 	}
-	return values.finish(out, c.name, c.dtype, in)
+	if !c.null {
+		return values.finish(out, c.name, c.dtype, in)
+	}
+	if slices.Contains(values.nulls, false) {
+		return fmt.Errorf("it holds values, and is of the type NULL")
+	}
+	if nulls.Text() {
+		values.texts = make([]string, f.rows)
+	}
+	return values.finish(out, c.name, nulls, in)
 }

@@ -37,21 +37,23 @@ func parquetBodies(t testing.TB) map[string][]byte {
 
 // parquetExceptions are the files, or "file as kind", in which we differ from MLflow, and why; DIFFERENCES.md has them under Parquet.
 var parquetExceptions = map[string]string{
-	"codec brotli":            "brotli is not read",
-	"codec lz4":               "lz4 is not read",
-	"delta":                   "delta encodings are not read",
-	"float16":                 "half floats are not read",
-	"nulls in bools":          "null-in-typed-column",
-	"nulls in text as binary": "null-in-typed-column",
-	"timestamps utc":          "times with a time zone are not read",
-	"dates":                   "dates are times at midnight; pandas makes Python objects of them",
-	"lists":                   "nested columns are not read",
-	"decimals":                "decimals are not read; pandas makes Python objects of them",
-	"categories":              "categories are text; pyfunc refuses them for string columns",
-	"text as binary":          "text is its bytes; MLflow passes the text itself",
-	"many texts as binary":    "text is its bytes; MLflow passes the text itself",
-	"bytes as string":         "bytes are text if they are UTF-8; MLflow passes the bytes",
-	"bytes as boolean":        "MLflow passes bytes in a boolean column",
+	"nulls without a type as boolean": "null-in-typed-column",
+	"nulls without a type as binary":  "null-in-typed-column",
+	"codec brotli":                    "brotli is not read",
+	"codec lz4":                       "lz4 is not read",
+	"delta":                           "delta encodings are not read",
+	"float16":                         "half floats are not read",
+	"nulls in bools":                  "null-in-typed-column",
+	"nulls in text as binary":         "null-in-typed-column",
+	"timestamps utc":                  "times with a time zone are not read",
+	"dates":                           "dates are times at midnight; pandas makes Python objects of them",
+	"lists":                           "nested columns are not read",
+	"decimals":                        "decimals are not read; pandas makes Python objects of them",
+	"categories":                      "categories are text; pyfunc refuses them for string columns",
+	"text as binary":                  "text is its bytes; MLflow passes the text itself",
+	"many texts as binary":            "text is its bytes; MLflow passes the text itself",
+	"bytes as string":                 "bytes are text if they are UTF-8; MLflow passes the bytes",
+	"bytes as boolean":                "MLflow passes bytes in a boolean column",
 }
 
 // TestParquetAgrees compares with MLflow's reading of the same files, for a model without signature and for every column type.

@@ -18,6 +18,7 @@ type parquetColumn struct {
 	optional bool
 	dtype    tensor.DType
 	perUnit  int64 // nanoseconds of one unit of a Datetime column
+	null     bool  // of the type NULL: nothing but nulls, whatever the physical type
 }
 
 // leafColumn maps a schema element to an element type, as pyarrow and pandas do.
@@ -70,6 +71,8 @@ func (c *parquetColumn) integerType(s *format.SchemaElement) error {
 	switch v := s.LogicalType.Value.(type) {
 	case nil:
 		return c.convertedType(s)
+	case *format.NullType:
+		c.null = true
 	case *format.IntType:
 		return c.sizedType(int(v.BitWidth), v.IsSigned)
 	case *format.DateType:

@@ -22,7 +22,7 @@
 // A prediction whose worker dies is run once more, by another worker; if that dies too the error is servable.ErrLost. A prediction whose context ends
 // is interrupted with SIGINT, and its worker is killed if that does not help within InterruptGrace. A worker over its memory is replaced when it is
 // idle and killed when it is busy; one that leaks until it is refused memory counts as lost, and its prediction is run once more. Recycling starts the
-// successor first. What the model's exceptions say goes to the log, each place in the code once a minute.
+// successor first. While no worker lives and the next is not due within longPause, predictions are refused instead of kept waiting, and Down says why. What the model's exceptions say goes to the log, each place in the code once a minute.
 //
 // # Safety
 //

@@ -81,7 +81,7 @@ emit("dates", pa.table({"a": pa.array([18262, 0, None], pa.date32())}))
 emit("dates in ms", pa.table({"a": pa.array([18262 * 86400000, 0], pa.date64())}))
 emit("two", pd.DataFrame({"b": [1.0, 2.0], "x": ["u", "v"], "a": [3.5, 4.5]}))
 emit("ragged lists", pd.DataFrame({"a": [[1, 2], [3]]}))
-emit("all null", pa.table({"a": pa.nulls(3)}), twin=False)
+emit("all null", pa.table({"a": pa.nulls(3)}))
 emit("float16", pa.table({"a": pa.array(np.array([0, 1.5, np.inf], np.float16))}), twin=False)
 for kind in ["float32", "float64", "int64", "uint8", "bool"]:
     flat = rng.integers(0, 2 if kind == "bool" else 200, 60).astype(kind)
