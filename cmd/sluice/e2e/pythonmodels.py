@@ -251,8 +251,10 @@ def log_spam():
 
 
 def log_boosted():
-    """An XGBoost and a LightGBM regressor over the same four columns, and a forest in skops' format."""
+    """A CatBoost, an XGBoost and a LightGBM regressor over the same four columns, and a forest in skops' format."""
+    import catboost
     import lightgbm
+    import mlflow.catboost
     import mlflow.lightgbm
     import mlflow.sklearn
     import mlflow.xgboost
@@ -265,6 +267,7 @@ def log_boosted():
     models = {
         "xgboost": (mlflow.xgboost, xgboost.XGBRegressor(n_estimators=20, max_depth=3, n_jobs=1)),
         "lightgbm": (mlflow.lightgbm, lightgbm.LGBMRegressor(n_estimators=20, num_leaves=7, n_jobs=1, verbose=-1)),
+        "catboost": (mlflow.catboost, catboost.CatBoostRegressor(n_estimators=20, depth=3, thread_count=1, verbose=0, allow_writing_files=False)),
         "forest": (mlflow.sklearn, RandomForestRegressor(n_estimators=20, random_state=0)),
     }
     for name, (flavor, model) in models.items():

@@ -91,6 +91,13 @@ def lightgbm():
     return "lightgbm", lightgbm.LGBMClassifier(n_estimators=20, verbose=-1, n_jobs=1).fit(x, y), x, {}
 
 
+def catboost():
+    import catboost
+
+    x, y = wine()
+    return "catboost", catboost.CatBoostClassifier(n_estimators=15, depth=4, thread_count=1, verbose=0, allow_writing_files=False).fit(x, y), x, {}
+
+
 def xgboost():
     import xgboost
 
@@ -122,13 +129,14 @@ def custom():
     return "sklearn", make_pipeline(Logarithm(), LogisticRegression(max_iter=20)).fit(x, y), x, {"serialization_format": "cloudpickle"}
 
 
-MODELS = [forest, proba, pipeline, text, lightgbm, xgboost, parity, custom]
+MODELS = [forest, proba, pipeline, text, lightgbm, xgboost, catboost, parity, custom]
 
 
 @pytest.fixture(scope="module")
 def logged(client):
     """Every model logged, registered and in Production; the server loads them while the tests begin."""
     import mlflow
+    import mlflow.catboost
     import mlflow.lightgbm
     import mlflow.sklearn
     import mlflow.xgboost
@@ -173,7 +181,7 @@ def same(got, want):
 
 
 @pytest.mark.parametrize("name, backend, reason", [
-    ("forest", "onnx", ""), ("proba", "onnx", ""), ("pipeline", "onnx", ""), ("text", "onnx", ""), ("lightgbm", "onnx", ""), ("xgboost", "onnx", ""),
+    ("forest", "onnx", ""), ("proba", "onnx", ""), ("pipeline", "onnx", ""), ("text", "onnx", ""), ("lightgbm", "onnx", ""), ("xgboost", "onnx", ""), ("catboost", "onnx", ""),
     ("parity", "python", "the original"), ("custom", "python", "Logarithm"),
 ])  # fmt: skip
 def test_answers_are_the_originals(served, client, logged, name, backend, reason):
