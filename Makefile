@@ -28,7 +28,7 @@ help: ## list the targets
 build: $(BINARY) ## build bin/sluice
 
 # The binary is a copy, as an installed one is: what the linker wrote lies in the page cache in pages of 2 MiB, which Linux maps whole, and
-# 25 MB more would be resident when idle.
+# up to 25 MB more would be resident when idle.
 $(BINARY): FORCE
 	@mkdir -p bin
 	go build $(GOFLAGS_BUILD) -o $(BINARY).linked ./cmd/sluice

@@ -20,12 +20,16 @@ const (
 	lingering = time.Second
 )
 
+// past is a deadline that is over.
+var past = time.Unix(0, 0)
+
 // connection is one accepted connection. Its far deadlines may come sooner than asked, but by less than slack. Once the server is in a
 // hurry, reads end after stall.
 type connection struct {
 	*net.TCPConn
 	hurried *atomic.Bool
 	closed  func(*connection)
+	ended   atomic.Bool // it was told to make room
 
 	mu      sync.Mutex // guards everything below
 	reading bool
@@ -79,8 +83,11 @@ func (c *connection) beginRead() error {
 	return c.armRead()
 }
 
-// armRead arms the wanted read deadline, or that of the hurry. The caller holds mu.
+// armRead arms the wanted read deadline, that of the hurry, or the past if the connection has ended. The caller holds mu.
 func (c *connection) armRead() error {
+	if c.ended.Load() {
+		return c.TCPConn.SetReadDeadline(past)
+	}
 	if c.hurried.Load() {
 		if latest := time.Now().Add(stall); c.readBy.IsZero() || c.readBy.After(latest) {
 			return c.TCPConn.SetReadDeadline(latest)
@@ -98,6 +105,24 @@ func (c *connection) hurry() error {
 		return nil
 	}
 	return c.armRead()
+}
+
+// waits returns until when bytes of a request are waited for, if they are and the connection was not ended.
+func (c *connection) waits() (by time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readBy, c.reading && !c.ended.Load()
+}
+
+// end ends the read that waits, and so the connection; false if none does any more.
+func (c *connection) end() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.reading || c.TCPConn.SetReadDeadline(past) != nil {
+		return false
+	}
+	c.ended.Store(true)
+	return true
 }
 
 // SetReadDeadline implements net.Conn.

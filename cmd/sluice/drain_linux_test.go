@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"testing"
@@ -12,7 +13,7 @@ import (
 
 // What has connected is accepted and answered, also after newcomers are ignored.
 func TestRefusedConnectionsAreIgnoredNotReset(t *testing.T) {
-	l, err := watch("127.0.0.1:0")
+	l, err := watch("127.0.0.1:0", 1000, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

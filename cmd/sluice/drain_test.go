@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"testing"
@@ -26,7 +27,7 @@ func accepted(t *testing.T, l *connections) (client, server net.Conn) {
 
 func listening(t *testing.T) *connections {
 	t.Helper()
-	l, err := watch("127.0.0.1:0")
+	l, err := watch("127.0.0.1:0", 1000, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

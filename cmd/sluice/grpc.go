@@ -37,7 +37,7 @@ func (a *App) openGRPC(context.Context) error {
 		return fmt.Errorf("--grpc-port: %w", err)
 	}
 	server := oip.New(a.data.Load(), &oip.Options{
-		MaxMessageBytes: a.cfg.MaxBodyBytes, MaxConnections: maxConnections, Arrival: readTimeout, Idle: idleTimeout,
+		MaxMessageBytes: a.cfg.MaxBodyBytes, MaxConnections: socketsOf(grpcSockets), Arrival: readTimeout, Idle: idleTimeout,
 		TLS: config, Check: a.authority.Check, Logger: a.log,
 	})
 	a.grpc = &grpcPort{server: server, listener: l}

@@ -78,12 +78,12 @@ func mount(app *fiber.App, served, refused []wire.Route, authority *auth.Authori
 }
 
 // listen opens the port, with TLS if the configuration has a certificate. The connections are those below the TLS.
-func listen(cfg *Config) (net.Listener, *connections, string, error) {
+func listen(cfg *Config, log *slog.Logger) (net.Listener, *connections, string, error) {
 	config, err := tlsConfig(cfg, "http/1.1")
 	if err != nil {
 		return nil, nil, "", err
 	}
-	watched, err := watch(cfg.address())
+	watched, err := watch(cfg.address(), socketsOf(httpSockets), log)
 	if err != nil {
 		return nil, nil, "", err
 	}

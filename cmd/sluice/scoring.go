@@ -135,7 +135,7 @@ func (s *scoring) mount() error {
 
 // run serves until ctx ends. announce is told where, when everything is ready.
 func (s *scoring) run(ctx context.Context, announce func(url string)) error {
-	listener, _, url, err := listen(&s.app.cfg)
+	listener, _, url, err := listen(&s.app.cfg, s.app.log)
 	if err != nil {
 		return err
 	}

@@ -238,7 +238,7 @@ func (a *App) openHTTP(context.Context) error {
 	}
 	a.http.Use(mergeSlashes)
 	a.routes, a.refused = served, refused
-	a.listener, a.connections, a.url, err = listen(&a.cfg)
+	a.listener, a.connections, a.url, err = listen(&a.cfg, a.log)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -45,8 +46,9 @@ def wait_until(check, seconds=30, what="condition"):
 class Server:
     """One sluice process. `out` grows with every line that it prints."""
 
-    def __init__(self, data_dir, *args, env=None):
+    def __init__(self, data_dir, *args, env=None, descriptors=None):
         self.data_dir, self.args, self.env = pathlib.Path(data_dir), list(args), env or {}
+        self.descriptors = descriptors  # that it may have open at most; None: as this process
         self.out = []
         self.process = None
         self.url = None
@@ -56,7 +58,8 @@ class Server:
         command = [str(BINARY), "serve", "--data-dir", str(self.data_dir), "--port", "0", "--grpc-port", "0", *self.args]
         self.out = []
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ, cwd=self.data_dir.parent
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ, cwd=self.data_dir.parent,
+            preexec_fn=self.descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2)),
         )
         threading.Thread(target=self._read, args=(self.process, self.out), daemon=True).start()
         self.url = wait_until(self._listening, STARTUP_SECONDS, "the server's address")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import resource
 import socket
 import time
@@ -9,7 +10,7 @@ import urllib.parse
 
 import pytest
 import tritonclient.grpc as triton
-from conftest import wait_until, wine_rows
+from conftest import Server, wait_until, wine_rows
 from grape import tensors
 from lifecycle import BODY, Load, add_version, busy_files, files, move, serves
 from test_grpc import start
@@ -134,3 +135,30 @@ def test_ten_thousand_silent_sockets(tmp_path, silent):
             for s in sockets:
                 s.close()
         assert server.stop() == 0
+
+
+def test_more_sockets_than_descriptors(tmp_path, silent):
+    """R14: silent sockets beyond what the system lets the server have make room for newcomers; those who ask are answered all the while."""
+    bound = 4096
+    server = Server(tmp_path / "data", "--log-level", "warn", descriptors=bound).start()
+    sockets = []
+    try:
+        add_version(server, "wine", files("v1"))
+        move(server, "wine", "1")
+        serves(server, "1")
+        with Load(server) as load:
+            for _ in range(silent):
+                sockets.append(connect(server))
+            asked = len(load.replies)
+            wait_until(lambda: len(load.replies) > asked + 200, 60, "answers meanwhile")
+            for _ in range(20):
+                serves(server, "1")  # over a connection of its own
+        load.check()
+        open_now = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        assert bound / 2 < open_now < bound * 7 / 8, open_now
+        assert any("too many connections" in line for line in server.out)
+    finally:
+        for s in sockets:
+            s.close()
+        code = server.stop()
+    assert code == 0

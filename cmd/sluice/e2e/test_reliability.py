@@ -13,7 +13,7 @@ R11 | classes under overload | test_overload.py, gateway/admit TestLowerClassesA
 R12 | callers that left | test_connections.py, gateway/invoke TestDeadlineEndsWhenTheCallerLeaves, cmd/sluice TestACallerWhoLeavesIsSeen; by their
      deadline: runtime/batch TestExpiredCallsAreNotExecuted, gateway/invoke TestExpiredShadow
 R13 | a deadline that cannot be met | test_overload.py, gateway/admit TestADeadlineThatCannotBeMet
-R14 | slow and silent connections | below, test_connections.py (10,000), test_security.py test_clumsy_protocols; they end after 60 s (2 min when idle), cmd/sluice TestADeadlineEndsTheReadThatWaits
+R14 | slow and silent connections | below, test_connections.py (10,000; more than there are descriptors), cmd/sluice TestTooManyConnectionsMakeRoom, test_security.py test_clumsy_protocols; they end after 60 s (2 min when idle), cmd/sluice TestADeadlineEndsTheReadThatWaits
 R15 | joined calls keep their bounds and their order | runtime/batch TestQueuedCallsAreJoinedWithinMaxRows, TestRowsAndAnswersAreNeverMixed
 R16 | one bad row among joined ones | runtime/batch TestPoisonFailsItsCallerOnly, TestBisectionIsBounded
 R17 | the retry budget, the breaker | gateway/invoke TestRetryBudget, gateway/breaker TestHalfOpenLetsOnlyTrialsThrough
