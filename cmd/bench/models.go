@@ -25,7 +25,8 @@ var modelsScript []byte
 // wide is how many rows a model's file of input has, and how many a wide request sends.
 const wide = 128
 
-// model is one of the table's models: small (4 features, logistic), trees (a forest of 200 trees, depth 10, 30 features), mlp (784-512-512-10).
+// model is one of the table's models: small (4 features, logistic), trees (a forest of 200 trees, depth 10, 30 features), mlp (784-512-512-10); or large, which only
+// part swap has (784-1400-1000-10, 10 MB).
 type model struct {
 	name    string
 	dir     string          // what python/models.py wrote
@@ -48,14 +49,29 @@ func (b *bench) models(ctx context.Context) (map[string]*model, error) {
 	for _, m := range []*model{
 		{name: "small", columns: []string{"sepal_length", "sepal_width", "petal_length", "petal_width"}}, {name: "trees"}, {name: "mlp"},
 	} {
-		m.dir, m.folder = filepath.Join(dir, m.name), "onnx"
-		if err := m.readRows(); err != nil {
+		if err := m.at(dir); err != nil {
 			return nil, err
 		}
 		made[m.name] = m
 	}
 	b.made = made
 	return made, nil
+}
+
+// largeModel makes the model of 10 MB, which only one part serves.
+func (b *bench) largeModel(ctx context.Context) (*model, error) {
+	dir, err := b.modelFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &model{name: "large"}
+	return m, m.at(dir)
+}
+
+// at finds the model's files in the folder that modelFiles returns.
+func (m *model) at(dir string) error {
+	m.dir, m.folder = filepath.Join(dir, m.name), "onnx"
+	return m.readRows()
 }
 
 func (b *bench) modelFiles(ctx context.Context) (string, error) {

@@ -19,6 +19,20 @@ type api struct{ url string }
 
 // register uploads a model's package, makes a version of it and puts that into Production: the endpoint of the model's name answers then.
 func (a api) register(ctx context.Context, m *model) error {
+	if err := a.call(ctx, http.MethodPost, "/api/2.0/mlflow/registered-models/create", encoded(map[string]any{"name": m.name}), nil); err != nil {
+		return err
+	}
+	if err := a.version(ctx, m); err != nil {
+		return err
+	}
+	if err := a.stage(ctx, m, "1"); err != nil {
+		return err
+	}
+	return a.answered(ctx, m)
+}
+
+// version uploads a model's package and makes a version of it.
+func (a api) version(ctx context.Context, m *model) error {
 	var run struct {
 		Run struct {
 			Info struct {
@@ -44,19 +58,8 @@ func (a api) register(ctx context.Context, m *model) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		path string
-		body map[string]any
-	}{
-		{"registered-models/create", map[string]any{"name": m.name}},
-		{"model-versions/create", map[string]any{"name": m.name, "run_id": id, "source": "mlflow-artifacts:/0/" + id + "/artifacts/model"}},
-		{"model-versions/transition-stage", map[string]any{"name": m.name, "version": "1", "stage": "Production", "archive_existing_versions": false}},
-	} {
-		if err := a.call(ctx, http.MethodPost, "/api/2.0/mlflow/"+step.path, encoded(step.body), nil); err != nil {
-			return err
-		}
-	}
-	return a.answered(ctx, m)
+	body := map[string]any{"name": m.name, "run_id": id, "source": "mlflow-artifacts:/0/" + id + "/artifacts/model"}
+	return a.call(ctx, http.MethodPost, "/api/2.0/mlflow/model-versions/create", encoded(body), nil)
 }
 
 // answered waits until the model's endpoint predicts.

@@ -1,4 +1,4 @@
-"""Makes the models of the serving benchmark: argv[1]/{small,trees,mlp,busy}, the same ones on every run.
+"""Makes the models of the serving benchmark: argv[1]/{small,trees,mlp,large,busy}, the same ones on every run.
 
 Each has `onnx` (the MLflow package that sluice serves; Triton runs its model.onnx), `rows.json` (128 rows of input) and, where a peer answers for
 it with scikit-learn, `sklearn` (MLflow's scikit-learn flavor) and `model.joblib` (MLServer). `small/zipmap` is ONNX as skl2onnx writes it by
@@ -85,6 +85,16 @@ def mlp():
     save_rows("mlp", x[:ROWS].round(5))
 
 
+def large():
+    """A file of 10 MB."""
+    random = np.random.default_rng(0)
+    x, y = random.random((500, 784)), random.integers(0, 10, 500)
+    model = MLPClassifier((1400, 1000), max_iter=2, random_state=0)
+    model.partial_fit(x, y, classes=np.arange(10))
+    save_onnx("large", "onnx", model, 784, tensor(784))
+    save_rows("large", x[:ROWS].round(5))
+
+
 def busy():
     """About 4 ms of processor time a row, which joining saves nothing of: a server of it has other limits than its HTTP engine."""
     width, depth = 10_000, 200
@@ -106,4 +116,5 @@ def busy():
 small()
 trees()
 mlp()
+large()
 busy()
