@@ -119,6 +119,7 @@ func New(ctx context.Context, cfg Config, environ []string, log *slog.Logger) (*
 		{"prediction log", a.openPredictionLog},
 		{"ground truth", a.openTruth},
 		{"drift", a.openDrift},
+		{"serving runs", a.startMonitor},
 		{"serving", a.openServing},
 		{"example model", a.fillDemo},
 		{"HTTP", a.openHTTP},

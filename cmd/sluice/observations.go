@@ -12,7 +12,7 @@ import (
 // observations are what serving runs say of quality and drift.
 func (a *App) observations() []monitor.Observation {
 	var out []monitor.Observation
-	if a.truth == nil {
+	if a.truth == nil || a.drift == nil { // the log is off, or the start failed
 		return out
 	}
 	for _, r := range a.truth.Quality("") {

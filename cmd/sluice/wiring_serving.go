@@ -145,7 +145,6 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 		return err
 	}
 	a.onClose("serving runs", a.monitor.Close)
-	defer a.monitor.Start()
 	if !a.cfg.PredictionLog {
 		a.predictions = predictions.New(index, a.artifacts, nil, a.log)
 		return nil
@@ -170,6 +169,12 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 		}
 		return err
 	})
+	return nil
+}
+
+// startMonitor starts writing serving runs, once there is all that they tell of.
+func (a *App) startMonitor(context.Context) error {
+	a.monitor.Start()
 	return nil
 }
 
