@@ -47,7 +47,7 @@ func scanFile(path string, yield func(Row, error) bool) (more bool, err error) {
 		return false, err
 	}
 	more = true
-	err = file.read(0, func(r Row) bool {
+	err = file.read(0, file.Segment.Rows, func(r Row) bool {
 		more = yield(r, nil)
 		return more
 	})

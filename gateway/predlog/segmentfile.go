@@ -41,7 +41,7 @@ func OpenSegment(r io.ReaderAt, size int64) (f *SegmentFile, err error) {
 // error the sequence ends.
 func (f *SegmentFile) Rows(from int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		if err := f.read(from, func(r Row) bool { return yield(r, nil) }); err != nil {
+		if err := f.read(from, f.Segment.Rows, func(r Row) bool { return yield(r, nil) }); err != nil {
 			yield(Row{}, err)
 		}
 	}
@@ -60,15 +60,11 @@ func (f *SegmentFile) Sample(most int64, rest func(time.Duration)) iter.Seq2[Row
 	return func(yield func(Row, error) bool) {
 		p := pace{hurry: func() bool { return false }, sleep: rest}
 		for i := range blocks {
-			left, stopped := size, false
-			if left <= 0 {
-				return
-			}
-			err := f.read(i*(f.Segment.Rows/blocks), func(r Row) bool {
+			stopped := false
+			err := f.read(i*(f.Segment.Rows/blocks), size, func(r Row) bool {
 				p.frame()
-				left--
 				stopped = !yield(r, nil)
-				return left > 0 && !stopped
+				return !stopped
 			})
 			if err != nil && !stopped {
 				yield(Row{}, err)
@@ -80,8 +76,10 @@ func (f *SegmentFile) Sample(most int64, rest func(time.Duration)) iter.Seq2[Row
 	}
 }
 
-func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
-	if from >= f.Segment.Rows {
+// read yields the rows from the from-th on, most of them at the most.
+func (f *SegmentFile) read(from, most int64, yield func(Row) bool) (err error) {
+	left := min(most, f.Segment.Rows-from)
+	if left <= 0 {
 		return nil
 	}
 	var r *parquet.Reader
@@ -95,11 +93,11 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("row %d: %w", from, err)
 	}
-	values, batch := make([]parquet.Row, min(rowBatch, f.Segment.Rows-from)), make([]row, min(rowBatch, f.Segment.Rows-from))
-	for {
+	values, batch := make([]parquet.Row, min(rowBatch, left)), make([]row, min(rowBatch, left))
+	for left > 0 {
 		n := 0
 		err := guarded(func() (err error) {
-			read, err := r.ReadRows(values)
+			read, err := r.ReadRows(values[:min(rowBatch, left)])
 			for ; n < read; n++ {
 				if err := reconstruct(&batch[n], values[n]); err != nil {
 					return err
@@ -125,7 +123,9 @@ func (f *SegmentFile) read(from int64, yield func(Row) bool) (err error) {
 		if n == 0 {
 			return fmt.Errorf("row %d: %w", from, io.ErrNoProgress)
 		}
+		left -= int64(n)
 	}
+	return nil
 }
 
 // ByID returns the row with this prediction id; false if there is none.
@@ -165,7 +165,7 @@ func (f *SegmentFile) with(column string, key []byte, bounded bool, limit int) (
 	}
 	out := make([]Row, 0, len(at))
 	for _, n := range at {
-		err := f.read(n, func(r Row) bool { out = append(out, r); return false })
+		err := f.read(n, 1, func(r Row) bool { out = append(out, r); return true })
 		if err != nil {
 			return nil, err
 		}
@@ -173,20 +173,22 @@ func (f *SegmentFile) with(column string, key []byte, bounded bool, limit int) (
 	return out, nil
 }
 
-// backStride is how many rows are read at once on the way backwards.
-const backStride = 1024
+// The first backStride rows on the way backwards are read at once, so that a few of the newest cost little; then twice as many each time, up to
+// maxBackStride, because every time pages are decoded anew.
+const (
+	backStride    = 64
+	maxBackStride = 1024
+)
 
 // RowsBackwards returns the rows from the from-th on down to the first, the newest record first. The Row is the caller's. After an error
 // the sequence ends.
 func (f *SegmentFile) RowsBackwards(from int64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		for end := min(from+1, f.Segment.Rows); end > 0; end = max(end-backStride, 0) {
-			start := max(end-backStride, 0)
+		stride := int64(backStride)
+		for start, end := int64(0), min(from+1, f.Segment.Rows); end > 0; end, stride = start, min(2*stride, maxBackStride) {
+			start = max(end-stride, 0)
 			piece := make([]Row, 0, end-start)
-			err := f.read(start, func(r Row) bool {
-				piece = append(piece, r)
-				return int64(len(piece)) < end-start
-			})
+			err := f.read(start, end-start, func(r Row) bool { piece = append(piece, r); return true })
 			if err != nil {
 				yield(Row{}, err)
 				return
