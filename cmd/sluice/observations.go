@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/gateway/baseline"
 	"sluice/gateway/drift"
 	"sluice/gateway/monitor"
 	"sluice/gateway/truth"
@@ -56,13 +57,10 @@ func qualityMetrics(r *truth.Report) map[string]float64 {
 	return out
 }
 
-// tagBaseline is the tag of a serving run that says what its version is compared with.
-const tagBaseline = "sluice.drift.baseline"
-
 func baselineOf(r *drift.SeriesReport) monitor.Observation {
 	return monitor.Observation{
 		Series: r.Series, Subject: "baseline", AtMS: r.UpdatedMS, Values: map[string]float64{"drift_baseline_rows": float64(r.BaselineRows)},
-		Tags: map[string]string{tagBaseline: strings.TrimSpace(string(r.Source) + " " + r.From)},
+		Tags: map[string]string{baseline.TagBaseline: strings.TrimSpace(string(r.Source) + " " + r.From)},
 	}
 }
 

@@ -38,7 +38,7 @@ import (
 	"sluice/tracking/mlflow"
 )
 
-// TagBaseline is the tag of a model version that names the table it is compared with.
+// TagBaseline is the tag of a model version that names the table it is compared with; a serving run has it to say what it was compared with.
 const TagBaseline = "sluice.drift.baseline"
 
 // Model is a loaded version; *servable.Handle implements it.

@@ -191,18 +191,18 @@ func TestSources(t *testing.T) {
 		"a dataset of the client's that was logged as an artifact": {
 			func(w *world) {
 				w.put("r1/train.csv", csv(200))
-				w.dataset("training", "local", `{"uri": "/home/anna/train.csv"}`)
-			}, "", drift.FromDataset, "mlflow-artifacts:/r1/train.csv", 200, "/home/anna/train.csv: ", "",
+				w.dataset("training", "local", `{"uri": "/their/train.csv"}`)
+			}, "", drift.FromDataset, "mlflow-artifacts:/r1/train.csv", 200, "/their/train.csv: ", "",
 		},
 		"datasets that lie elsewhere, then the example": {
 			func(w *world) {
-				w.dataset("training", "local", `{"uri": "/home/anna/train.csv"}`)
+				w.dataset("training", "local", `{"uri": "/their/train.csv"}`)
 				w.dataset("training", "http", `{"url": "https://example.com/train.csv"}`)
 				w.dataset("training", "code", `{"tags": {"mlflow.source.name": "train.py"}}`)
 				w.put("r1/model/MLmodel", signature+"saved_input_example_info:\n  artifact_path: input_example.json\n  type: dataframe\n  serving_input_path: serving_input_example.json\n")
 				w.put("r1/model/serving_input_example.json", `{"dataframe_split": `+table(120)+`}`)
 			}, "", drift.FromExample, "mlflow-artifacts:/r1/model/serving_input_example.json", 120,
-			"training_dataset data: its source, of type code, names no file|/home/anna/train.csv: |https://example.com/train.csv: ", "",
+			"training_dataset data: its source, of type code, names no file|/their/train.csv: |https://example.com/train.csv: ", "",
 		},
 		"an example of before MLflow 2.16, of too few rows": {
 			func(w *world) {

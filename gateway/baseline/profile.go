@@ -8,6 +8,7 @@ import (
 
 	"sluice/gateway"
 	"sluice/gateway/drift"
+	"sluice/gateway/loop"
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
 	"sluice/gateway/truth"
@@ -75,7 +76,7 @@ func (a *asker) ask(ctx context.Context, wanted int) error {
 		if err := a.block(ctx, from, to); err != nil {
 			return err
 		}
-		if err := rest(ctx, min(time.Since(began), maxRest)); err != nil {
+		if err := loop.Pause(ctx, min(time.Since(began), maxRest)); err != nil { // requests keep their pace
 			return err
 		}
 	}
@@ -120,16 +121,4 @@ func (a *asker) predict(ctx context.Context, from, to int) error {
 	}
 	a.profile.Add(&a.rows, truth.Answers("application/json", a.answer, a.output))
 	return nil
-}
-
-// rest pauses, so that requests keep their pace.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

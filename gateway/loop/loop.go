@@ -1,13 +1,14 @@
 // Package loop is the life of a background loop: it runs once, until its context or its owner ends it, and the owner waits.
 //
-// It owns that life and nothing of what a loop does. It is called by plan, rollout, truth and drift, whose Run and Close it is; it must not
-// know them.
+// It owns that life, and the pauses of work in the background, and nothing of what a loop does. It is called by plan, rollout, truth and drift,
+// whose Run and Close it is, and by predictions and baseline for their pauses; it must not know them.
 package loop
 
 import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // ErrOnce: a loop was begun twice, or after its end.
@@ -55,4 +56,16 @@ func (l *Loop) Close() (ran bool) {
 	l.mu.Unlock()
 	l.running.Wait()
 	return ran
+}
+
+// Pause waits for d. Returns ctx's error if that ends first.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

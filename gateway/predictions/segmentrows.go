@@ -6,6 +6,7 @@ import (
 	"iter"
 	"time"
 
+	"sluice/gateway/loop"
 	"sluice/gateway/predlog"
 )
 
@@ -25,7 +26,7 @@ func (r *Reader) SegmentRows(ctx context.Context, s Segment) iter.Seq2[predlog.R
 func (r *Reader) SegmentSample(ctx context.Context, s Segment, most int64) iter.Seq2[predlog.Row, error] {
 	return func(yield func(predlog.Row, error) bool) {
 		err := r.Open(ctx, s, func(_ io.ReaderAt, f *predlog.SegmentFile) error {
-			for row, err := range f.Sample(most, func(d time.Duration) { rest(ctx, d) }) {
+			for row, err := range f.Sample(most, func(d time.Duration) { _ = loop.Pause(ctx, d) }) {
 				if err == nil {
 					err = ctx.Err()
 				}
@@ -41,15 +42,5 @@ func (r *Reader) SegmentSample(ctx context.Context, s Segment, most int64) iter.
 		if err != nil {
 			ended(err, func(_ Found, err error) bool { return yield(predlog.Row{}, err) })
 		}
-	}
-}
-
-// rest waits, or until the context ends.
-func rest(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }

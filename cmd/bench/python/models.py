@@ -76,23 +76,13 @@ def trees():
     save_rows("trees", x[:ROWS].round(4))
 
 
-def mlp():
+def network(name, layers):
     random = np.random.default_rng(0)
     x, y = random.random((500, 784)), random.integers(0, 10, 500)
-    model = MLPClassifier((512, 512), max_iter=2, random_state=0)
+    model = MLPClassifier(layers, max_iter=2, random_state=0)
     model.partial_fit(x, y, classes=np.arange(10))
-    save_onnx("mlp", "onnx", model, 784, tensor(784))
-    save_rows("mlp", x[:ROWS].round(5))
-
-
-def large():
-    """A file of 10 MB."""
-    random = np.random.default_rng(0)
-    x, y = random.random((500, 784)), random.integers(0, 10, 500)
-    model = MLPClassifier((1400, 1000), max_iter=2, random_state=0)
-    model.partial_fit(x, y, classes=np.arange(10))
-    save_onnx("large", "onnx", model, 784, tensor(784))
-    save_rows("large", x[:ROWS].round(5))
+    save_onnx(name, "onnx", model, 784, tensor(784))
+    save_rows(name, x[:ROWS].round(5))
 
 
 def busy():
@@ -115,6 +105,6 @@ def busy():
 
 small()
 trees()
-mlp()
-large()
+network("mlp", (512, 512))
+network("large", (1400, 1000))  # a file of 10 MB
 busy()
