@@ -63,31 +63,37 @@ func (s *Service) settleRouted(ctx context.Context) {
 	routed := slices.Clone(s.routed)
 	s.mu.Unlock()
 	deadline := s.opts.Now().Add(maxSettling)
-	settings := map[string]gateway.Drift{}
+	type asked struct {
+		settings gateway.Drift
+		output   string
+	}
+	endpoints := map[string]*asked{}
 	for _, series := range routed {
 		if r := s.known(series); r != nil && r.Source != "" || ctx.Err() != nil || s.opts.Now().After(deadline) {
 			continue
 		}
-		d, asked := settings[series.Endpoint]
-		if !asked {
+		e := endpoints[series.Endpoint]
+		if e == nil {
+			e = new(asked)
 			var err error
-			if d, _, err = s.deps.Settings(ctx, series.Endpoint); err != nil {
-				d.Off = true // gone, or not to be read now
+			if e.settings, e.output, err = s.deps.Settings(ctx, series.Endpoint); err != nil {
+				e.settings.Off = true // gone, or not to be read now
 			}
-			settings[series.Endpoint] = d
+			endpoints[series.Endpoint] = e
 		}
-		if !d.Off {
-			s.settle(ctx, series, d.WithDefaults())
+		if !e.settings.Off {
+			s.settle(ctx, series, e.settings.WithDefaults(), e.output)
 		}
 	}
 }
 
 // settle finds the baseline of a version and stores it, unless that was done under the same setting. After settleTries the first predictions it is.
-func (s *Service) settle(ctx context.Context, series predlog.Series, settings gateway.Drift) {
+// output is the endpoint's ground_truth.output.
+func (s *Service) settle(ctx context.Context, series predlog.Series, settings gateway.Drift, output string) {
 	if r := s.known(series); r != nil && r.Source != "" && r.Setting == settings.Baseline {
 		return
 	}
-	given, err := s.given(ctx, series, settings)
+	given, err := s.given(ctx, series, settings, output)
 	if err != nil && ctx.Err() == nil {
 		s.tries[series]++
 		s.opts.Log.Info("no baseline yet", slog.String("endpoint", series.Endpoint), slog.String("model", series.Model), slog.Int("version", series.Version), slog.Any("error", err))
@@ -124,13 +130,9 @@ func (s *Service) settle(ctx context.Context, series predlog.Series, settings ga
 }
 
 // given asks for the baseline, for maxSettling at most.
-func (s *Service) given(ctx context.Context, series predlog.Series, settings gateway.Drift) (Given, error) {
+func (s *Service) given(ctx context.Context, series predlog.Series, settings gateway.Drift, output string) (Given, error) {
 	if s.deps.Baseline == nil || settings.Baseline == gateway.BaselineFirst {
 		return Given{}, nil
-	}
-	_, output, err := s.deps.Settings(ctx, series.Endpoint)
-	if err != nil {
-		return Given{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxSettling)
 	defer cancel()

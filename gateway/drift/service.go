@@ -183,7 +183,7 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 		return err
 	}
 	settings = settings.WithDefaults()
-	s.settle(ctx, segment.Series, settings)
+	s.settle(ctx, segment.Series, settings, output)
 	pieces, err := digest(min(segment.Rows, MaxRecords), s.deps.Segments.SegmentSample(ctx, segment, MaxRecords), settings.Window, output)
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -3,40 +3,40 @@ package truth
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"mime"
+	"unicode/utf8"
+
+	"sluice/gateway/payload"
+	"sluice/runtime/tensor"
 )
 
-// Answers returns the prediction of each row of an answer: the field output of a row that has fields, or its first one if output is "".
-// It reads {"predictions": …}, where a row is a value, an object, or a list whose first value counts, or where fields are lists of rows; and
-// {"outputs": …} of the Open Inference Protocol. Rows without such a value are None; nil means that the body is none of this.
+// Answers returns the prediction of each row of an answer: the field output of a row that has fields, or its first one if output is "". It reads
+//
+//	{"predictions": …}   of MLflow's scoring protocol: a row is a value, an object, or a list whose first value counts, or fields are lists of rows
+//	outputs              of the Open Inference Protocol, as JSON, with tensors' bytes behind JSON, or as gRPC carries them: the first value of each row
+//
+// Rows without such a value are None; nil means that the body is none of this. There are no others: answers are not written as CSV, Parquet or Arrow,
+// which requests may be.
 func Answers(contentType string, body []byte, output string) []Value {
-	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != "application/json" {
+	kind, _, err := mime.ParseMediaType(contentType)
+	switch {
+	case err != nil:
+		return nil
+	case kind == "application/octet-stream" || kind == "application/x-protobuf":
+		return outputsOf(kind, body, output)
+	case kind != "application/json":
 		return nil
 	}
 	var answer struct {
 		Predictions json.RawMessage `json:"predictions"`
-		Outputs     []struct {
-			Name  string            `json:"name"`
-			Shape []int64           `json:"shape"`
-			Data  []json.RawMessage `json:"data"`
-		} `json:"outputs"`
+		Outputs     json.RawMessage `json:"outputs"`
 	}
 	if json.Unmarshal(body, &answer) != nil {
 		return nil
 	}
-	for _, o := range answer.Outputs {
-		if output != "" && o.Name != output {
-			continue
-		}
-		width := 1
-		if len(o.Shape) > 0 && o.Shape[0] > 0 {
-			width = max(len(o.Data)/int(min(o.Shape[0], int64(len(o.Data))+1)), 1)
-		}
-		var out []Value
-		for i := 0; i < len(o.Data); i += width {
-			out = append(out, first(o.Data[i]))
-		}
-		return out
+	if len(answer.Outputs) > 0 {
+		return outputsOf(kind, body, output)
 	}
 	switch p := bytes.TrimSpace(answer.Predictions); {
 	case len(p) == 0:
@@ -51,6 +51,47 @@ func Answers(contentType string, body []byte, output string) []Value {
 	default:
 		return []Value{first(p)}
 	}
+}
+
+// outputsOf is the first value of each row of an output of the Open Inference Protocol.
+func outputsOf(contentType string, body []byte, output string) []Value {
+	var in payload.Input
+	t, err := payload.DecodeOutput(contentType, body, output, &in)
+	if err != nil || t == nil || t.Len() == 0 {
+		return nil
+	}
+	rows := t.Rows()
+	if len(t.Shape) == 0 {
+		rows = 1
+	}
+	out := make([]Value, rows)
+	for row := range out {
+		out[row] = element(t, row*(t.Len()/rows))
+	}
+	return out
+}
+
+// element is a value of a tensor, as JSON would have it: a number of an integer type is whole, and one that is none is missing.
+func element(t *tensor.Tensor, i int) Value {
+	switch {
+	case t.Type.Text():
+		if text := t.Strings()[i]; len(text) <= maxValueText && utf8.ValidString(text) {
+			return Value{Kind: Text, Text: text}
+		}
+		return Value{}
+	case t.Type == tensor.Bool:
+		return boolValue(t.At(i) != 0)
+	case !t.Type.Numeric():
+		return Value{}
+	}
+	x := t.At(i)
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return Value{}
+	case t.Type.Integer():
+		return Value{Kind: Whole, Number: x}
+	}
+	return Value{Kind: Number, Number: x}
 }
 
 func rowsOf(list json.RawMessage, output string) []Value {

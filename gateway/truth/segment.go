@@ -69,7 +69,7 @@ func decode(series predlog.Series, rows iter.Seq2[predlog.Row, error], s gateway
 			return nil, err
 		}
 		a.add(&r, s)
-		if s.Key != "" && !r.Truncated && plan.Decode(r.ContentType, r.Request, &in) == nil {
+		if s.Key != "" && !r.Truncated && plan.DecodeLogged(r.ContentType, r.Request, &in) == nil {
 			a.addKeys(in.Batch.Column(s.Key))
 		}
 	}
