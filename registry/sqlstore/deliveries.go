@@ -99,6 +99,7 @@ func scanStream(row interface{ Scan(...any) error }) (registry.Stream, error) {
 // Claim implements registry.DeliveryStore.
 func (s *Store) Claim(ctx context.Context, stream registry.Stream, now, until int64) (d registry.Delivery, hook registry.Webhook, ok bool, err error) {
 	_, err = s.write(ctx, now, func(w *writer) error {
+		hook, ok = registry.Webhook{}, false
 		d, err = scanDelivery(w.q.QueryRowContext(ctx, "SELECT "+deliveryColumns+` FROM sluice_webhook_deliveries
 			WHERE state = ? AND webhook_id = ? AND model = ? ORDER BY revision LIMIT 1`, string(registry.DeliveryPending), stream.WebhookID, stream.Model))
 		if errors.Is(err, sql.ErrNoRows) || err == nil && d.DueMS > now {
@@ -187,7 +188,7 @@ func (s *Store) Trim(ctx context.Context, bounds registry.DeliveryBounds) (burie
 		if err != nil {
 			return err
 		}
-		buried = int(n)
+		buried, deleted = int(n), 0
 		return w.trimCounts(ctx, bounds, &buried, &deleted)
 	})
 	return buried, deleted, err

@@ -139,6 +139,7 @@ func Each(ctx context.Context, q Querier, query string, args []any, take func(ro
 		}
 	case *Tx:
 		if q.dialect == SQLite {
+			q.noteQuery(query)
 			return eachRaw(q.context(ctx), q.conn, query, args, take)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var errClosed = errors.New("database is closed")
@@ -16,6 +17,7 @@ type Tx struct {
 	stmts   *stmtCache
 	reading bool // made by ReadTx on a server
 	shared  bool // on SQLite: others' work may be in the same transaction
+	wrote   bool // on SQLite: something may have changed
 }
 
 var _ Querier = (*Tx)(nil)
@@ -36,12 +38,14 @@ func (tx *Tx) context(ctx context.Context) context.Context {
 func (tx *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	// Not cached: a prepared statement of one connection cannot serve two open results.
 	ctx = tx.context(ctx)
+	tx.noteQuery(query)
 	return tx.conn.QueryContext(ctx, tx.dialect.Rebind(query), args...)
 }
 
 // QueryRowContext runs a query of at most one row.
 func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	ctx = tx.context(ctx)
+	tx.noteQuery(query)
 	query = tx.dialect.Rebind(query)
 	if s, release := tx.stmts.acquire(ctx, query); s != nil {
 		defer release()
@@ -54,17 +58,47 @@ func (tx *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *s
 func (tx *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	ctx = tx.context(ctx)
 	query = tx.dialect.Rebind(query)
+	var result sql.Result
+	var err error
 	if s, release := tx.stmts.acquire(ctx, query); s != nil {
 		defer release()
-		return s.ExecContext(ctx, args...)
+		result, err = s.ExecContext(ctx, args...)
+	} else {
+		result, err = tx.conn.ExecContext(ctx, query, args...)
 	}
-	return tx.conn.ExecContext(ctx, query, args...)
+	if err == nil { // SQLite undoes a statement that fails
+		tx.noteResult(query, result)
+	}
+	return result, err
+}
+
+// noteQuery remembers that a query may have written.
+func (tx *Tx) noteQuery(query string) {
+	if !strings.HasPrefix(query, "SELECT ") {
+		tx.wrote = true
+	}
+}
+
+// noteResult remembers that a statement has written, unless it surely has not.
+func (tx *Tx) noteResult(query string, result sql.Result) {
+	if tx.wrote || !tx.shared {
+		return
+	}
+	for _, counted := range []string{"INSERT ", "UPDATE ", "DELETE "} {
+		if strings.HasPrefix(query, counted) {
+			n, err := result.RowsAffected()
+			tx.wrote = n != 0 || err != nil
+			return
+		}
+	}
+	tx.wrote = true
 }
 
 // Run runs a statement of which only the error matters. On SQLite all its parameters go to the database at once, through the driver
 // itself: made for inserts of many rows.
 func (tx *Tx) Run(ctx context.Context, query string, args []any) error {
 	if tx.dialect == SQLite {
+		tx.wrote = true
 		return eachRaw(tx.context(ctx), tx.conn, query, args, func(*Values) error { return nil })
 	}
 	_, err := tx.ExecContext(ctx, query, args...)
@@ -75,9 +109,10 @@ func (tx *Tx) Run(ctx context.Context, query string, args []any) error {
 //
 // On SQLite transactions are serialised (BEGIN IMMEDIATE on the one writer connection), so fn may read and then write
 // without surprises; waiting for the turn ends with ctx. Those that wait at the same time are committed together, by one sync of
-// the disk: fn's work alone is undone if fn fails, and everybody's is lost, and told so, if the commit fails. On the servers transactions run side by side (READ COMMITTED): what
-// fn reads and relies on it locks first, by Tx.Lock or by Tx.ForUpdate; and fn runs again, on a rolled back transaction, when
-// the server had to break a deadlock (at most maxAttempts times), so that it must not add to what it finds outside.
+// the disk: only fn's work is missing if fn fails, and everybody's is lost, and told so, if the commit fails. fn runs again, on a rolled
+// back transaction, when another one in it has failed (at most once). On the servers transactions run side by side (READ COMMITTED):
+// what fn reads and relies on it locks first, by Tx.Lock or by Tx.ForUpdate; and fn runs again when the server had to break a deadlock
+// (at most maxAttempts times). So fn must not add to what it finds outside.
 //
 // fn must be quick, must not call WithTx again, and takes its "now" once. fn's own errors come back as they are, or
 // classified if they carry no code (see Classify).
@@ -85,16 +120,16 @@ func (db *DB) WithTx(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.writers != nil {
 		return db.serverTx(ctx, fn)
 	}
-	return Classify(db.writer.run(ctx, false, db.beginSQLite, fn))
+	return Classify(db.writer.run(ctx, member{begin: db.beginSQLite, fn: fn}))
 }
 
-// WithLargeTx is WithTx for a change of very many rows. On SQLite it shares its transaction with nobody: what shares one keeps the pages
-// that it changes, as they were, in memory until it is done, in case that it alone is undone.
+// WithLargeTx is WithTx for a change of very many rows. On SQLite it shares its transaction with nobody: what shares one may keep the
+// pages that it changes, as they were, in memory until it is done, in case that it alone is undone, or may run again.
 func (db *DB) WithLargeTx(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.writers != nil {
 		return db.serverTx(ctx, fn)
 	}
-	return Classify(db.writer.run(ctx, true, db.beginSQLite, fn))
+	return Classify(db.writer.run(ctx, member{begin: db.beginSQLite, fn: fn, alone: true}))
 }
 
 // ReadTx runs fn with a Querier whose statements all see the same commit. fn cannot write.
