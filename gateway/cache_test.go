@@ -25,6 +25,23 @@ func TestACacheThatTheServerDoesNotHaveIsRefused(t *testing.T) {
 	}
 }
 
+func TestGroundTruthOfRedactedColumns(t *testing.T) {
+	for name, c := range map[string]struct {
+		truth   GroundTruth
+		refused bool
+	}{
+		"the key":         {GroundTruth{Key: "ssn"}, true},
+		"the output":      {GroundTruth{Output: "ssn"}, true},
+		"another column":  {GroundTruth{Key: "order", Output: "price"}, false},
+		"no ground truth": {GroundTruth{}, false},
+	} {
+		err := Config{Redaction: []RedactedColumn{{Column: "ssn", Action: RedactHash}}, GroundTruth: c.truth}.checkSettings()
+		if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), "is redacted") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRedactedEndpointsAreNotRememberedInRedis(t *testing.T) {
 	redaction := []RedactedColumn{{Column: "ssn", Action: RedactDrop}}
 	for name, c := range map[string]struct {

@@ -51,6 +51,19 @@ func (c Config) checkRedaction() error {
 	return nil
 }
 
+// checkRedactedTruth keeps what must not reach the log from being kept as ground truth: of what the log does not have nothing could be joined.
+func (c Config) checkRedactedTruth() error {
+	for _, r := range c.Redaction {
+		switch r.Column {
+		case c.GroundTruth.Key:
+			return mlflow.Invalidf("ground_truth.key %q is redacted: no prediction could be found by it, and ground truth would be kept with it", clip(r.Column, 60))
+		case c.GroundTruth.Output:
+			return mlflow.Invalidf("ground_truth.output %q is redacted: there is nothing that ground truth could be compared with", clip(r.Column, 60))
+		}
+	}
+	return nil
+}
+
 // checkRedactedCache keeps what must not reach the log from being kept elsewhere: a Redis holds answers as they are, and digests of requests
 // that whoever knows what they may say can guess.
 func (c Config) checkRedactedCache() error {

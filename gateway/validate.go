@@ -81,6 +81,7 @@ func (c Config) checkSettings() error {
 		c.GroundTruth.check(),
 		c.checkRedaction(),
 		c.checkRedactedCache(),
+		c.checkRedactedTruth(),
 		c.checkSampling(),
 		c.checkCache(),
 		c.Drift.check(),

@@ -5,6 +5,7 @@ import (
 
 	"sluice/gateway/baseline"
 	"sluice/gateway/predlog"
+	"sluice/gateway/redact"
 	"sluice/gateway/route"
 	"sluice/runtime/servable"
 )
@@ -14,8 +15,24 @@ func (a *App) baselines() *baseline.Finder {
 	return baseline.New(baseline.Deps{
 		Version: a.registry.Version, Run: a.tracking.Run, Resolve: a.artifacts.Resolve,
 		Locate:  func(ctx context.Context, uri string) (string, error) { return locate(ctx, a.tracking, uri) },
-		Acquire: a.acquireSeries,
+		Acquire: a.acquireSeries, Redaction: a.baselineRedaction,
 	})
+}
+
+// baselineRedaction is what the prediction log does not keep of an endpoint's rows.
+func (a *App) baselineRedaction(ctx context.Context, endpoint string) (baseline.Redaction, error) {
+	e, err := a.endpoints.Get(ctx, endpoint)
+	if err != nil || len(e.Config.Redaction) == 0 {
+		return baseline.Redaction{}, err
+	}
+	var out baseline.Redaction
+	var columns []redact.Column
+	for _, c := range e.Config.Redaction {
+		out.Columns = append(out.Columns, c.Column)
+		columns = append(columns, redact.Column{Name: c.Column, Action: redact.Action(c.Action), Length: c.Length})
+	}
+	out.Answer = func(answer []byte) []byte { return a.redactor.Answer(columns, answer) }
+	return out, nil
 }
 
 // acquireSeries returns the version in the form in which the endpoint serves it.

@@ -16,7 +16,8 @@
 //
 // The first with Drift.MinRows rows or more is taken; of more than Drift.BaselineRows blocks that lie evenly. Files are Parquet, CSV, or JSON as
 // mlflow.log_table and the scoring protocol write it, told by their names' ends. Columns that are not in the model's signature are left out.
-// The predictions are the version's own: it is asked for every row, block by block, with rests.
+// The predictions are the version's own: it is asked for every row, block by block, with rests. Columns that the endpoint's redaction keeps out of the
+// prediction log are left out of the Profile too, and nothing is told of rows that cannot be taken but that.
 package baseline
 
 import (
@@ -59,6 +60,14 @@ type Deps struct {
 	Resolve func(uri string) (*artifact.Repo, error)
 	// Acquire returns the version as the endpoint serves it, for the caller to release. An error is one that may be gone the next time.
 	Acquire func(ctx context.Context, s predlog.Series) (Model, error)
+	// Redaction returns what the prediction log does not keep of the endpoint's rows.
+	Redaction func(ctx context.Context, endpoint string) (Redaction, error)
+}
+
+// Redaction is what must not be kept of rows, nor told; the zero value is nothing.
+type Redaction struct {
+	Columns []string                   // of requests
+	Answer  func(answer []byte) []byte // what is kept of an answer, in JSON; nil if there are no Columns
 }
 
 // Finder finds baselines. Make it with New.

@@ -1,6 +1,7 @@
 package baseline_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ type world struct {
 	absent  error // of the version's Acquire
 	rows    int   // it was asked for
 	held    int
+
+	redaction baseline.Redaction
 }
 
 func newWorld(t *testing.T) *world {
@@ -117,7 +120,8 @@ func (w *world) find(settings gateway.Drift) (drift.Given, error) {
 		Resolve: artifact.NewResolver(w.repo, map[string]artifact.Opener{"file": func(artifact.URI) (*artifact.Repo, error) {
 			return nil, mlflow.Errorf(mlflow.PermissionDenied, "not a folder of this server")
 		}}).Resolve,
-		Acquire: func(context.Context, predlog.Series) (baseline.Model, error) { w.held++; return w, w.absent },
+		Acquire:   func(context.Context, predlog.Series) (baseline.Model, error) { w.held++; return w, w.absent },
+		Redaction: func(context.Context, string) (baseline.Redaction, error) { return w.redaction, nil },
 	})
 	given, err := f.Baseline(w.t.Context(), wine, settings.WithDefaults(), "y")
 	if w.absent == nil && w.held != 0 {
@@ -282,5 +286,28 @@ func TestModels(t *testing.T) {
 	w.absent = servable.ErrNotAvailable
 	if _, err := w.find(s); !errors.Is(err, servable.ErrNotAvailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// R45: what the log does not keep of a row is not kept of its baseline, nor told.
+func TestRedactedColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.redaction = baseline.Redaction{Columns: []string{"c", "gone"}, Answer: func(answer []byte) []byte {
+		return bytes.ReplaceAll(answer, []byte(`"y"`), []byte(`"other"`))
+	}}
+	w.put("r1/base.csv", csv(150))
+	s := settings
+	s.Baseline = "base.csv"
+	got, err := w.find(s)
+	if err != nil || got.Profile == nil {
+		t.Fatalf("%+v %v", got, err)
+	}
+	if p := got.Profile; p.Columns["c"] != nil || p.Columns["x"].Count() != 150 || p.Columns[drift.Prediction].Missing != 150 {
+		t.Errorf("columns %v", p.Columns)
+	}
+	w.put("r1/base.csv", "c,x\n"+strings.Repeat("a,CANARY\n", 150))
+	if got, err = w.find(s); err != nil || got.Profile != nil || !strings.Contains(got.Failed, "redacts") || strings.Contains(fmt.Sprint(got), "CANARY") {
+		t.Errorf("a value that is none: %+v %v", got, err)
 	}
 }

@@ -26,6 +26,10 @@ const maxRest = 200 * time.Millisecond
 
 // profile reads the rows and asks the version for its predictions of them.
 func (f *Finder) profile(ctx context.Context, s predlog.Series, c candidate, settings gateway.Drift, output string) (*drift.Profile, error) {
+	redaction, err := f.deps.Redaction(ctx, s.Endpoint)
+	if err != nil {
+		return nil, err
+	}
 	text, err := f.read(ctx, c.uri)
 	if err != nil {
 		return nil, err
@@ -41,16 +45,27 @@ func (f *Finder) profile(ctx context.Context, s predlog.Series, c candidate, set
 	}
 	var in payload.Input
 	if err := decode(c.uri, text, signature, &in); err != nil {
-		return nil, err
+		return nil, redaction.untold(err)
 	}
 	if int64(in.Batch.Rows) < settings.MinRows {
 		return nil, unusable(fmt.Sprintf("it has %d rows, fewer than drift.min_rows %d", max(in.Batch.Rows, 0), settings.MinRows))
 	}
-	a := asker{model: model, in: &in, output: output, profile: new(drift.Profile)}
+	a := asker{model: model, in: &in, output: output, redacted: redaction.Answer, profile: new(drift.Profile)}
 	if err := a.ask(ctx, int(min(settings.BaselineRows, int64(in.Batch.Rows)))); err != nil {
-		return nil, err
+		return nil, redaction.untold(err)
+	}
+	for _, column := range redaction.Columns {
+		a.profile.LeaveOut(column)
 	}
 	return a.profile, nil
+}
+
+// untold replaces what might quote a value.
+func (r Redaction) untold(err error) error {
+	if why, final := reason(err); final && len(r.Columns) > 0 && why != "" {
+		return unusable("the model does not take its rows; why is not told, as the endpoint redacts columns")
+	}
+	return err
 }
 
 // asker asks a version for its predictions of rows.
@@ -58,6 +73,7 @@ type asker struct {
 	model    Model
 	in       *payload.Input
 	output   string
+	redacted func([]byte) []byte // nil: answers are kept as they are
 	profile  *drift.Profile
 	rows     tensor.Batch
 	out      tensor.Batch
@@ -119,6 +135,10 @@ func (a *asker) predict(ctx context.Context, from, to int) error {
 	if a.answer, err = payload.Encode(a.answer[:0], &a.out); err != nil {
 		return err
 	}
-	a.profile.Add(&a.rows, truth.Answers("application/json", a.answer, a.output))
+	kept := a.answer
+	if a.redacted != nil {
+		kept = a.redacted(kept)
+	}
+	a.profile.Add(&a.rows, truth.Answers("application/json", kept, a.output))
 	return nil
 }

@@ -15,8 +15,9 @@
 // the same weight; window and baseline count rows. A shadow's version has its copies of requests compared like any other's.
 //
 //	PSI   Σ (wᵢ − bᵢ)·ln(wᵢ/bᵢ) over parts i; b and w are the shares of baseline and window. Parts are the tenths of the baseline's
-//	      numbers, or its 20 most frequent texts and the others, and what is missing. A share is (n + ½)/(N + ½·parts), so that an empty part
-//	      is no infinity. Below 0.1 is usual, above 0.2 a shift. Chance alone makes about (parts − 1)·(1/B + 1/W).
+//	      numbers, or its 20 most frequent texts and the others, and what is missing. A text that came fewer than 5 times, or of 128 different ones
+//	      or more in less than 1.6 % of the rows, is one of the others: names, ids and free texts do not drift by being different. A share
+//	      is (n + ½)/(N + ½·parts), so that an empty part is no infinity. Below 0.1 is usual, above 0.2 a shift. Chance alone makes about (parts − 1)·(1/B + 1/W).
 //	KS    the largest distance of the two distribution functions, 0–1; of numbers only
 //
 // A column drifts in a window when its PSI is above drift.max_psi or its KS above drift.max_ks; that is an event drift_detected of the

@@ -52,6 +52,9 @@ func (p *Profile) Merge(o *Profile) error {
 	return nil
 }
 
+// LeaveOut forgets a column of the request.
+func (p *Profile) LeaveOut(column string) { delete(p.Columns, columnName(column)) }
+
 // names are the columns in order.
 func (p *Profile) names() []string {
 	out := make([]string, 0, len(p.Columns))

@@ -70,12 +70,12 @@ func numberCounts(baseline *Sketch, b, w []bin, window *Sketch) (p, q []float64)
 
 // textCounts counts both by the baseline's most frequent texts; the last parts are the other texts, and what is no text.
 func textCounts(baseline, window *Sketch) (p, q []float64) {
-	top := baseline.Top(textParts)
+	top := baseline.texts.parts(textParts)
 	counted := func(s *Sketch) []float64 {
 		out := make([]float64, len(top)+2)
 		others := float64(s.Texts())
-		for i, f := range top {
-			out[i] = float64(s.texts[f.Text])
+		for i, text := range top {
+			out[i] = s.texts[text].middle()
 			others -= out[i]
 		}
 		out[len(top)], out[len(top)+1] = others, float64(s.Missing+s.Numbers())

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -190,5 +191,60 @@ func BenchmarkAddNumber(b *testing.B) {
 	for b.Loop() {
 		x = math.Mod(x*1.7+0.3, 1000)
 		s.AddNumber(x)
+	}
+}
+
+// Columns of names, ids or free texts, which no two rows share, are no drift; nor is one of more categories than are counted. What is frequent
+// among them still is.
+func TestManyDifferentTexts(t *testing.T) {
+	t.Parallel()
+	column := func(n int, text func(i int) string) *Sketch {
+		s := NewSketch()
+		for i := range n {
+			s.AddText(text(i))
+		}
+		var read Sketch
+		stored, err := json.Marshal(s)
+		if err == nil {
+			err = json.Unmarshal(stored, &read)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &read
+	}
+	unique := func(from int) func(int) string { return func(i int) string { return fmt.Sprintf("order %d", from+i) } }
+	for _, n := range []int{100, 500, 5000} {
+		if got := Compare(column(n, unique(0)), column(n, unique(n))); got.PSI > 0.1 {
+			t.Errorf("%d ids: PSI %v", n, got.PSI)
+		}
+	}
+	category := func(step int) func(int) string {
+		return func(i int) string { return fmt.Sprintf("category %d", i*step%300) }
+	}
+	if got := Compare(column(5000, category(7919)), column(5000, category(104729))); got.PSI > 0.1 {
+		t.Errorf("300 categories: PSI %v", got.PSI)
+	}
+	often := func(share, from int) func(int) string {
+		return func(i int) string {
+			if i%10 < share {
+				return "often"
+			}
+			return unique(from)(i)
+		}
+	}
+	if got := Compare(column(5000, often(3, 0)), column(5000, often(3, 5000))); got.PSI > 0.02 {
+		t.Errorf("as often as before: PSI %v", got.PSI)
+	}
+	if got := Compare(column(5000, often(7, 0)), column(5000, often(2, 5000))); got.PSI < 0.5 {
+		t.Errorf("rarer than before: PSI %v", got.PSI)
+	}
+	long := func(i int) string { return fmt.Sprintf("%c%s", 'a'+i%3, strings.Repeat("ü", 40)) }
+	if got := Compare(column(300, long), column(300, long)); got.PSI > 0.001 {
+		t.Errorf("long texts: PSI %v", got.PSI)
+	}
+	merged := column(300, long)
+	if err := merged.Merge(column(300, long)); err != nil || len(merged.texts) != 3 {
+		t.Errorf("long texts, stored and counted on: %d, %v", len(merged.texts), err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/DataDog/sketches-go/ddsketch"
 	"github.com/DataDog/sketches-go/ddsketch/store"
@@ -59,17 +60,22 @@ func mix(h uint64) uint64 {
 
 // AddText takes a text in.
 func (s *Sketch) AddText(text string) {
-	s.texts.add(clip(text), 1)
+	s.texts.add(clip(text), tally{count: 1})
 	s.distinct.Insert([]byte(text))
 }
 
 const maxText = 64 // bytes of a text that tell it from others
 
+// clip cuts between characters: half of one would come back from the store as another text.
 func clip(text string) string {
-	if len(text) > maxText {
-		return text[:maxText]
+	if len(text) <= maxText {
+		return text
 	}
-	return text
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
 
 // Numbers and Texts are how many of each were taken in; Count is everything.
@@ -144,12 +150,14 @@ type stored struct {
 	Numbers  []byte            `json:"numbers,omitempty"` // DDSketch's encoding, with its mapping
 	Sum      float64           `json:"sum,omitempty"`
 	Texts    map[string]uint64 `json:"texts,omitempty"`
+	Over     map[string]uint64 `json:"over,omitempty"`     // of Texts, what may be others'; without it everything may be that a full counter cannot rule out
 	Distinct []byte            `json:"distinct,omitempty"` // HyperLogLog's encoding
 }
 
 // MarshalJSON writes what UnmarshalJSON reads.
 func (s *Sketch) MarshalJSON() ([]byte, error) {
-	out := stored{Missing: s.Missing, Sum: s.sum, Texts: s.texts}
+	out := stored{Missing: s.Missing, Sum: s.sum}
+	out.Texts, out.Over = s.texts.stored()
 	if !s.numbers.IsEmpty() {
 		s.numbers.Encode(&out.Numbers, false)
 	}
@@ -168,9 +176,7 @@ func (s *Sketch) UnmarshalJSON(text []byte) error {
 	}
 	*s = *NewSketch()
 	s.Missing, s.sum = in.Missing, in.Sum
-	for t, n := range in.Texts {
-		s.texts[t] = n
-	}
+	s.texts = restored(in.Texts, in.Over)
 	if len(in.Numbers) > 0 {
 		numbers, err := ddsketch.DecodeDDSketch(in.Numbers, func() store.Store { return store.NewCollapsingLowestDenseStore(maxBins) }, nil)
 		if err != nil {

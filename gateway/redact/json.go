@@ -6,13 +6,15 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // walker redacts bodies by rules.
 type walker struct {
 	rules rules
 	key   []byte
-	bare  bool // a value without a name was seen
+	// refused says that the request got an error, bare that a value without a name was seen.
+	refused, bare bool
 }
 
 // maxDepth bounds how deep JSON is nested.
@@ -158,6 +160,11 @@ func (w *walker) walk(v *value, named bool) error {
 }
 
 func (w *walker) object(v *value) error {
+	return w.fields(v, func(key string, _ *value) bool { return !containers[key] })
+}
+
+// fields redacts what the keys of an object name; named says whether a key names the bare values below it.
+func (w *walker) fields(v *value, named func(key string, item *value) bool) error {
 	keep := 0
 	for i, key := range v.keys {
 		item := v.items[i]
@@ -166,7 +173,7 @@ func (w *walker) object(v *value) error {
 				continue
 			}
 			w.change(c, item)
-		} else if err := w.walk(item, !containers[key]); err != nil {
+		} else if err := w.walk(item, named(key, item)); err != nil {
 			return err
 		}
 		v.keys[keep], v.items[keep] = key, item
@@ -176,22 +183,19 @@ func (w *walker) object(v *value) error {
 	return nil
 }
 
-// tensor redacts an object {"name", "data", …}.
+// tensor redacts an object {"name", "data", …}, which may as well be a row with such columns.
 func (w *walker) tensor(v, name *value) error {
-	c, ok := w.rules[name.text]
-	for i, key := range v.keys {
-		switch {
-		case key == "data" && ok && c.Action == Drop:
-			v.items[i] = &value{}
-		case key == "data" && ok:
-			w.change(c, v.items[i])
-		default:
-			if err := w.walk(v.items[i], true); err != nil {
-				return err
+	if c, ok := w.rules[name.text]; ok {
+		for i, key := range v.keys {
+			switch {
+			case key == "data" && c.Action == Drop:
+				v.items[i] = &value{}
+			case key == "data":
+				w.change(c, v.items[i])
 			}
 		}
 	}
-	return nil
+	return w.fields(v, func(string, *value) bool { return true })
 }
 
 // split redacts {"columns": […], "data": [[…], …]}. Repeated keys are refused: which of them counts is anybody's guess.
@@ -227,7 +231,39 @@ func (w *walker) split(v *value) error {
 			names[i] = c
 		}
 	}
-	return w.row(columns, names)
+	if err := w.row(columns, names); err != nil {
+		return err
+	}
+	return w.besides(v, columns, data)
+}
+
+// besides redacts what stands beside columns and data: an index of the rows has no name, and may stay if it counts them.
+func (w *walker) besides(v, columns, data *value) error {
+	table := func(item *value) bool { return item == columns || item == data }
+	rest := &value{object: true}
+	for i, key := range v.keys {
+		if !table(v.items[i]) {
+			rest.keys, rest.items = append(rest.keys, key), append(rest.items, v.items[i])
+		}
+	}
+	err := w.fields(rest, func(key string, item *value) bool { return key != "index" || item.counts() })
+	keep := 0
+	for i, item := range v.items {
+		if table(item) || slices.Contains(rest.items, item) {
+			v.keys[keep], v.items[keep] = v.keys[i], item
+			keep++
+		}
+	}
+	v.keys, v.items = v.keys[:keep], v.items[:keep]
+	return err
+}
+
+// counts says that a value is a list of whole numbers.
+func (v *value) counts() bool {
+	return v.scalar == nil && !v.object && !slices.ContainsFunc(v.items, func(item *value) bool {
+		_, err := strconv.ParseInt(string(item.scalar), 10, 64)
+		return err != nil
+	})
 }
 
 // row redacts the items of a list by the rules at their places.

@@ -1,7 +1,7 @@
 // Package redact takes secrets out of prediction records before they reach the disk.
 //
 // It owns the rules by column and their application to bodies of every shape, and the Recorder that stands in front of the prediction log.
-// It is called by cmd, which wires it between invoke and predlog, and by plan, which compiles an endpoint's rules; it must not know where rules are
+// It is called by cmd, which wires it between invoke and predlog and hands it the rules of a table, and through cmd by baseline (Answer); it must not know where rules are
 // kept, HTTP, or what becomes of a record.
 //
 // # What is redacted
@@ -10,7 +10,8 @@
 // (the split form), or by "name" beside "data" (the Open Inference Protocol); in CSV by the header. A request whose values have no names (a
 // list of lists), that is neither JSON nor CSV (Arrow, Parquet, tensors as bytes), that cannot be read, or that is longer than MaxBytes is
 // withheld: the record stands without it and says so. A response is redacted the same way, but bare values without names, which are no
-// column, stay. Of an error only the code stays: its sentence may quote a value.
+// column, stay. Of an error only the code stays: its sentence may quote a value; and nothing of a table in CSV that had one, as its first line may
+// be no header.
 //
 // A Recorder is safe for concurrent use.
 package redact
@@ -74,16 +75,19 @@ func New(next Log, key []byte) *Recorder {
 func (r *Recorder) Set(columns map[string][]Column) {
 	all := make(map[string]rules, len(columns))
 	for endpoint, list := range columns {
-		if len(list) == 0 {
-			continue
+		if len(list) > 0 {
+			all[endpoint] = byName(list)
 		}
-		of := rules{}
-		for _, c := range list {
-			of[c.Name] = c
-		}
-		all[endpoint] = of
 	}
 	r.rules.Store(&all)
+}
+
+func byName(list []Column) rules {
+	out := make(rules, len(list))
+	for _, c := range list {
+		out[c.Name] = c
+	}
+	return out
 }
 
 // Record redacts the record if its endpoint has rules, and hands it on. It allocates nothing otherwise, and never changes rec.
@@ -96,6 +100,7 @@ func (r *Recorder) Record(rec *predlog.Record) {
 	out := *rec
 	w := walker{rules: of, key: r.key}
 	out.Redaction = predlog.Redacted
+	w.refused = rec.ErrorCode != ""
 	var ok bool
 	if out.Request, ok = w.body(rec.Request, rec.ContentType, true); !ok {
 		out.Redaction = predlog.Withheld
@@ -106,6 +111,13 @@ func (r *Recorder) Record(rec *predlog.Record) {
 		out.Redaction = predlog.Withheld
 	}
 	r.next.Record(&out)
+}
+
+// Answer is what the log keeps of an answer in JSON under these rules; nil if it is withheld.
+func (r *Recorder) Answer(columns []Column, body []byte) []byte {
+	w := walker{rules: byName(columns), key: r.key}
+	out, _ := w.body(body, "application/json", false)
+	return out
 }
 
 // Skip hands on that a request is left out: nothing of it is told.
@@ -139,6 +151,9 @@ func (w *walker) body(b []byte, contentType string, request bool) ([]byte, bool)
 	case "application/json":
 		return w.json(b, request)
 	case "text/csv":
+		if w.refused { // its first line may be no header, but values
+			return nil, false
+		}
 		return w.csv(b)
 	}
 	return nil, false

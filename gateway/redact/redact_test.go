@@ -39,6 +39,9 @@ var bodies = []struct{ name, media, body, want string }{
 	{"split", "", `{"dataframe_split":{"columns":["a","ssn","mail","note"],"index":[0],"data":[[1.50,"C","C","C"]]}}`,
 		`{"dataframe_split":{"columns":["a","mail","note"],"index":[0],"data":[[1.50,"#","CA"]]}}`},
 	{"split, data first", "application/json; charset=utf-8", `{"data":[["C",1]],"columns":["ssn","a"]}`, `{"data":[[1]],"columns":["a"]}`},
+	{"beside a split", "", `{"columns":["a"],"data":[[1]],"ssn":"C","more":{"mail":"C"}}`, `{"columns":["a"],"data":[[1]],"more":{"mail":"#"}}`},
+	{"an index that names its rows", "", `{"dataframe_split":{"columns":["a"],"index":["C"],"data":[[1]]}}`, ""},
+	{"a row that looks like a tensor", "", `{"dataframe_records":[{"name":"x","data":"y","ssn":"C","mail":"C"}]}`, `{"dataframe_records":[{"name":"x","data":"y","mail":"#"}]}`},
 	{"records", "application/json", `{"dataframe_records":[{"a":1,"ssn":"C","mail":"C"},{"note":"C","ssn":["C"],"mail":null}]}`,
 		`{"dataframe_records":[{"a":1,"mail":"#"},{"note":"CA","mail":null}]}`},
 	{"instances", "", `{"instances":[{"ssn":{"x":"C"},"mail":["C",["C"]],"b":[1,2]}],"params":{"note":"C"}}`, `{"instances":[{"mail":["#",["#"]],"b":[1,2]}],"params":{"note":"CA"}}`},
@@ -102,6 +105,10 @@ func TestResponsesAndErrors(t *testing.T) {
 	r.Record(&predlog.Record{Endpoint: "wine", ErrorCode: "BAD_REQUEST", Response: []byte(`{"error_code":"BAD_REQUEST","message":"` + canary + ` is no number"}`)})
 	if string(k.last.Response) != `{"error_code":"BAD_REQUEST"}` {
 		t.Errorf("error: %s", k.last.Response)
+	}
+	r.Record(&predlog.Record{Endpoint: "wine", ErrorCode: "BAD_REQUEST", ContentType: "text/csv", Request: []byte(canary + ",1\n" + canary + ",2\n")})
+	if k.last.Request != nil || k.last.Redaction != predlog.Withheld {
+		t.Errorf("CSV without a header: %s", k.last.Request)
 	}
 	r.Record(&predlog.Record{Endpoint: "wine", Request: make([]byte, MaxBytes+1)})
 	if k.last.Request != nil || k.last.Redaction != predlog.Withheld {

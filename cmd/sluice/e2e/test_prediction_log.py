@@ -182,6 +182,7 @@ def secrets_are_nowhere(server, mlflow_at, pushed):
         {"data": csv, "headers": {"Content-Type": "text/csv"}},
         {"data": b"\xff" + canary.encode(), "headers": {"Content-Type": "application/vnd.apache.arrow.stream"}},
         {"data": '{"dataframe_records": [{"ssn": "' + canary, "headers": {"Content-Type": "application/json"}},
+        {"data": f"{canary},1\n{canary},2\n", "headers": {"Content-Type": "text/csv"}},  # no header
     ]
     sent = [server.post("/endpoints/cellar/invocations", **{**b, "headers": {**b.get("headers", {}), **traced}}).headers["X-Sluice-Prediction-Id"] for b in bodies]
     infer = {"inputs": [{"name": "ssn", "shape": [1], "datatype": "BYTES", "data": [canary]}]}
@@ -217,7 +218,7 @@ def secrets_are_nowhere(server, mlflow_at, pushed):
     mlflow_at(server)
     told_nowhere(server, mlflow, canary, pushed)
     withheld = [i for i, s in enumerate(sent) if found[s].get("redaction") == "withheld"]
-    assert withheld == [5, 7, 8], withheld
+    assert withheld == [5, 7, 8, 9], withheld
     hashes = {json.loads(found[s]["request"])[k][0]["mail"] for s, k in [(sent[1], "dataframe_records"), (sent[2], "instances")]}
     assert len(hashes) == 1 and len(hashes.pop()) == 32
 
