@@ -28,8 +28,9 @@
 // # What it costs
 //
 // Of each segment of the log (10 s of requests, or 65,536) at most MaxRecords requests and MaxRows rows are taken, in blocks that lie evenly over it,
-// with rests in between; a version has at most
-// MaxColumns columns, others are counted and left out. Numbers go into a DDSketch (github.com/DataDog/sketches-go, Apache-2.0, released
+// with rests in between. All versions together have 1,000 requests a second read in the long run, 30,000 at once after quieter times, and 250 of each
+// segment always: under heavy traffic a window is a sample of its rows, and the share of a processor that it takes does not grow with the traffic.
+// A version has at most MaxColumns columns, others are counted and left out. Numbers go into a DDSketch (github.com/DataDog/sketches-go, Apache-2.0, released
 // 2026-02: mergeable, 1 % relative error at any size, where a t-digest's error depends on the order of merging), distinct values into a
 // HyperLogLog (github.com/axiomhq/hyperloglog, MIT, released 2026-09: 1 KiB for 3 %), and texts into a Space-Saving counter of our own: the libraries
 // keep no state that can be stored. A sketch is at most about 8 KiB.

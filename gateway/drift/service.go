@@ -74,10 +74,11 @@ type Service struct {
 	deps Deps
 	opts Options
 
-	round   sync.Mutex             // one round at a time; guards after, tries and refused
+	round   sync.Mutex             // one round at a time; guards after, tries, refused and budget
 	after   int64                  // the last segment that was looked at
 	tries   map[predlog.Series]int // failed ones, of finding a baseline
 	refused int                    // how often the segment after `after` could not be read
+	budget  budget
 	board   atomic.Pointer[[]SeriesReport]
 	loop    loop.Loop
 
@@ -184,7 +185,8 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 	}
 	settings = settings.WithDefaults()
 	s.settle(ctx, segment.Series, settings, output)
-	pieces, err := digest(min(segment.Rows, MaxRecords), s.deps.Segments.SegmentSample(ctx, segment, MaxRecords), settings.Window, output)
+	records := s.budget.take(s.opts.Now(), segment.Rows)
+	pieces, err := digest(records, s.deps.Segments.SegmentSample(ctx, segment, records), settings.Window, output)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -94,6 +94,14 @@ func (w *world) serve(version, n int, shift float64) {
 	w.rows = append(w.rows, rows)
 }
 
+// known is how many requests the baselines hold.
+func (w *world) known(s *drift.Service) (records uint64) {
+	for _, r := range s.Reports("") {
+		records += r.BaselineRows / 2 // two rows in each
+	}
+	return records
+}
+
 func (w *world) service() *drift.Service {
 	w.t.Helper()
 	deps := drift.Deps{
@@ -251,6 +259,33 @@ func TestLargeSegments(t *testing.T) {
 	w.serve(1, 20000, 0)
 	if r := w.round(s); r.BaselineRows < drift.MaxRecords || r.BaselineRows > drift.MaxRows {
 		t.Errorf("got %+v", r.Report)
+	}
+}
+
+// Heavy traffic is read at a bounded rate, but for a share of each segment; a burst after a quiet time is read as before.
+func TestHeavyTraffic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settings.BaselineRows = 10_000_000
+	s := w.service()
+	baseline := func(segments int) (records uint64) {
+		before := w.known(s)
+		for range segments {
+			w.serve(1, 5500, 0)
+			w.now = w.now.Add(time.Second)
+		}
+		w.round(s)
+		return w.known(s) - before
+	}
+	if got := baseline(10); got < 30_000 || got > 45_000 {
+		t.Errorf("%d requests of the first 55,000 were read", got)
+	}
+	if got := baseline(10); got > 10*1000+2500 {
+		t.Errorf("%d requests of the next 55,000 were read", got)
+	}
+	w.now = w.now.Add(time.Hour)
+	if got := baseline(4); got != 4*drift.MaxRecords {
+		t.Errorf("%d requests of 22,000 were read an hour later", got)
 	}
 }
 
