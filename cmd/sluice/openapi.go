@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"maps"
 	"sync"
 
 	"github.com/gofiber/fiber/v2"
 
 	"sluice/gateway/openapi"
-	predictionsrest "sluice/gateway/predictions/rest"
-	gatewayrest "sluice/gateway/rest"
 	"sluice/runtime/mlmodel"
 	"sluice/runtime/servable"
 	"sluice/tracking/wire"
@@ -20,9 +17,7 @@ import (
 func describeAPI(served []wire.Route) wire.Route {
 	row := wire.Route{Method: fiber.MethodGet, Path: "/openapi.json", Permission: wire.Read, Audit: "gateway.openapi.read"}
 	document := sync.OnceValues(func() ([]byte, error) {
-		bodies := gatewayrest.Bodies()
-		maps.Copy(bodies, predictionsrest.Bodies())
-		return openapi.Document(version, append(served[:len(served):len(served)], row), bodies)
+		return openapi.Document(version, append(served[:len(served):len(served)], row))
 	})
 	row.Handler = func(c *fiber.Ctx) error {
 		text, err := document()

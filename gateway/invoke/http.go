@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"net"
+	"reflect"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -21,6 +22,12 @@ func (h *Handler) Routes() []wire.Route {
 	get := func(path string, perm wire.Permission, audit string, f fiber.Handler) wire.Route {
 		return wire.Route{Method: fiber.MethodGet, Path: path, Permission: perm, Audit: audit, Handler: f}
 	}
+	explain := func(method string) wire.Route {
+		return wire.Route{
+			Method: method, Path: "/api/2.0/serving-endpoints/:name/explain", Permission: wire.Predict, Audit: "gateway.prediction.explain", Handler: h.explain,
+			Doc: wire.Doc{Answers: reflect.TypeFor[explanation]()},
+		}
+	}
 	return append(h.inferRoutes(), []wire.Route{
 		post("/invocations", h.invocations),
 		get("/invocations", wire.Predict, "gateway.prediction.refuse", onlyPOST),
@@ -29,8 +36,8 @@ func (h *Handler) Routes() []wire.Route {
 		post("/models/:name/versions/:x/invocations", h.modelInvocations(route.ByVersion)),
 		post("/models/:name/stages/:x/invocations", h.modelInvocations(route.ByStage)),
 		post("/models/:name/aliases/:x/invocations", h.modelInvocations(route.ByAlias)),
-		get("/api/2.0/serving-endpoints/:name/explain", wire.Predict, "gateway.prediction.explain", h.explain),
-		{Method: fiber.MethodPost, Path: "/api/2.0/serving-endpoints/:name/explain", Permission: wire.Predict, Audit: "gateway.prediction.explain", Handler: h.explain},
+		explain(fiber.MethodGet),
+		explain(fiber.MethodPost),
 		get("/ping", wire.Public, "gateway.ping.read", h.ping),
 	}...)
 }

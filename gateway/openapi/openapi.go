@@ -7,7 +7,6 @@ package openapi
 
 import (
 	"encoding/json"
-	"reflect"
 	"regexp"
 	"strings"
 
@@ -18,22 +17,15 @@ import (
 // Version is the version of the specification that documents follow.
 const Version = "3.1.0"
 
-// Body says what a route takes and answers, where that is known beyond "JSON".
-type Body struct {
-	Request, Response reflect.Type // nil: not described
-	Example           json.RawMessage
-	Query             []string // names of query parameters, texts all
-}
-
-// Key names a route among bodies.
-func Key(method, path string) string { return method + " " + path }
-
 // Object is a JSON object under construction.
 type Object map[string]any
 
-// Document returns the document of the routes; bodies describes some of them, by Key.
-func Document(version string, routes []wire.Route, bodies map[string]Body) ([]byte, error) {
-	s := &schemas{defs: Object{"Error": errorSchema()}}
+// Document returns the document of the routes, as their Docs describe them.
+func Document(version string, routes []wire.Route) ([]byte, error) {
+	s := newSchemas()
+	for _, r := range routes {
+		s.take(r.Doc.Takes)
+	}
 	paths := Object{}
 	for _, r := range routes {
 		path := template(r.Path)
@@ -42,7 +34,7 @@ func Document(version string, routes []wire.Route, bodies map[string]Body) ([]by
 			item = Object{}
 			paths[path] = item
 		}
-		item[strings.ToLower(r.Method)] = operation(s, r, path, bodies[Key(r.Method, r.Path)])
+		item[strings.ToLower(r.Method)] = operation(s, r, path)
 	}
 	return json.Marshal(Object{
 		"openapi": Version,
@@ -67,27 +59,39 @@ func errorSchema() Object {
 	}
 }
 
-func operation(s *schemas, r wire.Route, path string, body Body) Object {
+func operation(s *schemas, r wire.Route, path string) Object {
 	op := Object{
 		"operationId": operationID(r.Method, path),
 		"summary":     r.Audit,
 		"tags":        []string{strings.Join(strings.SplitN(r.Audit, ".", 3)[:min(2, strings.Count(r.Audit, ".")+1)], ".")},
 		"responses": Object{
-			"200":     Object{"description": "success", "content": jsonContent(s.of(body.Response), nil)},
+			"200":     Object{"description": "success", "content": answerContent(s, &r.Doc)},
 			"default": Object{"description": "refused or failed", "content": jsonContent(Object{"$ref": "#/components/schemas/Error"}, nil)},
 		},
 		"x-sluice-permission": string(r.Permission),
 		"security":            security(r.Permission),
 	}
-	if params := parameters(path, body.Query); len(params) > 0 {
+	if params := parameters(path, r.Doc.Query); len(params) > 0 {
 		op["parameters"] = params
 	}
-	if body.Request != nil {
-		op["requestBody"] = Object{"required": true, "content": jsonContent(s.of(body.Request), body.Example)}
+	if r.Doc.Takes != nil {
+		op["requestBody"] = Object{"required": true, "content": jsonContent(s.of(r.Doc.Takes), r.Doc.Example)}
 	} else if r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
 		op["requestBody"] = Object{"content": Object{"*/*": Object{}}}
 	}
 	return op
+}
+
+// answerContent is the answer in each of its media types.
+func answerContent(s *schemas, d *wire.Doc) Object {
+	content := Object{}
+	if d.Answers != nil || len(d.Media) == 0 {
+		content = jsonContent(s.of(d.Answers), nil)
+	}
+	for _, media := range d.Media {
+		content[media] = Object{}
+	}
+	return content
 }
 
 // security says who gets in: while no key exists, everybody.

@@ -2,8 +2,10 @@ package openapi
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"sluice/runtime/mlmodel"
 	"sluice/tracking/wire"
@@ -46,9 +48,12 @@ func TestDocumentIsTheTable(t *testing.T) {
 	_ = noteAnswer{}.hidden
 	doc, err := Document("1.2", []wire.Route{
 		{Method: "GET", Path: "/notes/:name", Permission: wire.Read, Audit: "tracking.note.get"},
-		{Method: "PUT", Path: "/notes/:name", Permission: wire.Write, Audit: "tracking.note.set"},
+		{
+			Method: "PUT", Path: "/notes/:name", Permission: wire.Write, Audit: "tracking.note.set",
+			Doc: wire.Doc{Takes: reflect.TypeFor[noteAnswer](), Example: []byte(`{"text":"x"}`), Query: []string{"q"}},
+		},
 		{Method: "GET", Path: "/files/*", Permission: wire.Public, Audit: "tracking.file.get"},
-	}, map[string]Body{Key("PUT", "/notes/:name"): {Request: reflect.TypeFor[noteAnswer](), Example: []byte(`{"text":"x"}`), Query: []string{"q"}}})
+	})
 	got := decode(t, doc, err)
 	for path, want := range map[*[]string]any{
 		{"openapi"}: Version,
@@ -71,6 +76,49 @@ func TestDocumentIsTheTable(t *testing.T) {
 	}
 	if dig(got, "components", "schemas", "Note", "properties", "hidden") != nil {
 		t.Error("a field that is not written is described")
+	}
+}
+
+// Types of one name, in different packages or but for its last word, are two components; answers say what they always have, requests need not.
+func TestNamesAndNecessity(t *testing.T) {
+	type Doc struct {
+		Own wire.Doc `json:"own"`
+	}
+	type answer struct {
+		Doc
+		At    time.Time `json:"at"`
+		Count uint64    `json:"count,omitempty"`
+		Bytes []byte    `json:"bytes,omitempty"`
+	}
+	text, err := Document("1", []wire.Route{
+		{Method: "POST", Path: "/a", Permission: wire.Read, Audit: "tracking.a.do", Doc: wire.Doc{Takes: reflect.TypeFor[inner](), Answers: reflect.TypeFor[answer]()}},
+		{Method: "GET", Path: "/b", Permission: wire.Read, Audit: "tracking.b.get", Doc: wire.Doc{Answers: reflect.TypeFor[Doc](), Media: []string{"text/csv"}}},
+		{Method: "GET", Path: "/c", Permission: wire.Read, Audit: "tracking.c.get", Doc: wire.Doc{Media: []string{"text/plain"}}},
+	})
+	got := decode(t, text, err)
+	for path, want := range map[*[]string]any{
+		{"components", "schemas", "Answer", "properties", "own", "$ref"}:                                 "#/components/schemas/Doc",
+		{"components", "schemas", "Answer", "properties", "at", "format"}:                                "date-time",
+		{"components", "schemas", "Answer", "properties", "count", "minimum"}:                            0.0,
+		{"components", "schemas", "Answer", "properties", "bytes", "contentEncoding"}:                    "base64",
+		{"paths", "/b", "get", "responses", "200", "content", "application/json", "schema", "$ref"}:      "#/components/schemas/OpenapiDoc",
+		{"paths", "/a", "post", "responses", "default", "content", "application/json", "schema", "$ref"}: "#/components/schemas/Error",
+		{"paths", "/a", "post", "requestBody", "content", "application/json", "schema", "$ref"}:          "#/components/schemas/Inner",
+	} {
+		if v := dig(got, *path...); v != want {
+			t.Errorf("%v: got %v, want %v", *path, v, want)
+		}
+	}
+	if required := dig(got, "components", "schemas", "Answer", "required"); fmt.Sprint(required) != "[own at]" {
+		t.Errorf("an answer always has %v", required)
+	}
+	if required := dig(got, "components", "schemas", "Inner", "required"); required != nil {
+		t.Errorf("a request has to have %v", required)
+	}
+	for path, want := range map[string]int{"/b": 2, "/c": 1} {
+		if content := dig(got, "paths", path, "get", "responses", "200", "content").(map[string]any); len(content) != want {
+			t.Errorf("%s answers %v", path, content)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (h *Handler) listDeployments(c *fiber.Ctx) error {
 	for i, e := range endpoints {
 		out[i] = newDeployment(e.Name, e.Config.ServedEntities[0].Model)
 	}
-	return wire.Send(c, fiber.Map{"endpoints": out})
+	return wire.Send(c, deploymentsBody{out})
 }
 
 func (h *Handler) getDeployment(c *fiber.Ctx) error {

@@ -67,7 +67,7 @@ func (h *Handler) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return wire.Send(c, fiber.Map{"endpoints": all})
+	return wire.Send(c, endpointsBody{all})
 }
 
 func (h *Handler) get(c *fiber.Ctx) error {
@@ -213,7 +213,7 @@ func (h *Handler) updateTags(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return wire.Send(c, fiber.Map{"tags": describeTags(tags)})
+	return wire.Send(c, tagsBody{describeTags(tags)})
 }
 
 func (h *Handler) metrics(c *fiber.Ctx) error {
@@ -259,7 +259,7 @@ func (h *Handler) buildLogs(c *fiber.Ctx) error {
 	if !ok {
 		text = fmt.Sprintf("No environment was built for version %d of %s.\n", version, e.Config.ServedEntities[i].Model)
 	}
-	return wire.Send(c, fiber.Map{"logs": text})
+	return wire.Send(c, logsBody{text})
 }
 
 type eventAnswer struct {
@@ -291,5 +291,5 @@ func (h *Handler) events(c *fiber.Ctx) error {
 	for i, e := range events {
 		out[i] = eventAnswer{e.Kind, e.Arm, number(e.Version), e.Reason, e.TimeMS}
 	}
-	return wire.Send(c, fiber.Map{"events": out})
+	return wire.Send(c, eventsBody{out})
 }

@@ -38,5 +38,5 @@ func (h *Handler) logs(c *fiber.Ctx) error {
 			fmt.Fprintf(&text, "%s %s version=%d %s\n", time.UnixMilli(ev.TimeMS).UTC().Format(time.RFC3339), ev.Kind, ev.Version, ev.Reason)
 		}
 	}
-	return wire.Send(c, fiber.Map{"logs": text.String()})
+	return wire.Send(c, logsBody{text.String()})
 }

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"net/url"
 	"reflect"
 
@@ -10,6 +11,7 @@ import (
 
 	"sluice/gateway/openapi"
 	"sluice/tracking/mlflow"
+	"sluice/tracking/wire"
 )
 
 // Example is the creation of an endpoint with every part in use, as the README and the OpenAPI document show it.
@@ -17,7 +19,7 @@ import (
 //go:embed example.json
 var Example []byte
 
-// createBody, configBody, rateLimitsBody, tagsBody and listBody are requests and answers as the OpenAPI document describes them.
+// The bodies of requests that handlers read field by field, and the answers that hold one thing.
 type (
 	createBody struct {
 		Name        string            `json:"name"`
@@ -26,15 +28,31 @@ type (
 		RateLimits  []rateLimitAnswer `json:"rate_limits"`
 		Config      configAnswer      `json:"config"`
 	}
+	tagsChange struct {
+		Add    []tagAnswer `json:"add_tags"`
+		Delete []string    `json:"delete_tags"`
+	}
+	startBody struct {
+		Version json.RawMessage `json:"version"` // a number, a stage, @alias
+		Arm     string          `json:"served_entity_name"`
+		rolloutAnswer
+	}
+	promoteBody struct {
+		Full bool `json:"full"`
+		Step *int `json:"step"`
+	}
+	nothing        struct{}
 	rateLimitsBody struct {
 		RateLimits []rateLimitAnswer `json:"rate_limits"`
 	}
 	tagsBody struct {
-		Add    []tagAnswer `json:"add_tags"`
-		Delete []string    `json:"delete_tags"`
+		Tags []tagAnswer `json:"tags"`
 	}
-	listBody struct {
+	endpointsBody struct {
 		Endpoints []endpointAnswer `json:"endpoints"`
+	}
+	deploymentsBody struct {
+		Endpoints []deploymentEndpoint `json:"endpoints"`
 	}
 	rolloutsBody struct {
 		Rollouts []rolloutStatus `json:"rollouts"`
@@ -42,28 +60,44 @@ type (
 	eventsBody struct {
 		Events []eventAnswer `json:"events"`
 	}
+	logsBody struct {
+		Logs string `json:"logs"`
+	}
 )
 
-// Bodies describes the requests and answers of endpoints, by openapi.Key.
-func Bodies() map[string]openapi.Body {
-	endpoint := reflect.TypeFor[endpointAnswer]()
-	create := openapi.Body{Request: reflect.TypeFor[createBody](), Response: endpoint, Example: Example}
-	return map[string]openapi.Body{
-		openapi.Key("GET", base):                        {Response: reflect.TypeFor[listBody]()},
-		openapi.Key("GET", base+"/"):                    {Response: reflect.TypeFor[listBody]()},
-		openapi.Key("POST", base):                       create,
-		openapi.Key("POST", base+"/"):                   create,
-		openapi.Key("GET", base+"/:name"):               {Response: endpoint},
-		openapi.Key("PUT", base+"/:name/config"):        {Request: reflect.TypeFor[configAnswer](), Response: endpoint},
-		openapi.Key("PUT", base+"/:name/rate-limits"):   {Request: reflect.TypeFor[rateLimitsBody](), Response: reflect.TypeFor[rateLimitsBody]()},
-		openapi.Key("PATCH", base+"/:name/tags"):        {Request: reflect.TypeFor[tagsBody]()},
-		openapi.Key("GET", base+"/:name/events"):        {Response: reflect.TypeFor[eventsBody](), Query: []string{"max_results"}},
-		openapi.Key("POST", base+"/:name/ground-truth"): {Request: reflect.TypeFor[truthBody](), Response: reflect.TypeFor[truthAnswer]()},
-		openapi.Key("GET", base+"/:name/drift"):         {Response: reflect.TypeFor[driftBody]()},
-		openapi.Key("GET", base+"/:name/quality"):       {Response: reflect.TypeFor[qualityBody]()},
-		openapi.Key("GET", base+"/:name/rollouts"):      {Response: reflect.TypeFor[rolloutsBody](), Query: []string{"max_results"}},
-		openapi.Key("GET", "/api/2.0/sluice/rollouts"):  {Response: reflect.TypeFor[rolloutsBody](), Query: []string{"max_results"}},
-		openapi.Key("GET", "/ready"):                    {Response: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
+// docs describes the routes for the OpenAPI document, by wire.Key.
+func docs() map[string]wire.Doc {
+	const one = base + "/:name"
+	endpoint, rollout, deployment := reflect.TypeFor[endpointAnswer](), reflect.TypeFor[rolloutStatus](), reflect.TypeFor[deploymentEndpoint]()
+	endpoints, rollouts, logs := reflect.TypeFor[endpointsBody](), reflect.TypeFor[rolloutsBody](), reflect.TypeFor[logsBody]()
+	create := wire.Doc{Takes: reflect.TypeFor[createBody](), Answers: endpoint, Example: Example}
+	history := wire.Doc{Answers: rollouts, Query: []string{"max_results"}}
+	return map[string]wire.Doc{
+		wire.Key("GET", base):                                    {Answers: endpoints},
+		wire.Key("GET", base+"/"):                                {Answers: endpoints},
+		wire.Key("POST", base):                                   create,
+		wire.Key("POST", base+"/"):                               create,
+		wire.Key("GET", one):                                     {Answers: endpoint},
+		wire.Key("DELETE", one):                                  {Answers: reflect.TypeFor[nothing]()},
+		wire.Key("PUT", one+"/config"):                           {Takes: reflect.TypeFor[configAnswer](), Answers: endpoint},
+		wire.Key("PUT", one+"/rate-limits"):                      {Takes: reflect.TypeFor[rateLimitsBody](), Answers: reflect.TypeFor[rateLimitsBody]()},
+		wire.Key("PATCH", one+"/tags"):                           {Takes: reflect.TypeFor[tagsChange](), Answers: reflect.TypeFor[tagsBody]()},
+		wire.Key("GET", one+"/metrics"):                          {Media: []string{"text/plain"}},
+		wire.Key("GET", one+"/events"):                           {Answers: reflect.TypeFor[eventsBody](), Query: []string{"max_results"}},
+		wire.Key("GET", one+"/served-models/:served/logs"):       {Answers: logs},
+		wire.Key("GET", one+"/served-models/:served/build-logs"): {Answers: logs},
+		wire.Key("POST", one+"/ground-truth"):                    {Takes: reflect.TypeFor[truthBody](), Answers: reflect.TypeFor[truthAnswer]()},
+		wire.Key("GET", one+"/drift"):                            {Answers: reflect.TypeFor[driftBody]()},
+		wire.Key("GET", one+"/quality"):                          {Answers: reflect.TypeFor[qualityBody]()},
+		wire.Key("POST", one+"/rollout"):                         {Takes: reflect.TypeFor[startBody](), Answers: rollout},
+		wire.Key("GET", one+"/rollout"):                          {Answers: rollout},
+		wire.Key("POST", one+"/rollout/promote"):                 {Takes: reflect.TypeFor[promoteBody](), Answers: rollout},
+		wire.Key("POST", one+"/rollout/abort"):                   {Takes: reflect.TypeFor[nothing](), Answers: rollout},
+		wire.Key("GET", one+"/rollouts"):                         history,
+		wire.Key("GET", "/api/2.0/sluice/rollouts"):              history,
+		wire.Key("GET", "/api/2.0/endpoints"):                    {Answers: reflect.TypeFor[deploymentsBody]()},
+		wire.Key("GET", "/api/2.0/endpoints/:name"):              {Answers: deployment},
+		wire.Key("GET", "/ready"):                                {Answers: reflect.TypeFor[readyAnswer](), Query: []string{"endpoint"}},
 	}
 }
 

@@ -49,7 +49,7 @@ func parseRateLimit(o *object) gateway.RateLimit {
 }
 
 func describeRateLimits(limits []gateway.RateLimit) []rateLimitAnswer {
-	var out []rateLimitAnswer
+	out := make([]rateLimitAnswer, 0, len(limits))
 	for _, l := range limits {
 		a := rateLimitAnswer{Calls: l.Calls, Key: "endpoint", Period: "minute"}
 		if l.ByUser {
@@ -81,5 +81,5 @@ func (h *Handler) putRateLimits(c *fiber.Ctx) error {
 	if e, err = h.deps.Service.UpdateConfig(ctx, e.Name, e.Config, e.ConfigVersion, h.deps.Who(c)); err != nil {
 		return err
 	}
-	return wire.Send(c, fiber.Map{"rate_limits": describeRateLimits(e.Config.RateLimits)})
+	return wire.Send(c, rateLimitsBody{describeRateLimits(e.Config.RateLimits)})
 }

@@ -18,7 +18,9 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"io"
+	"reflect"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -94,7 +96,7 @@ func New(deps Deps) *Handler {
 // Routes returns the rows of the endpoint table.
 func (h *Handler) Routes() []wire.Route {
 	const one = base + "/:name"
-	return append(append(h.rolloutRoutes(), append(h.truthRoutes(), h.driftRoutes()...)...), []wire.Route{
+	return wire.Describe(append(append(h.rolloutRoutes(), append(h.truthRoutes(), h.driftRoutes()...)...), []wire.Route{
 		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.endpoint.list", Handler: h.list},
 		{Method: "POST", Path: base, Permission: wire.Manage, Audit: "gateway.endpoint.create", Handler: h.create},
 		// MLflow's deployment client joins the empty name of an endpoint to the path (mlflow/deployments/databricks, 3.17).
@@ -110,14 +112,14 @@ func (h *Handler) Routes() []wire.Route {
 		{Method: "PUT", Path: one + "/rate-limits", Permission: wire.Manage, Audit: "gateway.endpoint.limit", Handler: h.putRateLimits},
 		{Method: "PUT", Path: one + "/ai-gateway", Permission: wire.Manage, Audit: "gateway.endpoint.ai_gateway", Handler: absent("the AI gateway")},
 		{Method: "PATCH", Path: one + "/notifications", Permission: wire.Manage, Audit: "gateway.endpoint.notify", Handler: absent("e-mail notifications")},
-		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: h.openAPI},
+		{Method: "GET", Path: one + "/openapi", Permission: wire.Read, Audit: "gateway.endpoint.openapi", Handler: h.openAPI, Doc: wire.Doc{Answers: reflect.TypeFor[map[string]json.RawMessage]()}},
 		{Method: "GET", Path: one + "/served-models/:served/logs", Permission: wire.Read, Audit: "gateway.endpoint.logs", Handler: h.logs},
 		{Method: "GET", Path: one + "/served-models/:served/build-logs", Permission: wire.Read, Audit: "gateway.endpoint.build_logs", Handler: h.buildLogs},
 		{Method: "GET", Path: "/api/2.0/endpoints", Permission: wire.Read, Audit: "gateway.deployment.list", Handler: h.listDeployments},
 		{Method: "GET", Path: "/api/2.0/endpoints/:name", Permission: wire.Read, Audit: "gateway.deployment.get", Handler: h.getDeployment},
 		{Method: "GET", Path: "/.well-known/databricks-config", Permission: wire.Public, Audit: "gateway.discovery.get", Handler: noDiscovery},
 		{Method: "GET", Path: "/ready", Permission: wire.Public, Audit: "gateway.server.ready", Handler: h.ready},
-	}...)
+	}...), docs())
 }
 
 // absent refuses what Databricks has and we have not.

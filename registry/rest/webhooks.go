@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"reflect"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,8 +27,14 @@ func WebhookRoutes(service *registry.Webhooks) []wire.Route {
 	add("POST", "/webhooks/:webhook_id/test", "test", h.test)
 	own := "/api/2.0/sluice/webhooks/:webhook_id/deliveries"
 	return append(out,
-		wire.Route{Method: "GET", Path: own, Permission: wire.Manage, Audit: "registry.webhook.delivery.list", Handler: h.deliveries},
-		wire.Route{Method: "POST", Path: own + "/replay", Permission: wire.Manage, Audit: "registry.webhook.delivery.replay", Handler: h.replay},
+		wire.Route{
+			Method: "GET", Path: own, Permission: wire.Manage, Audit: "registry.webhook.delivery.list", Handler: h.deliveries,
+			Doc: wire.Doc{Answers: reflect.TypeFor[deliveriesJSON](), Query: []string{"state", "after", "max_results"}},
+		},
+		wire.Route{
+			Method: "POST", Path: own + "/replay", Permission: wire.Manage, Audit: "registry.webhook.delivery.replay", Handler: h.replay,
+			Doc: wire.Doc{Takes: reflect.TypeFor[replayJSON](), Answers: reflect.TypeFor[replayedJSON]()},
+		},
 	)
 }
 
@@ -250,19 +257,27 @@ func (h *webhooks) deliveries(c *fiber.Ctx) error {
 	for i, d := range rows {
 		out[i] = delivery{d.ID, d.Revision, d.Event.String(), d.Model, string(d.State), d.Attempts, d.TimeMS, d.DueMS, d.LastStatus, d.LastError}
 	}
-	return wire.Send(c, struct {
-		Deliveries []delivery `json:"deliveries"`
-	}{out})
+	return wire.Send(c, deliveriesJSON{out})
 }
+
+type (
+	deliveriesJSON struct {
+		Deliveries []delivery `json:"deliveries"`
+	}
+	replayJSON struct {
+		Revision int64 `json:"revision"` // 0 means all that are dead
+	}
+	replayedJSON struct {
+		Replayed int `json:"replayed"`
+	}
+)
 
 func (h *webhooks) replay(c *fiber.Ctx) error {
 	id, err := wire.Param(c, "webhook_id")
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Revision int64 `json:"revision"` // 0 means all that are dead
-	}
+	var in replayJSON
 	if err := wire.Bind(c, &in); err != nil {
 		return err
 	}
@@ -270,7 +285,5 @@ func (h *webhooks) replay(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	return wire.Send(c, struct {
-		Replayed int `json:"replayed"`
-	}{n})
+	return wire.Send(c, replayedJSON{n})
 }

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"io"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -20,8 +21,14 @@ const maxBundle = 1 << 40
 func BundleRoutes(s *bundle.Service) []wire.Route {
 	h := &bundles{s}
 	return []wire.Route{
-		{Method: fiber.MethodGet, Path: "/api/2.0/sluice/bundles/export", Permission: wire.Read, Audit: "tracking.bundle.export", Handler: h.export},
-		{Method: fiber.MethodPost, Path: "/api/2.0/sluice/bundles/import", Permission: wire.Manage, Audit: "tracking.bundle.import", Handler: h.importAll},
+		{
+			Method: fiber.MethodGet, Path: "/api/2.0/sluice/bundles/export", Permission: wire.Read, Audit: "tracking.bundle.export", Handler: h.export,
+			Doc: wire.Doc{Media: []string{bundle.MediaType}, Query: []string{"kind", "id"}},
+		},
+		{
+			Method: fiber.MethodPost, Path: "/api/2.0/sluice/bundles/import", Permission: wire.Manage, Audit: "tracking.bundle.import", Handler: h.importAll,
+			Doc: wire.Doc{Answers: reflect.TypeFor[importedJSON](), Query: []string{"skip_existing"}},
+		},
 	}
 }
 

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -11,20 +12,22 @@ import (
 
 // PurgeRoutes returns the rows of the endpoint table for hard deletion, our own API: the preview, and the purge itself.
 func PurgeRoutes(p *purge.Purger) []wire.Route {
-	h := &purges{p}
+	h, doc := &purges{p}, wire.Doc{Takes: reflect.TypeFor[purgeJSON](), Answers: reflect.TypeFor[purgedJSON]()}
 	return []wire.Route{
-		{Method: "POST", Path: "/api/2.0/sluice/gc/preview", Permission: wire.Manage, Audit: "tracking.gc.preview", Handler: h.preview},
-		{Method: "POST", Path: "/api/2.0/sluice/gc/run", Permission: wire.Manage, Audit: "tracking.gc.run", Handler: h.run},
+		{Method: "POST", Path: "/api/2.0/sluice/gc/preview", Permission: wire.Manage, Audit: "tracking.gc.preview", Handler: h.preview, Doc: doc},
+		{Method: "POST", Path: "/api/2.0/sluice/gc/run", Permission: wire.Manage, Audit: "tracking.gc.run", Handler: h.run, Doc: doc},
 	}
 }
 
 type purges struct{ purger *purge.Purger }
 
+type purgeJSON struct {
+	OlderThanMS int64    `json:"older_than_ms"` // 0 means everything that is soft-deleted
+	IDs         []string `json:"ids"`           // of runs, logged models and experiments; none means all
+}
+
 func bindPurge(c *fiber.Ctx) (purge.Query, error) {
-	var in struct {
-		OlderThanMS int64    `json:"older_than_ms"` // 0 means everything that is soft-deleted
-		IDs         []string `json:"ids"`           // of runs, logged models and experiments; none means all
-	}
+	var in purgeJSON
 	err := wire.Bind(c, &in)
 	const most = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
 	return purge.Query{OlderThan: time.Duration(min(in.OlderThanMS, most)) * time.Millisecond, IDs: in.IDs}, err
@@ -62,6 +65,13 @@ type purgeItem struct {
 	Kept         string `json:"kept_because,omitempty"`
 }
 
+type purgedJSON struct {
+	Items []purgeItem `json:"items"`
+	Files int         `json:"files"`
+	Bytes int64       `json:"bytes"`
+	More  bool        `json:"more"`
+}
+
 func sendPurge(c *fiber.Ctx, report purge.Report, err error) error {
 	if err != nil {
 		return err
@@ -70,10 +80,5 @@ func sendPurge(c *fiber.Ctx, report purge.Report, err error) error {
 	for i, d := range report.Items {
 		items[i] = purgeItem{string(d.Kind), d.ID, d.ExperimentID, d.Name, d.ArtifactURI, d.DeletedMS, d.Files, d.Bytes, d.AtLeast, d.Kept}
 	}
-	return wire.Send(c, struct {
-		Items []purgeItem `json:"items"`
-		Files int         `json:"files"`
-		Bytes int64       `json:"bytes"`
-		More  bool        `json:"more"`
-	}{items, report.Files, report.Bytes, report.More})
+	return wire.Send(c, purgedJSON{items, report.Files, report.Bytes, report.More})
 }

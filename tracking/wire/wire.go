@@ -28,12 +28,13 @@ type Route struct {
 	// Audit names the action in logs and audit records, "area.noun.verb" (for example "tracking.run.create"); never empty.
 	Audit   string
 	Handler fiber.Handler
+	Doc     Doc
 }
 
 // API returns a route under /api/<version>/mlflow and its browser twin under /ajax-api; version is "2.0" or "3.0".
 func API(version, method, path string, perm Permission, audit string, h fiber.Handler) []Route {
 	return []Route{
-		{method, "/api/" + version + "/mlflow" + path, perm, audit, h},
-		{method, "/ajax-api/" + version + "/mlflow" + path, perm, audit, h},
+		{Method: method, Path: "/api/" + version + "/mlflow" + path, Permission: perm, Audit: audit, Handler: h},
+		{Method: method, Path: "/ajax-api/" + version + "/mlflow" + path, Permission: perm, Audit: audit, Handler: h},
 	}
 }

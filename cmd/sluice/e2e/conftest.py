@@ -16,6 +16,7 @@ import time
 
 import pytest
 import requests
+from contract import Watch
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.pop("SLUICE_BINARY", ROOT / "bin" / "sluice"))  # not a setting of the server: out of its sight
@@ -111,6 +112,21 @@ class Server:
         answer = requests.request(method, f"{self.url}/api/2.0/mlflow/{path}", timeout=60, **{kind: body or {}})
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watch():
+    """Every answer of ours is held against the OpenAPI document (contract.py)."""
+    with Watch() as w:
+        yield w
+
+
+@pytest.fixture(autouse=True)
+def documented(watch):
+    """Fails a test that got an answer which the document does not describe."""
+    before = len(watch.problems)
+    yield
+    assert watch.problems[before:] == []
 
 
 @pytest.fixture

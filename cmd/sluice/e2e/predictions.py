@@ -19,14 +19,14 @@ class Posts:
     """A loopback server that takes every POST, as an OTLP collector does, and keeps path and body, decompressed."""
 
     def __init__(self):
-        self.kept = []
+        self.kept, self.status = [], 200
         posts = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 posts.kept.append((self.path, gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body))
-                self.send_response(200)
+                self.send_response(posts.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

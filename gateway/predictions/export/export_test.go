@@ -155,6 +155,44 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// filledRow has something in every column but those of a binary body, or of a text.
+func filledRow(binary bool) predlog.Row {
+	body := []byte("{}")
+	if binary {
+		body = []byte{0xff, 0}
+	}
+	return predlog.Row{Truncated: true, Record: predlog.Record{
+		PredictionID: [16]byte{1}, RequestID: "r", TraceID: [16]byte{2}, Time: predictionstest.Start.Add(time.Microsecond), Endpoint: "e", Model: "m", Version: 3, Stage: "Production",
+		Arm: "stable", Rule: "testers", Bucket: 7, Shadow: true, Cached: true, Redaction: predlog.Redacted, SamplingFraction: 0.25, Status: 500, ErrorCode: "INTERNAL_ERROR",
+		LatencyNS: 5e6, QueueNS: 2, ExecuteNS: 3, Rows: 4, ContentType: "text/csv", ResponseContentType: "application/json", Request: body, Response: body,
+	}}
+}
+
+// What the OpenAPI document says of a record is what JSON writes, field by field.
+func TestPredictionIsTheColumns(t *testing.T) {
+	t.Parallel()
+	for _, r := range []predlog.Row{{}, filledRow(false), filledRow(true)} {
+		written := export.Object(&r)
+		var p export.Prediction
+		d := json.NewDecoder(bytes.NewReader(written))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		again, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, written); err != nil {
+			t.Fatal(err)
+		}
+		if compact.String() != string(again) {
+			t.Errorf("got %s\nfor %s", again, compact.String())
+		}
+	}
+}
+
 func TestPagesOfJSON(t *testing.T) {
 	t.Parallel()
 	a := filled(t)

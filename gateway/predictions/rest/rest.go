@@ -16,7 +16,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"sluice/gateway/openapi"
 	"sluice/gateway/predictions"
 	"sluice/gateway/predictions/export"
 	"sluice/gateway/predlog"
@@ -68,19 +67,28 @@ func (h *Handler) Close(ctx context.Context) error {
 
 // Routes returns the rows of the endpoint table.
 func (h *Handler) Routes() []wire.Route {
+	list := wire.Doc{Answers: reflect.TypeFor[export.Page](), Query: parameters}
+	for _, f := range export.Formats() {
+		if f != export.JSON {
+			list.Media = append(list.Media, f.MediaType())
+		}
+	}
 	return []wire.Route{
-		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.prediction.list", Handler: h.list},
-		{Method: "GET", Path: base + "/gaps", Permission: wire.Read, Audit: "gateway.prediction.gaps", Handler: h.listGaps},
-		{Method: "GET", Path: base + "/:id", Permission: wire.Read, Audit: "gateway.prediction.get", Handler: h.get},
+		{Method: "GET", Path: base, Permission: wire.Read, Audit: "gateway.prediction.list", Handler: h.list, Doc: list},
+		{
+			Method: "GET", Path: base + "/gaps", Permission: wire.Read, Audit: "gateway.prediction.gaps", Handler: h.listGaps,
+			Doc: wire.Doc{Answers: reflect.TypeFor[gapsBody](), Query: gapParameters},
+		},
+		{
+			Method: "GET", Path: base + "/:id", Permission: wire.Read, Audit: "gateway.prediction.get", Handler: h.get,
+			Doc: wire.Doc{Answers: reflect.TypeFor[predictionBody]()},
+		},
 	}
 }
 
-// Bodies describes the routes for the OpenAPI document, by openapi.Key.
-func Bodies() map[string]openapi.Body {
-	return map[string]openapi.Body{
-		openapi.Key("GET", base):         {Query: parameters},
-		openapi.Key("GET", base+"/gaps"): {Query: gapParameters, Response: reflect.TypeFor[gapsBody]()},
-	}
+// predictionBody holds what export.Object writes.
+type predictionBody struct {
+	Prediction export.Prediction `json:"prediction"`
 }
 
 // get answers one record, {"prediction": {…}}.
