@@ -76,12 +76,18 @@ func driftMetrics(r *drift.SeriesReport) map[string]float64 {
 	return out
 }
 
+// maxSharedTexts bounds the different texts of predictions whose shares are metrics.
+const maxSharedTexts = 64
+
 // distribution adds the distribution of the predictions.
 func distribution(out map[string]float64, s *drift.Summary) {
 	for key, v := range map[string]*float64{"prediction_mean": s.Mean, "prediction_p05": s.P05, "prediction_p50": s.P50, "prediction_p95": s.P95} {
 		if v != nil {
 			out[key] = *v
 		}
+	}
+	if 2*s.Distinct > s.Count || s.Distinct > maxSharedTexts { // no classes: each window would bring metrics of its own
+		return
 	}
 	for _, f := range s.Top {
 		out["prediction_share/"+f.Text] = float64(f.Count) / float64(max(s.Count, 1))

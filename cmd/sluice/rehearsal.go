@@ -40,6 +40,7 @@ func (c *RehearsalConfig) check() error {
 const (
 	rehearsalTime  = 10 * time.Second
 	rehearsalReach = 7 * 24 * time.Hour
+	rehearsalLooks = 20 // records that are looked at for each one wanted: where none can be asked the log is not read through
 )
 
 // rehearse asks a version the newest recorded requests that were answered by versions of its registered model. It is a servable.Options.Rehearse. The log
@@ -52,9 +53,8 @@ func (a *App) rehearse(ctx context.Context, id servable.ID, l *servable.Loaded) 
 	ctx, cancel := context.WithTimeout(ctx, rehearsalTime)
 	defer cancel()
 	r := rehearsal{loaded: l, wanted: a.cfg.Rehearsal.Requests}
-	answered := false
 	query := predictions.Query{
-		Model: id.Model, MinStatus: http.StatusOK, MaxStatus: http.StatusOK, Shadow: &answered, From: time.Now().Add(-rehearsalReach), Newest: true,
+		Model: id.Model, From: time.Now().Add(-rehearsalReach), Newest: true,
 	}
 	for row, err := range a.predictions.Rows(ctx, query, predictions.Position{}) {
 		if err != nil || !r.take(ctx, &row.Row) {
@@ -79,6 +79,7 @@ func (a *App) rehearse(ctx context.Context, id servable.ID, l *servable.Loaded) 
 type rehearsal struct {
 	loaded *servable.Loaded
 	wanted int
+	looked int // records that were looked at
 	plan   *payload.Plan
 	in     payload.Input
 	out    tensor.Batch
@@ -89,8 +90,8 @@ type rehearsal struct {
 
 // take asks one request, and says whether more are wanted.
 func (r *rehearsal) take(ctx context.Context, row *predlog.Row) (more bool) {
-	if row.Truncated || row.Redaction != predlog.Unredacted || len(row.Request) == 0 {
-		return true
+	if r.looked++; row.Status != http.StatusOK || row.Shadow || row.Truncated || row.Redaction != predlog.Unredacted || len(row.Request) == 0 {
+		return r.looked < rehearsalLooks*r.wanted
 	}
 	if r.plan == nil {
 		var signature *mlmodel.Signature

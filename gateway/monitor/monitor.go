@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -313,5 +314,11 @@ func gone(err error) bool {
 func (m *Monitor) forget(s predlog.Series) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.drop(s)
+}
+
+// drop forgets a run that is gone; what was observed is written into its successor. The caller holds mu.
+func (m *Monitor) drop(s predlog.Series) {
 	delete(m.runs, s)
+	maps.DeleteFunc(m.seen, func(k observationKey, _ Observation) bool { return k.Series == s })
 }

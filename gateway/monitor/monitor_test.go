@@ -320,6 +320,7 @@ func TestWhatAPersonDeleted(t *testing.T) {
 				t.Parallel()
 				h := newHouse(t)
 				h.trained(t, "wine")
+				h.observed = []Observation{{Series: series, Subject: "quality", Values: map[string]float64{"accuracy": 0.5}}}
 				m := h.monitor(t)
 				m.Routed(t.Context(), []Served{{"wine", "wine", 1, "Production", "stable"}})
 				flush(t, m)
@@ -337,7 +338,7 @@ func TestWhatAPersonDeleted(t *testing.T) {
 				if (after.Info.ID == before.Info.ID) != c.same {
 					t.Errorf("run %s → %s", before.Info.ID, after.Info.ID)
 				}
-				if got := latest(after); got[requestsTotal] != 7 || got[rowsTotal] != 7 {
+				if got := latest(after); got[requestsTotal] != 7 || got[rowsTotal] != 7 || got["accuracy"] != 0.5 {
 					t.Errorf("metrics: %v", got)
 				}
 			})

@@ -10,9 +10,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"sluice/gateway/predlog"
 	"sluice/tracking"
+	"sluice/tracking/mlflow"
 )
 
 // Observation is what somebody else found out about a version, as metrics of its serving run.
@@ -68,8 +70,14 @@ func (m *Monitor) writeObservation(ctx context.Context, o Observation) error {
 		return err
 	}
 	var batch tracking.Batch
+	taken := map[string]bool{}
 	for _, key := range slices.Sorted(maps.Keys(o.Values)) {
-		batch.Metrics = append(batch.Metrics, tracking.Metric{Key: metricKey(key), Value: o.Values[key], TimestampMS: m.opts.Now().UnixMilli(), Step: o.AtMS / 1000})
+		name := metricKey(key)
+		for n := 2; taken[name]; n++ { // two columns that differ in what no key may hold
+			name = metricKey(fmt.Sprintf("%s_%d", mlflow.Truncate(key, maxMetricKey-4), n))
+		}
+		taken[name] = true
+		batch.Metrics = append(batch.Metrics, tracking.Metric{Key: name, Value: o.Values[key], TimestampMS: m.opts.Now().UnixMilli(), Step: o.AtMS / 1000})
 	}
 	for _, key := range slices.Sorted(maps.Keys(o.Tags)) {
 		batch.Tags = append(batch.Tags, tracking.Tag{Key: key, Value: o.Tags[key]})
@@ -85,21 +93,21 @@ func metricKey(key string) string {
 	group, name, named := strings.Cut(key, "/")
 	key = strings.Map(keyRune, group)
 	if !named {
-		return key[:min(len(key), maxMetricKey)]
+		return mlflow.Truncate(key, maxMetricKey)
 	}
 	name = strings.Map(keyRune, name)
 	if strings.Trim(name, ". ") == "" { // a path that is another's
 		name = "_" + name
 	}
 	key += "/" + name
-	return key[:min(len(key), maxMetricKey)]
+	return mlflow.Truncate(key, maxMetricKey)
 }
 
 const maxMetricKey = 250 // characters
 
 func keyRune(r rune) rune {
 	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("_-. ", r):
+	case unicode.IsLetter(r), unicode.IsNumber(r), strings.ContainsRune("_-. ", r):
 		return r
 	}
 	return '_'

@@ -19,7 +19,7 @@ func TestObservations(t *testing.T) {
 	series := predlog.Series{Endpoint: "shop", Model: "wine", Version: 1}
 	h.observed = []Observation{
 		{Series: series, Subject: "quality", AtMS: 1_790_000_500_999, Values: map[string]float64{"accuracy": 0.75, "precision/a/b": 1, "recall/..": 0.5}},
-		{Series: series, Subject: "drift", AtMS: 1_790_000_600_000, Values: map[string]float64{"drift_psi/é": 0.5}},
+		{Series: series, Subject: "drift", AtMS: 1_790_000_600_000, Values: map[string]float64{"drift_psi/é": 0.5, "drift_psi/a(b)": 1, "drift_psi/a[b]": 2, "drift_psi/" + strings.Repeat("ü", 300): 3}},
 		{Series: predlog.Series{Endpoint: "gone", Model: "wine", Version: 1}, Subject: "drift", Values: map[string]float64{"drift_psi/x": 1}},
 	}
 	m := h.monitor(t)
@@ -29,7 +29,8 @@ func TestObservations(t *testing.T) {
 	flush(t, m)
 	run := h.runs(t, "shop")["wine v1"]
 	got := latest(run)
-	if got["accuracy"] != 0.75 || got["precision/a_b"] != 1 || got["recall/_.."] != 0.5 || got["drift_psi/_"] != 0.5 || got["requests_total"] != 4 {
+	if got["accuracy"] != 0.75 || got["precision/a_b"] != 1 || got["recall/_.."] != 0.5 || got["drift_psi/é"] != 0.5 || got["drift_psi/a_b_"] != 1 || got["drift_psi/a_b__2"] != 2 ||
+		got["drift_psi/"+strings.Repeat("ü", 240)] != 3 || got["requests_total"] != 4 {
 		t.Errorf("got %v", got)
 	}
 	for _, metric := range run.Data.Metrics {

@@ -77,7 +77,7 @@ func joined(list, word string) string {
 func (m *Monitor) healed(s predlog.Series, write func() error) error {
 	err := write()
 	if gone(err) {
-		delete(m.runs, s)
+		m.drop(s)
 		err = write()
 	}
 	return err

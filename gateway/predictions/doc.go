@@ -15,8 +15,8 @@
 //
 // Rows come in the order in which their segments were delivered, and within one in the order in which they were recorded. That is the order
 // of time for one version on one machine and about that order otherwise. It is stable: what is delivered later comes later, so that who
-// goes on from a Position misses nothing and gets nothing twice. Rebuilding the index orders segments by their ids and makes earlier
-// Positions void.
+// goes on from a Position misses nothing and gets nothing twice. Rebuilding the index orders segments by their ids, which is that order but for
+// what was delivered late: its Positions of before are void.
 //
 // A Reader is safe for concurrent use.
 package predictions

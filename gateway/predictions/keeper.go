@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,17 +103,27 @@ func (k *Keeper) restore(ctx context.Context) error {
 	return err
 }
 
-// Reindex enters every segment of the serving runs that the index does not have, and returns how many those were. A file that is no segment
-// is reported and left out.
+// Reindex enters every segment of the serving runs that the index does not have, the oldest first, and returns how many those were. A file that is
+// no segment is reported and left out.
 func (k *Keeper) Reindex(ctx context.Context) (added int, err error) {
+	var unknown []Place
 	for run, err := range k.runs(ctx) {
 		if err == nil {
-			var n int
-			n, err = k.reindexRun(ctx, run)
-			added += n
+			unknown, err = k.unknown(ctx, run, unknown)
 		}
 		if err != nil {
-			return added, err
+			return 0, err
+		}
+	}
+	slices.SortFunc(unknown, func(x, y Place) int { return strings.Compare(path.Base(x.Path), path.Base(y.Path)) })
+	for _, at := range unknown {
+		switch err := k.enter(ctx, at); {
+		case errors.Is(err, errUnreadable):
+			k.opts.Logger.Warn("file among prediction segments left out", slog.String("run", at.RunID), slog.String("path", at.Path), slog.Any("error", err))
+		case err != nil:
+			return added, fmt.Errorf("segment %s of serving run %s: %w", at.Path, at.RunID, err)
+		default:
+			added++
 		}
 	}
 	if added > 0 {
@@ -121,10 +132,11 @@ func (k *Keeper) Reindex(ctx context.Context) (added int, err error) {
 	return added, nil
 }
 
-func (k *Keeper) reindexRun(ctx context.Context, run Place) (added int, err error) {
+// unknown appends the segments of the run that the index does not have.
+func (k *Keeper) unknown(ctx context.Context, run Place, to []Place) ([]Place, error) {
 	repo, err := k.artifacts.Resolve(run.ArtifactURI)
 	if err != nil {
-		return 0, fmt.Errorf("artifacts of serving run %s: %w", run.RunID, err)
+		return nil, fmt.Errorf("artifacts of serving run %s: %w", run.RunID, err)
 	}
 	var paths, ids []string
 	err = repo.Walk(ctx, "predictions", func(i artifact.Info) error {
@@ -134,27 +146,19 @@ func (k *Keeper) reindexRun(ctx context.Context, run Place) (added int, err erro
 		return nil
 	})
 	if err != nil && !missing(err) {
-		return 0, fmt.Errorf("segments of serving run %s: %w", run.RunID, err)
+		return nil, fmt.Errorf("segments of serving run %s: %w", run.RunID, err)
 	}
 	known, err := k.index.Known(ctx, ids)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for i, p := range paths {
-		if known[ids[i]] {
-			continue
-		}
-		run.Path = p
-		switch err := k.enter(ctx, run); {
-		case errors.Is(err, errUnreadable):
-			k.opts.Logger.Warn("file among prediction segments left out", slog.String("run", run.RunID), slog.String("path", p), slog.Any("error", err))
-		case err != nil:
-			return added, err
-		default:
-			added++
+		if !known[ids[i]] {
+			run.Path = p
+			to = append(to, run)
 		}
 	}
-	return added, nil
+	return to, nil
 }
 
 var errUnreadable = errors.New("predictions: not a segment")
@@ -184,7 +188,7 @@ func missing(err error) bool {
 }
 
 // Sweep removes what is too old or too much now and returns how many segments that were. Each file goes before its row: what a crash leaves
-// is a row without a file, which the next Sweep removes.
+// is a row without a file, which the next Sweep removes. A segment that cannot be removed is passed by.
 func (k *Keeper) Sweep(ctx context.Context) (removed int, err error) {
 	if k.opts.MaxAge == 0 && k.opts.MaxBytes == 0 {
 		return 0, nil
@@ -202,6 +206,7 @@ func (k *Keeper) Sweep(ctx context.Context) (removed int, err error) {
 	if k.opts.MaxAge > 0 {
 		oldest = k.opts.Now().Add(-k.opts.MaxAge)
 	}
+	failed, last := 0, error(nil)
 	for s, err := range r.Segments(ctx, Query{}, 0) {
 		if err != nil {
 			return removed, err
@@ -210,14 +215,21 @@ func (k *Keeper) Sweep(ctx context.Context) (removed int, err error) {
 		if s.Seq >= newest[s.Series] || !s.Last.Before(oldest) && !over {
 			continue
 		}
-		if err := k.remove(ctx, s); err != nil {
-			return removed, fmt.Errorf("remove prediction segment %s: %w", s.ID, err)
+		if err := k.remove(ctx, s); err != nil { // of one run, perhaps: the others are not kept by it
+			if err = fmt.Errorf("remove prediction segment %s: %w", s.ID, err); ctx.Err() != nil {
+				return removed, err
+			}
+			failed, last = failed+1, err
+			continue
 		}
 		total -= s.Bytes
 		removed++
 	}
 	if removed > 0 {
 		k.opts.Logger.Info("prediction segments removed", slog.Int("segments", removed), slog.Int64("bytes_left", total))
+	}
+	if failed > 0 {
+		return removed, fmt.Errorf("%d segments stay, the last one because: %w", failed, last)
 	}
 	return removed, nil
 }

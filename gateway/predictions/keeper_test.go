@@ -5,6 +5,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +81,55 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// positions are the Seqs of the segments.
+func positions(t *testing.T, a *predictionstest.Archive) (out []int64) {
+	t.Helper()
+	for s, err := range a.Reader.Segments(t.Context(), predictions.Query{}, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s.Seq)
+	}
+	return out
+}
+
+// A segment that cannot be removed keeps no other.
+func TestRetentionPassesBy(t *testing.T) {
+	t.Parallel()
+	a := predictionstest.New(t)
+	for range 3 {
+		a.Record(t, 1, 2)
+		a.Flush(t)
+	}
+	var stuck predictions.Entry
+	for s, err := range a.Reader.Segments(t.Context(), predictions.Query{}, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stuck.Segment, stuck.Place = s.Segment, s.Place
+		break
+	}
+	if err := a.Index.Remove(t.Context(), []string{stuck.ID}); err != nil {
+		t.Fatal(err)
+	}
+	stuck.Version, stuck.ID, stuck.ArtifactURI = 2, "0", "nobody:/knows"
+	for _, id := range []string{"0", "1"} { // the newer one of the version stays anyway
+		stuck.ID = id
+		if err := a.Index.Add(t.Context(), stuck); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		a.Record(t, 1, 2)
+		a.Flush(t)
+	}
+	k := keeper(a, predictions.Options{MaxAge: time.Minute, Now: func() time.Time { return predictionstest.Start.Add(time.Hour) }})
+	removed, err := k.Sweep(t.Context())
+	if left, _, _ := ids(t, a); err == nil || removed != 3 || len(left) != 3 {
+		t.Errorf("removed %d, %d left, %v", removed, len(left), err)
+	}
+}
+
 func TestTheIndexIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	a := predictionstest.New(t)
@@ -92,6 +142,7 @@ func TestTheIndexIsMadeAgain(t *testing.T) {
 		t.Errorf("whole index: %d, %v", n, err)
 	}
 	was, files, _ := ids(t, a)
+	before := positions(t, a)
 	if err := a.Index.Remove(t.Context(), was); err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +160,9 @@ func TestTheIndexIsMadeAgain(t *testing.T) {
 	}
 	if err := k.Close(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if after := positions(t, a); !slices.Equal(after, before) { // who remembers one goes on
+		t.Errorf("positions %v, they were %v", after, before)
 	}
 	if r, err := a.Reader.ByID(t.Context(), prediction); err != nil || r.PredictionID != prediction {
 		t.Errorf("%v, %v", r.PredictionID, err)

@@ -18,7 +18,8 @@ type Place struct {
 type Segment struct {
 	predlog.Segment
 	Place
-	// Seq rises in the order in which segments were entered, from 1 on.
+	// Seq rises in the order in which segments were entered. It is at least the ms since the epoch of the last record, so that it rises on where an
+	// index was lost and made again, whatever was removed meanwhile, and who remembers one misses nothing.
 	Seq int64
 	// FirstID and LastID are the smallest and the largest prediction id.
 	FirstID, LastID [16]byte

@@ -86,7 +86,7 @@ func (x *Index) Add(ctx context.Context, e predictions.Entry) error {
 		}
 		insert := tx.Dialect().Insert(table, append(strings.Split(columns, ", "), "first_id_ms", "last_id_ms", "client_ids", "id_filter", "client_filter")...)
 		_, err = tx.ExecContext(ctx, insert,
-			last+1, e.ID, e.Endpoint, e.Model, e.Version, e.RunID, e.ArtifactURI, e.Place.Path,
+			max(last+1, e.Last.UnixMilli()), e.ID, e.Endpoint, e.Model, e.Version, e.RunID, e.ArtifactURI, e.Place.Path,
 			uuid.UUID(e.FirstID).String(), uuid.UUID(e.LastID).String(), e.First.UnixMicro(), e.Last.UnixMicro(), e.Rows, e.Bytes,
 			predlog.IDTime(e.FirstID).UnixMilli(), predlog.IDTime(e.LastID).UnixMilli(), min(len(e.ClientIDs), 1), blob(e.IDs), blob(e.ClientIDs))
 		return err

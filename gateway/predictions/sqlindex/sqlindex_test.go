@@ -63,6 +63,11 @@ func entry(n int, s predlog.Series, clients ...string) predictions.Entry {
 	return e
 }
 
+// seq is the Seq of the n-th entry from 1 on.
+func seq(n int64) int64 {
+	return start.Add(time.Duration(n-1)*time.Minute + 59*time.Second).UnixMilli()
+}
+
 func TestIndex(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, open sqldbtest.Opener) {
 		db := open(t, nil)
@@ -102,10 +107,16 @@ func TestIndex(t *testing.T) {
 			{"client in many", predictions.Query{ClientID: "shared", Endpoint: "Wine"}, 2, 2, []int64{4, 6}},
 			{"nobody", predictions.Query{ClientID: "nobody"}, 0, 100, nil},
 		} {
+			if c.after > 0 {
+				c.after = seq(c.after)
+			}
 			found, err := x.Segments(ctx, c.q, c.after, c.limit)
 			var got []int64
 			for _, s := range found {
 				got = append(got, s.Seq)
+			}
+			for i, n := range c.want {
+				c.want[i] = seq(n)
 			}
 			if err != nil || !slices.Equal(got, c.want) {
 				t.Errorf("%s: %v, %v; want %v", c.name, got, err, c.want)
@@ -128,14 +139,20 @@ func TestIndex(t *testing.T) {
 		if err := x.Remove(ctx, []string{e.ID, "other"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := x.Segment(ctx, 5); !errors.Is(err, predictions.ErrNotFound) {
+		if _, err := x.Segment(ctx, seq(5)); !errors.Is(err, predictions.ErrNotFound) {
 			t.Errorf("a segment that was removed: %v", err)
+		}
+		if err := x.Add(ctx, entry(4, one)); err != nil { // delivered late
+			t.Fatal(err)
+		}
+		if late, err := x.Segments(ctx, predictions.Query{}, seq(10), 100); err != nil || len(late) != 1 || late[0].ID != e.ID || late[0].Seq != seq(10)+1 {
+			t.Errorf("delivered late: %+v, %v", late, err)
 		}
 		again, err := sqlindex.New(ctx, db)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := again.Segment(ctx, 6); err != nil || s.Endpoint != "Wine" {
+		if s, err := again.Segment(ctx, seq(6)); err != nil || s.Endpoint != "Wine" {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})
