@@ -218,6 +218,8 @@ def pytest_collection_modifyitems(config, items):
     for module in {getattr(i, "module", None) for i in items}:  # ten seconds for a process to start are few on a busy machine
         if wait := getattr(module, "wait_until_ready", None):
             wait.__defaults__ = (120,)
+        if serve := getattr(module, "flask_server", None):  # an application of the test's own; it is asked five times a second
+            serve.__wrapped__.__kwdefaults__["wait_timeout"] = 600
 
 
 @pytest.hookimpl(wrapper=True)

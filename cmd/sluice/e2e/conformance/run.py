@@ -103,7 +103,7 @@ def changed(suite, out):
 
 def version_of(python):
     """Returns the MLflow of a Python as "3.12"."""
-    version = subprocess.check_output([python, "-c", "import mlflow.version; print(mlflow.version.VERSION)"], text=True)
+    version = subprocess.check_output([python, "-c", "import importlib.metadata as m; print(m.version('mlflow'))"], text=True)
     return ".".join(version.split(".")[:2])
 
 
