@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -22,18 +23,21 @@ type Recorded struct {
 	Endpoint, Model string
 	Version         int
 	Status          int
+	Protocol        Protocol
 	Request         Payload
-	Response        []byte        // empty where it was not text
+	Response        []byte
+	ResponseType    string        // media type of Response
 	Latency         time.Duration // from its arrival to its answer, as the server measured
 }
 
-// Wanted says which requests of a log are meant. Those without a whole body are left out always, and binary tensors, because the header that says where
-// they begin is not logged.
+// Wanted says which requests of a log are meant. Those without a whole body as it was sent are left out always: empty, cut and redacted ones.
 type Wanted struct {
 	// Endpoint that answered; "" means any.
 	Endpoint string
 	// Answered leaves out shadows and what was not answered with 200.
 	Answered bool
+	// Protocol of the requests; "" means any.
+	Protocol Protocol
 	// Last is how many of the newest; at least 1.
 	Last int
 }
@@ -51,7 +55,11 @@ func ReadLog(path string, w Wanted) ([]Recorded, error) {
 			if !w.wants(r) {
 				return
 			}
-			if found = append(found, r.recorded()); len(found) >= 2*w.Last {
+			record := r.recorded()
+			if w.Protocol != "" && record.Protocol != w.Protocol {
+				return
+			}
+			if found = append(found, record); len(found) >= 2*w.Last {
 				found = newest(found, w.Last)
 			}
 		})
@@ -60,22 +68,37 @@ func ReadLog(path string, w Wanted) ([]Recorded, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("loadtest: %s holds no whole request", path)
+		return nil, fmt.Errorf("loadtest: %s holds no whole request of %s", path, cmp.Or(w.Protocol, "any protocol"))
 	}
 	return newest(found, w.Last), nil
 }
 
-// FromLog reads payloads as ReadLog reads requests, the newest n whatever became of them.
-func FromLog(path string, n int) ([]Payload, error) {
-	found, err := ReadLog(path, Wanted{Last: n})
+// FromLog reads what the URL understands of a log, as ReadLog reads requests: the newest n whatever became of them. Those of gRPC are made to name the
+// model that the URL names.
+func FromLog(path, url string, n int) ([]Recorded, error) {
+	found, err := ReadLog(path, Wanted{Protocol: ProtocolOf(url), Last: n})
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Payload, len(found))
+	model, version := InferenceModel(url)
 	for i := range found {
-		out[i] = found[i].Request
+		if found[i].Protocol != InferenceRPC {
+			continue
+		}
+		if found[i].Request.Body, err = addressed(found[i].Request.Body, model, version); err != nil {
+			return nil, fmt.Errorf("loadtest: request %s: %w", found[i].ID, err)
+		}
 	}
-	return out, nil
+	return found, nil
+}
+
+// Payloads are the requests of the records.
+func Payloads(records []Recorded) []Payload {
+	out := make([]Payload, len(records))
+	for i := range records {
+		out[i] = records[i].Request
+	}
+	return out
 }
 
 // newest sorts by time and keeps the last n.
@@ -106,6 +129,7 @@ func segments(path string) ([]string, error) {
 // logRow is what a segment tells of a request; columns that a file lacks stay empty. (Source: gateway/predlog/DESIGN.md.)
 type logRow struct {
 	ID          string  `parquet:"databricks_request_id,optional"`
+	Redaction   string  `parquet:"redaction,optional"`
 	TimeUS      int64   `parquet:"time,optional"`
 	Endpoint    string  `parquet:"endpoint,optional"`
 	Model       string  `parquet:"model_name,optional"`
@@ -114,25 +138,34 @@ type logRow struct {
 	Shadow      bool    `parquet:"shadow,optional"`
 	Request     *string `parquet:"request,optional"`
 	Response    *string `parquet:"response,optional"`
+	RequestRaw  []byte  `parquet:"request_binary,optional"`
+	ResponseRaw []byte  `parquet:"response_binary,optional"`
 	ContentType string  `parquet:"content_type"`
+	AnswerType  string  `parquet:"response_content_type,optional"`
 	Truncated   bool    `parquet:"truncated"`
 	LatencyNS   int64   `parquet:"latency_ns,optional"`
 }
 
 func (w *Wanted) wants(r *logRow) bool {
-	whole := r.Request != nil && *r.Request != "" && !r.Truncated && r.ContentType != binaryType
-	return whole && (w.Endpoint == "" || r.Endpoint == w.Endpoint) && (!w.Answered || r.Status == 200 && !r.Shadow)
+	whole := len(r.RequestRaw) > 0 || r.Request != nil && *r.Request != ""
+	return whole && !r.Truncated && r.Redaction == "" && (w.Endpoint == "" || r.Endpoint == w.Endpoint) && (!w.Answered || r.Status == 200 && !r.Shadow)
 }
 
 func (r *logRow) recorded() Recorded {
 	out := Recorded{
 		ID: r.ID, Time: time.UnixMicro(r.TimeUS), Endpoint: r.Endpoint, Model: r.Model, Version: int(r.Version), Status: int(r.Status),
-		Request: Payload{Body: []byte(*r.Request), ContentType: cmp.Or(r.ContentType, jsonType)}, Latency: time.Duration(r.LatencyNS),
+		Response: body(r.Response, r.ResponseRaw), ResponseType: cmp.Or(r.AnswerType, jsonType), Latency: time.Duration(r.LatencyNS),
 	}
-	if r.Response != nil {
-		out.Response = []byte(*r.Response)
-	}
+	out.Request, out.Protocol = recognized(cmp.Or(r.ContentType, jsonType), body(r.Request, r.RequestRaw))
 	return out
+}
+
+// body is what stands in the column of texts, or in that of bytes.
+func body(text *string, raw []byte) []byte {
+	if text != nil {
+		return []byte(*text)
+	}
+	return bytes.Clone(raw)
 }
 
 func eachRow(path string, f func(*logRow)) error {

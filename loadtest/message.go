@@ -96,30 +96,35 @@ func inputsOf(message []byte) ([]input, error) {
 		if number != 4 {
 			return nil
 		}
-		var in input
-		err := eachField(value, func(number protowire.Number, single uint64, value []byte) error {
-			switch {
-			case number == 1:
-				in.Name = string(value)
-			case number == 2:
-				in.Datatype = string(value)
-			case number == 3 && value == nil:
-				in.Shape = append(in.Shape, int(int64(single)))
-			case number == 3:
-				for len(value) > 0 {
-					d, n := protowire.ConsumeVarint(value)
-					if n < 0 {
-						return errMetadata
-					}
-					in.Shape, value = append(in.Shape, int(int64(d))), value[n:]
-				}
-			}
-			return nil
-		})
+		in, err := headOf(value)
 		out = append(out, in)
 		return err
 	})
 	return out, err
+}
+
+// headOf reads what tensors of all messages begin with: name, datatype and shape.
+func headOf(message []byte) (in input, err error) {
+	err = eachField(message, func(number protowire.Number, single uint64, value []byte) error {
+		switch {
+		case number == 1:
+			in.Name = string(value)
+		case number == 2:
+			in.Datatype = string(value)
+		case number == 3 && value == nil:
+			in.Shape = append(in.Shape, int(int64(single)))
+		case number == 3:
+			for len(value) > 0 {
+				d, n := protowire.ConsumeVarint(value)
+				if n < 0 {
+					return errMetadata
+				}
+				in.Shape, value = append(in.Shape, int(int64(d))), value[n:]
+			}
+		}
+		return nil
+	})
+	return in, err
 }
 
 // eachField hands over the fields of a message: numbers as single, everything with a length as value, which is not nil then.

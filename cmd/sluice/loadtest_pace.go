@@ -55,7 +55,7 @@ func (f *loadFlags) paced(url string, s *shape, shorter bool) ([]loadtest.Reques
 	if s.rate != 0 || s.arrivals != "constant" {
 		return nil, nil, 0, errors.New("--pace says when requests leave, and so do --rate and --arrivals")
 	}
-	records, err := loadtest.ReadLog(f.fromLog, loadtest.Wanted{Last: f.make.Requests})
+	records, err := loadtest.FromLog(f.fromLog, url, f.make.Requests)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -63,14 +63,10 @@ func (f *loadFlags) paced(url string, s *shape, shorter bool) ([]loadtest.Reques
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	payloads := make([]loadtest.Payload, len(records))
-	for i := range records {
-		payloads[i] = records[i].Request
-	}
 	due := f.pace.due(records)
 	length := due[len(due)-1] + time.Millisecond
 	if shorter {
 		length = min(length, f.duration)
 	}
-	return loadtest.Requests(url, payloads, header), loadtest.At(due), length, nil
+	return loadtest.Requests(url, loadtest.Payloads(records), header), loadtest.At(due), length, nil
 }

@@ -115,7 +115,7 @@ func (f *loadFlags) pair(ctx context.Context, a, b string) (toA, toB []loadtest.
 	}
 	forA, errA := f.payloads(ctx, a, header)
 	forB, errB := f.payloads(ctx, b, header)
-	same := protocolOf(a) == protocolOf(b)
+	same := loadtest.ProtocolOf(a) == loadtest.ProtocolOf(b)
 	switch {
 	case errA != nil && (errB != nil || !same):
 		return nil, nil, fmt.Errorf("%s: %w", a, errA)
@@ -127,14 +127,6 @@ func (f *loadFlags) pair(ctx context.Context, a, b string) (toA, toB []loadtest.
 		forB = forA
 	}
 	return loadtest.Requests(a, forA, header), loadtest.Requests(b, forB, header), nil
-}
-
-// protocolOf names the protocol of a URL.
-func protocolOf(url string) string {
-	if model, _ := loadtest.InferenceModel(url); model != "" {
-		return "Open Inference Protocol"
-	}
-	return "MLflow"
 }
 
 func (f *loadFlags) header() (map[string]string, error) {
@@ -152,7 +144,8 @@ func (f *loadFlags) header() (map[string]string, error) {
 func (f *loadFlags) payloads(ctx context.Context, url string, header map[string]string) ([]loadtest.Payload, error) {
 	switch {
 	case f.fromLog != "":
-		return loadtest.FromLog(f.fromLog, f.make.Requests)
+		records, err := loadtest.FromLog(f.fromLog, url, f.make.Requests)
+		return loadtest.Payloads(records), err
 	case f.body != "":
 		body, err := os.ReadFile(f.body)
 		return []loadtest.Payload{{Body: body, ContentType: f.contentType}}, err

@@ -101,7 +101,7 @@ func (f *replayFlags) run(ctx context.Context, server *remote) (*replay.Report, 
 		return nil, err
 	}
 	o := replay.Options{
-		URL:    fmt.Sprintf("%s/models/%s/versions/%d/invocations", strings.TrimRight(server.url, "/"), url.PathEscape(model), f.candidate),
+		URL:    fmt.Sprintf("%s/models/%s/versions/%d", strings.TrimRight(server.url, "/"), url.PathEscape(model), f.candidate),
 		Client: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: f.connections}},
 		Header: server.header(invoke.HeaderReplay, "1", invoke.HeaderPriority, "batch"), Connections: f.connections, Tolerance: f.tolerance,
 	}

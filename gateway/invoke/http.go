@@ -76,15 +76,17 @@ func (h *Handler) endpointInvocations(c *fiber.Ctx) error {
 // modelInvocations is POST /models/:name/{versions|stages|aliases}/:x/invocations.
 func (h *Handler) modelInvocations(by route.By) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		return h.serve(c, func(k *call) (err error) {
-			k.aim.by = by
-			if k.aim.model, err = param(c, "name"); err != nil {
-				return err
-			}
-			k.aim.version, err = param(c, "x")
-			return err
-		})
+		return h.serve(c, func(k *call) error { return k.aimAt(c, by) })
 	}
+}
+
+// aimAt reads which version of which registered model the path names.
+func (c *call) aimAt(from *fiber.Ctx, by route.By) (err error) {
+	c.aim.by = by
+	if c.aim.model, err = param(from, "name"); err == nil {
+		c.aim.version, err = param(from, "x")
+	}
+	return err
 }
 
 // param is a path parameter, decoded once. It aliases the engine's memory where nothing had to be decoded.

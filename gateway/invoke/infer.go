@@ -60,7 +60,11 @@ func (f *inference) dress(c *fiber.Ctx, k *call) {
 		k.err = &e
 		return
 	}
-	if f.answered < 0 {
+	switch {
+	case f.message:
+		c.Response().Header.SetContentType(TypeMessage)
+		return
+	case f.answered < 0:
 		c.Response().Header.SetContentType(fiber.MIMEApplicationJSON)
 		return
 	}
@@ -89,20 +93,42 @@ func (h *Handler) inferRoutes() []wire.Route {
 		get(version+"/ready", wire.Predict, "gateway.served_model.ready", h.inferModelReady),
 		post(model + "/infer"),
 		post(version + "/infer"),
+		{Method: fiber.MethodPost, Path: "/models/:name/versions/:x/infer", Permission: wire.Predict, Audit: auditPredict, Handler: h.inferVersion},
 	}
 }
 
 // inferModel is POST /v2/models/:name[/versions/:version]/infer.
 func (h *Handler) inferModel(c *fiber.Ctx) error {
 	return h.serve(c, func(k *call) (err error) {
-		k.infer = &inference{head: -1, answered: -1}
-		if text := c.Request().Header.Peek(HeaderInferLength); len(text) > 0 {
-			if k.infer.head, err = strconv.Atoi(string(text)); err != nil || k.infer.head < 0 {
-				return mlflow.Invalidf("the header %s is not a length", HeaderInferLength)
-			}
+		if err = k.infers(c); err == nil {
+			k.aim.endpoint, k.aim.version, err = inferTarget(c)
 		}
-		k.aim.endpoint, k.aim.version, err = inferTarget(c)
 		return err
+	})
+}
+
+// infers says that the call is one of the protocol.
+func (c *call) infers(from *fiber.Ctx) (err error) {
+	c.infer = &inference{head: -1, answered: -1}
+	text := from.Request().Header.Peek(HeaderInferLength)
+	if len(text) == 0 {
+		return nil
+	}
+	if c.infer.head, err = strconv.Atoi(string(text)); err != nil || c.infer.head < 0 {
+		return mlflow.Invalidf("the header %s is not a length", HeaderInferLength)
+	}
+	return nil
+}
+
+// inferVersion is POST /models/:name/versions/:x/infer: a request of the protocol for a version of a registered model, which needs no route. A
+// ModelInferRequest, as gRPC carries it, is answered with a ModelInferResponse, so that what was recorded of gRPC can be asked once more.
+func (h *Handler) inferVersion(c *fiber.Ctx) error {
+	return h.serve(c, func(k *call) (err error) {
+		if err = k.infers(c); err != nil {
+			return err
+		}
+		k.infer.message = string(c.Request().Header.ContentType()) == TypeMessage
+		return k.aimAt(c, route.ByVersion)
 	})
 }
 

@@ -17,7 +17,7 @@ func (h *Handler) replay(from carrier, k *call) error {
 	case string(k.asked.replay) != "1":
 		return mlflow.Invalidf("the header %s is not 1", HeaderReplay)
 	case k.aim.model == "" || k.aim.by != route.ByVersion:
-		return mlflow.Invalidf("a request with %s goes to /models/NAME/versions/N/invocations", HeaderReplay)
+		return mlflow.Invalidf("a request with %s goes to /models/NAME/versions/N/invocations or …/infer", HeaderReplay)
 	case !from.may(h, string(wire.Manage)):
 		return mlflow.Errorf(mlflow.PermissionDenied, "%s needs the permission %s", HeaderReplay, wire.Manage)
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
+
+	"sluice/loadtest"
 )
 
 // difference is what comparing two answers gave.
@@ -20,19 +23,26 @@ func (d *difference) differs() bool { return d.NumbersDiffer+d.LabelsDiffer > 0 
 
 // The ways in which two answers cannot be compared.
 var (
-	errNotPredictions = errors.New("the recorded answer is not one of MLflow's scoring protocol")
+	errNotPredictions = errors.New("the recorded answer holds no predictions")
 	errShape          = errors.New("the answers have different shapes")
 )
 
-// compare compares the predictions of two answers of MLflow's scoring protocol, {"predictions": …}. Numbers are the same within tolerance:
+// body is an answer with its media type.
+type body struct {
+	media string
+	bytes []byte
+}
+
+// compare compares the predictions of two answers: of MLflow's scoring protocol, {"predictions": …}, or outputs of the Open Inference Protocol, by name,
+// whatever they are written as and whatever type their numbers have. Numbers are the same within tolerance:
 //
 //	|a − b| ≤ tolerance · max(1, |a|, |b|)      their distance is |a − b| / max(|a|, |b|), 0 where both are 0
-func compare(recorded, now []byte, tolerance float64) (difference, error) {
-	a, ok := predictions(recorded)
+func compare(recorded, now body, tolerance float64) (difference, error) {
+	a, ok := recorded.predictions()
 	if !ok {
 		return difference{}, errNotPredictions
 	}
-	b, ok := predictions(now)
+	b, ok := now.predictions()
 	if !ok {
 		return difference{}, errShape
 	}
@@ -43,15 +53,30 @@ func compare(recorded, now []byte, tolerance float64) (difference, error) {
 	return c.difference, nil
 }
 
-func predictions(body []byte) (any, bool) {
+// tensor is the values of an output.
+type tensor struct {
+	shape  []int
+	values []any
+}
+
+// predictions are lists, objects, values and tensors.
+func (b body) predictions() (any, bool) {
 	var answer struct {
 		Predictions any `json:"predictions"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := dec.Decode(&answer); err != nil || answer.Predictions == nil {
+	dec := json.NewDecoder(bytes.NewReader(b.bytes))
+	if err := dec.Decode(&answer); err == nil && answer.Predictions != nil {
+		return answer.Predictions, true
+	}
+	outputs, err := loadtest.Outputs(b.media, b.bytes)
+	if err != nil || len(outputs) == 0 {
 		return nil, false
 	}
-	return answer.Predictions, true
+	named := make(map[string]any, len(outputs))
+	for _, o := range outputs {
+		named[o.Name] = tensor{o.Shape, o.Values}
+	}
+	return named, true
 }
 
 type comparer struct {
@@ -85,6 +110,9 @@ func (c *comparer) same(a, b any) bool {
 			}
 		}
 		return true
+	case tensor:
+		b, ok := b.(tensor)
+		return ok && slices.Equal(a.shape, b.shape) && c.same(a.values, b.values)
 	case float64:
 		if b, ok := b.(float64); ok {
 			c.number(a, b)
@@ -92,8 +120,7 @@ func (c *comparer) same(a, b any) bool {
 		}
 		return c.unlike(b)
 	}
-	switch b.(type) {
-	case []any, map[string]any:
+	if composed(b) {
 		return false
 	}
 	c.Labels++
@@ -105,13 +132,21 @@ func (c *comparer) same(a, b any) bool {
 
 // unlike compares a number with what is none: a null is a number that is missing.
 func (c *comparer) unlike(b any) bool {
-	switch b.(type) {
-	case []any, map[string]any:
+	if composed(b) {
 		return false
 	}
 	c.Labels++
 	c.LabelsDiffer++
 	return true
+}
+
+// composed says whether a value holds others.
+func composed(v any) bool {
+	switch v.(type) {
+	case []any, map[string]any, tensor:
+		return true
+	}
+	return false
 }
 
 func (c *comparer) number(a, b float64) {

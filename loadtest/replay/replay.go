@@ -25,7 +25,8 @@ const maxAnswer = 64 << 20
 
 // Options of Run.
 type Options struct {
-	// URL of the version: http://host:port/models/NAME/versions/N/invocations.
+	// URL of the version, http://host:port/models/NAME/versions/N: requests of MLflow's scoring protocol go to its /invocations, those of the Open
+	// Inference Protocol, messages of gRPC among them, to its /infer.
 	URL string
 	// Client makes the calls; required.
 	Client *http.Client
@@ -100,16 +101,13 @@ type answer struct {
 }
 
 func (o *Options) once(ctx context.Context, r *loadtest.Recorded) answer {
-	if _, ok := predictions(r.Response); !ok {
+	recorded := body{r.ResponseType, r.Response}
+	if _, ok := recorded.predictions(); !ok {
 		return answer{left: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.URL, bytes.NewReader(r.Request.Body))
+	req, err := o.request(ctx, r)
 	if err != nil {
 		return answer{failed: err.Error()}
-	}
-	req.Header.Set("Content-Type", r.Request.ContentType)
-	for name, value := range o.Header {
-		req.Header.Set(name, value)
 	}
 	sent := time.Now()
 	res, err := o.Client.Do(req)
@@ -117,18 +115,37 @@ func (o *Options) once(ctx context.Context, r *loadtest.Recorded) answer {
 		return answer{failed: err.Error()}
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	now, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	a := answer{latency: served(res.Header, time.Since(sent))}
 	switch {
 	case err != nil:
 		a.failed = err.Error()
 	case res.StatusCode != http.StatusOK:
-		a.failed = fmt.Sprintf("status %d: %.200s", res.StatusCode, body)
+		a.failed = fmt.Sprintf("status %d: %.200s", res.StatusCode, now)
 	default:
-		a.difference, err = compare(r.Response, body, o.Tolerance)
+		a.difference, err = compare(recorded, body{res.Header.Get("Content-Type"), now}, o.Tolerance)
 		a.shape = err != nil
 	}
 	return a
+}
+
+// request makes a recorded request anew.
+func (o *Options) request(ctx context.Context, r *loadtest.Recorded) (*http.Request, error) {
+	path := "/invocations"
+	if r.Protocol == loadtest.Inference || r.Protocol == loadtest.InferenceRPC {
+		path = "/infer"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.URL+path, bytes.NewReader(r.Request.Body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", r.Request.ContentType)
+	for _, headers := range []map[string]string{r.Request.Header, o.Header} {
+		for name, value := range headers {
+			req.Header.Set(name, value)
+		}
+	}
+	return req, nil
 }
 
 // served is how long the server took by its own account (Server-Timing: total), which the recorded latencies are too; else what was measured here.

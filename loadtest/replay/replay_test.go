@@ -14,6 +14,8 @@ import (
 	"sluice/loadtest"
 )
 
+const jsonType, bytesType = "application/json", "application/octet-stream"
+
 func TestCompare(t *testing.T) {
 	const tolerance = 1e-3
 	for name, c := range map[string]struct {
@@ -30,12 +32,16 @@ func TestCompare(t *testing.T) {
 		"more rows":               {`{"predictions": [1]}`, `{"predictions": [1, 2]}`, difference{}, errShape},
 		"another column":          {`{"predictions": [{"a": 1}]}`, `{"predictions": [{"b": 1}]}`, difference{}, errShape},
 		"a list for a number":     {`{"predictions": [1]}`, `{"predictions": [[1]]}`, difference{}, errShape},
+		"tensors":                 {`{"outputs": [{"name": "y", "datatype": "FP32", "shape": [2], "data": [1, 2]}, {"name": "l", "datatype": "BYTES", "shape": [1], "data": ["a"]}]}`, `{"id": "7", "outputs": [{"name": "l", "datatype": "BYTES", "shape": [1], "data": ["b"]}, {"name": "y", "datatype": "FP64", "shape": [2], "data": [1, 4]}]}`, difference{Numbers: 2, NumbersDiffer: 1, Labels: 1, LabelsDiffer: 1, Distance: 0.5, Worst: 0.5}, nil},
+		"tensors of other shapes": {`{"outputs": [{"name": "y", "datatype": "FP32", "shape": [2, 1], "data": [1, 2]}]}`, `{"outputs": [{"name": "y", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}`, difference{}, errShape},
+		"another output":          {`{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1], "data": [1]}]}`, `{"outputs": [{"name": "z", "datatype": "FP32", "shape": [1], "data": [1]}]}`, difference{}, errShape},
+		"a number that is none":   {`{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1], "data": [null]}]}`, `{"outputs": [{"name": "y", "datatype": "FP32", "shape": [1], "data": [1]}]}`, difference{Labels: 1, LabelsDiffer: 1}, nil},
 		"not the protocol":        {`{"outputs": [1]}`, `{"predictions": [1]}`, difference{}, errNotPredictions},
 		"an answer that is none":  {`{"predictions": [1]}`, `<html>`, difference{}, errShape},
 		"a recorded one that was": {`{"error_code": "X"}`, `{"predictions": [1]}`, difference{}, errNotPredictions},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := compare([]byte(c.recorded), []byte(c.now), tolerance)
+			got, err := compare(body{jsonType, []byte(c.recorded)}, body{jsonType, []byte(c.now)}, tolerance)
 			if got != c.want || err != c.err {
 				t.Errorf("%+v, %v; want %+v, %v", got, err, c.want, c.err)
 			}
@@ -44,14 +50,15 @@ func TestCompare(t *testing.T) {
 }
 
 func FuzzCompare(f *testing.F) {
-	f.Add([]byte(`{"predictions": [1, "a", {"b": [null, true]}]}`), []byte(`{"predictions": [2, "b", {"b": [1, false]}]}`))
-	f.Add([]byte(`{"predictions": 1e308}`), []byte(`{"predictions": -1e308}`))
-	f.Fuzz(func(t *testing.T, a, b []byte) {
-		d, err := compare(a, b, 1e-5)
+	f.Add(jsonType, []byte(`{"predictions": [1, "a", {"b": [null, true]}]}`), []byte(`{"predictions": [2, "b", {"b": [1, false]}]}`))
+	f.Add(jsonType, []byte(`{"predictions": 1e308}`), []byte(`{"predictions": -1e308}`))
+	f.Add(bytesType, []byte(`{"outputs": [{"name": "a", "datatype": "FP16", "shape": [1], "parameters": {"binary_data_size": 2}}]}xy`), []byte(`{"outputs": [{"name": "a", "datatype": "FP16", "shape": [1], "data": [2.5]}]}`))
+	f.Fuzz(func(t *testing.T, kind string, a, b []byte) {
+		d, err := compare(body{kind, a}, body{kind, b}, 1e-5)
 		if d.NumbersDiffer > d.Numbers || d.LabelsDiffer > d.Labels || d.Worst < 0 {
 			t.Errorf("%+v, %v", d, err)
 		}
-		if same, err := compare(a, a, 0); err == nil && (same.differs() || same.Distance != 0) {
+		if same, err := compare(body{kind, a}, body{kind, a}, 0); err == nil && (same.differs() || same.Distance != 0) {
 			t.Errorf("%s differs from itself: %+v", a, same)
 		}
 	})

@@ -20,7 +20,7 @@ const examples = 5
 type Report struct {
 	URL       string  `json:"url"`
 	Tolerance float64 `json:"tolerance"`
-	// Records were asked; LeftOut could not be compared, because their recorded answer is no prediction of MLflow's scoring protocol.
+	// Records were asked; LeftOut could not be compared, because their recorded answer holds no predictions that can be read.
 	Records int `json:"records"`
 	LeftOut int `json:"left_out"`
 	// Same and Different are answers; of another shape are Shapes, which are Different too. Failed got no answer.
