@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"sluice/gateway/admit"
@@ -65,7 +66,7 @@ func (h *Handler) classify(c *call, err error) refusal {
 	case errors.Is(err, servable.ErrUnknown):
 		return say(mlflow.ResourceDoesNotExist, c.target()+" does not exist")
 	case errors.Is(err, servable.ErrBadInput):
-		return say(mlflow.BadRequest, "Invalid input. "+err.Error())
+		return say(mlflow.BadRequest, "Invalid input. "+strings.TrimPrefix(err.Error(), servable.ErrBadInput.Error()+": "))
 	case errors.As(err, &turned):
 		return turned.tell(c)
 	case errors.Is(err, batch.ErrQueueFull):

@@ -292,6 +292,9 @@ func (p *Plan) acceptBare(t *text, n uint32, field string, in *Input) error {
 	if len(p.byName) == 1 && t.first(n) == '[' {
 		return p.acceptNamed(t, []named{{p.onlyName(), n}}, false, in)
 	}
+	if p.typed && t.first(n) == 'n' {
+		return badf("Failed to parse input data. Field '%s' is null, where an array or a value is expected.", field)
+	}
 	a, err := t.readArray(n, "field '"+field+"'")
 	if err != nil {
 		return err

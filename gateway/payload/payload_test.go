@@ -72,6 +72,8 @@ func TestRefusals(t *testing.T) {
 		{"shape", matrix, typeJSON, `{"inputs":[[1,2,3]]}`, 400, mlflow.InvalidParameterValue, []string{"[1 3]", "[-1 2]"}},
 		{"ragged tensor", matrix, typeJSON, `{"inputs":[[1,2],[3]]}`, 400, mlflow.BadRequest, []string{"'inputs'", "unequal"}},
 		{"language model", floats, typeJSON, `{"messages":[]}`, 501, mlflow.NotImplemented, []string{`"messages"`}},
+		{"null for a value", Compile(&mlmodel.Signature{Inputs: &mlmodel.Schema{Tensors: []mlmodel.TensorSpec{{Type: tensor.Float32}}}}, nil), typeJSON, `{"inputs":null}`, 400,
+			mlflow.BadRequest, []string{"'inputs'", "null"}},
 		{"form", floats, "application/x-www-form-urlencoded", "a=1", 415, mlflow.BadRequest, []string{"application/x-www-form-urlencoded", "text/csv"}},
 		{"no type", floats, "", "{}", 415, mlflow.BadRequest, []string{"no content type"}},
 		{"charset", floats, "application/json; charset=latin-1", "{}", 415, mlflow.BadRequest, []string{"UTF-8", "latin-1"}},
@@ -210,6 +212,10 @@ func TestNestedColumns(t *testing.T) {
 	err = plan.Decode(typeJSON, []byte(`{"inputs":{"o":[{}],"a":[1]}}`), &in)
 	if err == nil {
 		t.Error("nested columns in an object of arrays were accepted")
+	}
+	err = plan.Decode(typeJSON, []byte(`{"dataframe_records":[{"o":{"k":"x"},"a":["s3cret"]}]}`), &in)
+	if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Count(err.Error(), "row 0") != 1 {
+		t.Errorf("got %v, want one message that does not repeat the value", err)
 	}
 }
 

@@ -178,3 +178,43 @@ func TestEnforceAllocatesNothingOnAFit(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Nested values as MLflow 3.17.2 takes them (pandas 3.1): among floats and nulls whole numbers are floats, alone they are integers, of which
+// a double column takes 0 and 1 only; what an optional column may lack its lists and maps may lack, too. No message repeats a value.
+func TestNestedValuesAsMLflow(t *testing.T) {
+	t.Parallel()
+	list := func(k mlmodel.Kind) *mlmodel.ColumnSpec {
+		return &mlmodel.ColumnSpec{Kind: mlmodel.Array, Required: true, Elem: &mlmodel.ColumnSpec{Kind: k, Required: true}}
+	}
+	table := func(elem *mlmodel.ColumnSpec, required bool) *mlmodel.ColumnSpec {
+		return &mlmodel.ColumnSpec{Kind: mlmodel.Map, Required: required, Elem: elem}
+	}
+	optional := &mlmodel.ColumnSpec{Kind: mlmodel.Array, Elem: list(mlmodel.Double)}
+	for name, c := range map[string]struct {
+		column *mlmodel.ColumnSpec
+		value  any
+		fails  bool
+	}{
+		"whole among floats":          {list(mlmodel.Double), []any{int64(2), 2.5}, false},
+		"whole beside null":           {list(mlmodel.Double), []any{int64(3), nil}, false},
+		"whole alone":                 {list(mlmodel.Double), []any{int64(3), int64(4)}, true},
+		"zeros and ones":              {list(mlmodel.Double), []any{int64(0), int64(1)}, false},
+		"text among floats":           {list(mlmodel.Double), []any{2.5, "s3cret"}, true},
+		"float among whole":           {list(mlmodel.Long), []any{int64(1), 2.5}, true},
+		"null among whole":            {list(mlmodel.Long), []any{int64(1), nil}, true},
+		"null in an optional map":     {table(&mlmodel.ColumnSpec{Kind: mlmodel.Long, Required: true}, false), map[string]any{"k": nil}, false},
+		"null in a map":               {table(&mlmodel.ColumnSpec{Kind: mlmodel.Long, Required: true}, true), map[string]any{"k": nil}, true},
+		"text in an optional map":     {table(&mlmodel.ColumnSpec{Kind: mlmodel.Long, Required: true}, false), map[string]any{"k": "s3cret"}, true},
+		"null list in an optional":    {optional, []any{nil, []any{1.5}}, false},
+		"null list in a list of maps": {table(list(mlmodel.String), false), map[string]any{"k": nil}, false},
+		"null list":                   {table(list(mlmodel.String), true), map[string]any{"k": nil}, true},
+	} {
+		err := c.column.CheckValue(c.value)
+		if (err != nil) != c.fails {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %q repeats the value", name, err)
+		}
+	}
+}

@@ -97,7 +97,8 @@ func (p *Param) enforceOne(v any) (any, error) {
 	return castParam(v, p.Kind)
 }
 
-// castParam converts one value: int → long, float, double; long → float, double; text → datetime; nothing else.
+// castParam converts one value: int → long, float, double; long → float, double; text → datetime; nothing else. Errors do not repeat the value:
+// messages are logged.
 func castParam(v any, k Kind) (any, error) {
 	if n, ok := v.(int); ok {
 		v = int64(n)
@@ -113,7 +114,7 @@ func castParam(v any, k Kind) (any, error) {
 		}
 		if k == Datetime {
 			if _, err := ParseDatetime(x); err != nil {
-				return nil, fmt.Errorf("Failed to convert value `%s` from type `<class 'str'>` to `DataType.%s`", x, k)
+				return nil, fmt.Errorf("Failed to convert a value from type `<class 'str'>` to `DataType.%s`", k)
 			}
 			return x, nil
 		}
@@ -137,9 +138,9 @@ func castParam(v any, k Kind) (any, error) {
 			return x, nil
 		}
 	default:
-		return nil, fmt.Errorf("Value must be a scalar for type `DataType.%s`, got `%v`", k, v)
+		return nil, fmt.Errorf("Value must be a scalar for type `DataType.%s`, got %s", k, pyType(v))
 	}
-	return nil, fmt.Errorf("Can not safely convert `<class '%s'>` to `DataType.%s` for value `%v`", pyType(v), k, v)
+	return nil, fmt.Errorf("Can not safely convert `<class '%s'>` to `DataType.%s`", pyType(v), k)
 }
 
 // checkObject checks a JSON value against the properties of an object.
@@ -173,45 +174,65 @@ func checkObject(v any, fields []ColumnSpec) error {
 }
 
 // CheckValue checks one JSON value (nil, bool, int64, float64, string, []any, map[string]any) against a column of a nested kind, as
-// _enforce_type does; numbers are checked by the rules of columns. The text of an error is a sentence for the client.
-func (c *ColumnSpec) CheckValue(v any) error {
+// _enforce_type does; numbers are checked by the rules of columns. What a column that is not required may lack, the elements of its lists and
+// the values of its maps may lack, too; the properties of an object say so themselves. The text of an error is a sentence for the client.
+func (c *ColumnSpec) CheckValue(v any) error { return c.check(v, c.Required) }
+
+func (c *ColumnSpec) check(v any, required bool) error {
 	switch c.Kind {
 	case Any, SparkVector:
 		return nil
 	case Object:
-		if !c.Required && v == nil {
+		if !required && v == nil {
 			return nil
 		}
 		return checkObject(v, c.Fields)
 	case Array:
-		return c.checkArray(v)
+		return c.checkArray(v, required)
 	case Map:
-		return c.checkMap(v)
+		return c.checkMap(v, required)
 	}
-	if !c.Required && v == nil {
+	if !required && v == nil {
 		return nil
 	}
 	return checkScalar(v, c.Kind)
 }
 
-func (c *ColumnSpec) checkArray(v any) error {
-	if v == nil && (!c.Required || c.Elem.Kind == Any) {
+func (c *ColumnSpec) checkArray(v any, required bool) error {
+	if v == nil && (!required || c.Elem.Kind == Any) {
 		return nil
 	}
 	list, ok := v.([]any)
 	if !ok {
 		return fmt.Errorf("Expected data to be list or numpy array, got %s", pyType(v))
 	}
+	floats := c.Elem.Kind == Double && slices.ContainsFunc(list, makesFloats)
 	for _, x := range list {
-		if err := c.Elem.CheckValue(x); err != nil {
+		if _, whole := x.(int64); whole && floats {
+			continue
+		}
+		var err error
+		switch c.Elem.Kind {
+		case Array, Map, Object, Any, SparkVector:
+			err = c.Elem.check(x, required)
+		default:
+			err = checkScalar(x, c.Elem.Kind)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *ColumnSpec) checkMap(v any) error {
-	if v == nil && (!c.Required || c.Elem.Kind == Any) {
+// makesFloats reports whether an element makes a list of numbers one of floats for pandas, whole ones included.
+func makesFloats(v any) bool {
+	_, float := v.(float64)
+	return float || v == nil
+}
+
+func (c *ColumnSpec) checkMap(v any, required bool) error {
+	if v == nil && (!required || c.Elem.Kind == Any) {
 		return nil
 	}
 	m, ok := v.(map[string]any)
@@ -219,13 +240,14 @@ func (c *ColumnSpec) checkMap(v any) error {
 		return fmt.Errorf("Expected data to be a dict, got %s", pyType(v))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if err := c.Elem.CheckValue(m[name]); err != nil {
+		if err := c.Elem.check(m[name], required); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// checkScalar does not repeat the value, which may be a secret: messages are logged.
 func checkScalar(v any, k Kind) error {
 	ok := false
 	switch x := v.(type) {
@@ -242,7 +264,7 @@ func checkScalar(v any, k Kind) error {
 		ok = k == Float || k == Double || k == String
 	}
 	if !ok {
-		return fmt.Errorf("Failed to enforce schema of data `%v` with dtype `%s`", v, k)
+		return fmt.Errorf("Failed to enforce schema of data of type %s with dtype `%s`", pyType(v), k)
 	}
 	return nil
 }

@@ -40,12 +40,16 @@ func (b *Backend) copyOutput(i int, src *tensor.Tensor, vals []ort.Value, t *ten
 	return nil
 }
 
-// finish squeezes a Table's columns of one element a row, as the reshape(-1) of MLflow's onnx flavor does, and counts rows.
+// finish squeezes a Table's columns of one element a row, as the reshape(-1) of MLflow's onnx flavor does, makes a row of a scalar, and
+// counts rows.
 func finish(out *tensor.Batch) error {
 	if out.Form == tensor.Table {
 		for i := range out.Columns {
 			c := &out.Columns[i]
-			if t := &c.Tensor; len(t.Shape) > 1 && t.Width() == 1 && c.Keys == nil {
+			switch t := &c.Tensor; {
+			case len(t.Shape) == 0:
+				t.Shape = append(t.Shape, 1)
+			case len(t.Shape) > 1 && t.Width() == 1 && c.Keys == nil:
 				t.Shape = t.Shape[:1]
 			}
 		}

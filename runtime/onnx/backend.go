@@ -128,13 +128,13 @@ func (b *Backend) RowWise() bool {
 		return true
 	}
 	for i := range b.inputs {
-		if v := &b.inputs[i]; !v.rank || v.shape[0] != -1 {
+		if v := &b.inputs[i]; !v.rank || v.scalar() || v.shape[0] != -1 {
 			return false
 		}
 	}
 	for i := range b.outputs {
 		o := &b.outputs[i]
-		if o.list || (!o.maps && o.rank && o.shape[0] != -1) {
+		if o.list || o.scalar() || (!o.maps && o.rank && o.shape[0] != -1) {
 			return false
 		}
 	}

@@ -10,11 +10,13 @@
 //     The answer is a Table: one record per row, keyed by output name.
 //   - Named tensors are the feed, one Bare tensor is the feed of a model with one input. The answer is Named tensors.
 //   - float64 becomes float32 where the model wants that; any other difference of type is ErrBadInput.
+//   - An input or output without dimensions is a scalar; an output of a Table's answer is one record then. Text and 16-bit floats cannot be.
 //
 // Where MLflow fails we answer, and these are all the differences: outputs of different widths (label [n], probabilities [n, 3]) and a
 // single output wider than 1 give one record per row with the row's slice as a list (MLflow fails on the former and makes n × width
 // records of the latter); the values of a frame, or of one of its columns, are given the input's own inner dimensions if those hold as
 // many elements a row (a column [n] to an input [n, 1], a frame of one column to an input [n], a list column [n, k] to an input [n, k]);
+// one element of any shape is a scalar;
 // a frame without rows is answered without running the model; a model for a fixed number of rows takes any number, filled up or in pieces,
 // if it was found to treat each row for itself. A ZipMap output is a column with Keys. A sequence of tensors of one shape is one tensor, the
 // sequence as its first axis. Execution providers: see Runtime.Load.

@@ -39,7 +39,7 @@ func (b *Backend) answerEmpty(in, out *tensor.Batch) error {
 	for i := range b.outputs {
 		o := &b.outputs[i]
 		shape := []int64{0}
-		if o.rank && !(in.Form == tensor.Table && width(o.shape) == 1) {
+		if o.rank && !o.scalar() && !(in.Form == tensor.Table && width(o.shape) == 1) {
 			for _, d := range o.shape[1:] {
 				shape = append(shape, max(d, 0))
 			}
@@ -148,7 +148,7 @@ func dims(shape []int64) string {
 // tableShape is the shape that a Table's column, or its matrix, of so many elements a row takes for the input: as it is if that fits,
 // else the model's own inner dimensions if they hold as many elements.
 func (v *value) tableShape(rows int64, shape []int64, perRow int64) []int64 {
-	if !v.rank || !fixedInner(v) || width(v.shape) != perRow {
+	if !fixedInner(v) || width(v.shape) != perRow {
 		return shape
 	}
 	out := slices.Clone(v.shape)
@@ -198,6 +198,9 @@ func (b *Backend) gather(in *tensor.Batch, i int, dst *tensor.Tensor) error {
 		if src != nil && len(b.inputs) == 1 && len(shape) == 1 && (!v.rank || len(v.shape) == 2) {
 			shape = []int64{shape[0], 1} // a frame's values are a matrix, be it of one column
 		}
+	}
+	if v.scalar() && t.Len() == 1 {
+		shape = nil
 	}
 	if err := v.fits(shape); err != nil {
 		return err

@@ -24,7 +24,7 @@ func (b *Backend) declaredRows() int {
 	rows := int64(0)
 	for i := range b.inputs {
 		v := &b.inputs[i]
-		if !v.rank || v.shape[0] < 1 || (i > 0 && v.shape[0] != rows) {
+		if !v.rank || v.scalar() || v.shape[0] < 1 || (i > 0 && v.shape[0] != rows) {
 			return 0
 		}
 		rows = v.shape[0]

@@ -25,7 +25,7 @@ func (b *Backend) predictGeneral(ctx context.Context, in *tensor.Batch, out *ten
 		if err := b.gather(in, i, &feeds[i]); err != nil {
 			return err
 		}
-		v, err := feedValue(&feeds[i])
+		v, err := feedValue(&feeds[i], b.inputs[i].scalar())
 		if err != nil {
 			return badInput("input %q: %v", b.inputs[i].name, err)
 		}
@@ -46,7 +46,10 @@ func (b *Backend) predictGeneral(ctx context.Context, in *tensor.Batch, out *ten
 	return b.answerGeneral(in, outs, rows, out)
 }
 
-func feedValue(t *tensor.Tensor) (ort.Value, error) {
+func feedValue(t *tensor.Tensor, scalar bool) (ort.Value, error) {
+	if scalar {
+		return newScalar(t)
+	}
 	v, err := wrap(t)
 	if err != nil {
 		return nil, err
@@ -57,11 +60,21 @@ func feedValue(t *tensor.Tensor) (ort.Value, error) {
 	return v, err
 }
 
-// allocate makes the outputs that ONNX Runtime's own allocation cannot hand over: 16-bit floats, of which the binding library copies
+// allocate makes the outputs that ONNX Runtime's own allocation cannot hand over: scalars, and 16-bit floats, of which the binding library copies
 // half. Those with free inner dimensions were widened when the model was loaded, so their shape is known here.
 func (b *Backend) allocate(outs []ort.Value, rows int) error {
 	for i := range b.outputs {
 		o := &b.outputs[i]
+		if o.scalar() {
+			var zero tensor.Tensor
+			zero.Reset(o.dtype)
+			v, err := newScalar(&zero)
+			if err != nil {
+				return fmt.Errorf("output %q: %w", o.name, err)
+			}
+			outs[i] = v
+			continue
+		}
 		if o.maps || (o.dtype != tensor.Float16 && o.dtype != tensor.BFloat16) {
 			continue
 		}
@@ -156,7 +169,7 @@ func viewValue(v ort.Value, t *tensor.Tensor) error {
 	case *ort.Tensor[uint64]:
 		load(t, tensor.Uint64, shape, x.GetData())
 	default:
-		return fmt.Errorf("unexpected value %T", v)
+		return viewScalar(v, t)
 	}
 	return nil
 }

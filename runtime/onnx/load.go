@@ -166,8 +166,8 @@ func unservable(v *value) string {
 		return v.other
 	case v.dtype == 0 && !v.maps:
 		return "of unknown type"
-	case v.rank && len(v.shape) == 0:
-		return "a scalar"
+	case v.scalar() && !scalarType(v.dtype):
+		return "a scalar of type " + v.dtype.String()
 	}
 	return ""
 }

@@ -178,6 +178,42 @@ func TestEveryType(t *testing.T) {
 	}
 }
 
+// Scalars of every type come back as they were given, again and again; one element of any shape is a scalar.
+func TestScalars(t *testing.T) {
+	b := load(t, "scalar_types")
+	in := new(tensor.Batch)
+	in.Reset(tensor.Named)
+	for i, d := range []tensor.DType{tensor.Bool, tensor.Int8, tensor.Int16, tensor.Int32, tensor.Int64, tensor.Uint8, tensor.Uint16, tensor.Uint32,
+		tensor.Uint64, tensor.Float32, tensor.Float64} {
+		if err := tensor.Convert(in.AddColumn(b.Inputs()[i]), d, shaped(tensor.Float64, []float64{1}, [][]int64{{}, {1}, {1, 1}}[i%3]...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out tensor.Batch
+	for range 3 {
+		if err := b.Predict(t.Context(), in, nil, &out); err != nil {
+			t.Fatal(err)
+		}
+		for i := range out.Columns {
+			got, want := &out.Columns[i].Tensor, &in.Columns[i].Tensor
+			if got.Type != want.Type || len(got.Shape) != 0 || got.Len() != 1 || got.At(0) != 1 {
+				t.Errorf("%s: got %s", out.Columns[i].Name, show(&out))
+			}
+		}
+	}
+	sum := load(t, "scalar_sum")
+	if err := sum.Predict(t.Context(), batchOf(tensor.Table, "a", []float64{1, 2}, "b", []float64{3, 4}), nil, &out); err != nil || out.Rows != 1 || out.Columns[0].Tensor.At(0) != 10 {
+		t.Errorf("got %s, %v", show(&out), err)
+	}
+	if err := sum.Predict(t.Context(), batchOf(tensor.Table, "a", []float64{}, "b", []float64{}), nil, &out); err != nil || out.Rows != 0 {
+		t.Errorf("no rows: got %s, %v", show(&out), err)
+	}
+	err := load(t, "scalars").Predict(t.Context(), batchOf(tensor.Named, "x", shaped(tensor.Float32, []float64{1, 2}, 1, 2), "gain", []float32{1, 2}, "rate", []int64{1}), nil, &out)
+	if !errors.Is(err, servable.ErrBadInput) || !strings.Contains(err.Error(), `"gain" has shape [2], the model expects []`) {
+		t.Errorf("got %v, want bad input", err)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	for _, tc := range []struct {
 		name, model string
@@ -269,13 +305,14 @@ func TestDeadlineInterruptsAnUnexpectedlyLongRun(t *testing.T) {
 
 func TestLoadRefuses(t *testing.T) {
 	rt := onnxtest.Open(t, os.Getenv("ORT_LIB"))
-	for model, want := range map[string]string{"sequence_flat": "a sequence of scalars", "not_onnx": "not an ONNX model", "truncated": "not an ONNX model", "external_escape": "outside"} {
+	for model, want := range map[string]string{"sequence_flat": "a sequence of scalars", "scalar_half": "a scalar of type float16",
+		"not_onnx": "not an ONNX model", "truncated": "not an ONNX model", "external_escape": "outside"} {
 		dir := onnxtest.Model(t, model)
 		m, err := mlmodel.Load(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := rt.Load(t.Context(), dir, m); (!errors.Is(err, onnx.ErrNotONNX) && model != "sequence_flat") || !strings.Contains(err.Error(), want) {
+		if _, err := rt.Load(t.Context(), dir, m); errors.Is(err, onnx.ErrNotONNX) == strings.Contains(want, "scalar") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", model, err)
 		}
 	}

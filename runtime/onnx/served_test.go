@@ -42,7 +42,8 @@ func ids(names ...string) []servable.ID {
 // Every model that can be loaded warms up with its example or with zeros; those that cannot say why and hurt nobody.
 func TestEveryModelIsServed(t *testing.T) {
 	good := ids("wine", "zipmap", "zipmap_text", "regression", "text", "multi", "half", "half_dynamic", "int64", "fixed", "dynamic", "nonzero",
-		"lookup", "centred", "types", "slow", "external", "batch4", "batch4_centred", "sequence", "zipmap_columns", "zipmap_kept", "zipmap_unsorted", "slow_rows")
+		"lookup", "centred", "types", "slow", "external", "batch4", "batch4_centred", "sequence", "zipmap_columns", "zipmap_kept", "zipmap_unsorted", "slow_rows",
+		"scalars", "scalar_types", "scalar_sum")
 	bad := ids("not_onnx", "truncated", "external_escape")
 	m := manager(t, nil)
 	m.Aspire(append(append([]servable.ID{}, good...), bad...))

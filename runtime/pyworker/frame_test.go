@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"testing"
 
 	"sluice/runtime/backendtest"
@@ -157,11 +158,12 @@ func FuzzFrame(f *testing.F) {
 }
 
 func TestParamsKeepTheirTypes(t *testing.T) {
-	got, err := appendParams(nil, map[string]any{"f": 2.0, "i": int64(2), "l": []any{1.0, 0.5}, "n": nil, "s": "é", "t": 1e21})
+	got, err := appendParams(nil, map[string]any{"f": 2.0, "i": int64(2), "l": []any{1.0, 0.5}, "n": nil, "s": "é", "t": 1e21,
+		"w": map[string]any{"z": math.Inf(-1), "a": []any{math.NaN(), math.Inf(1)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"f":2.0,"i":2,"l":[1.0,0.5],"n":null,"s":"é","t":1e+21}`; string(got) != want {
+	if want := `{"f":2.0,"i":2,"l":[1.0,0.5],"n":null,"s":"é","t":1e+21,"w":{"a":[NaN,Infinity],"z":-Infinity}}`; string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if none, err := appendParams(nil, nil); err != nil || len(none) != 0 {

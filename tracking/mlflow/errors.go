@@ -8,6 +8,7 @@ package mlflow
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is an MLflow error code as it stands in the "error_code" field of an answer.
@@ -72,7 +73,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Cause != nil {
+	if e.Cause != nil && !strings.Contains(e.Message, e.Cause.Error()) {
 		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Cause)
 	}
 	return string(e.Code) + ": " + e.Message

@@ -171,6 +171,23 @@ def fixed_models():
          ModelSignature(inputs=Schema([ColSpec("double", "x")])))
 
 
+def scalar_models():
+    """inputs and outputs without dimensions: one among arrays, as of models for sound, one of every type, and one that a frame feeds."""
+    f32, i64 = TensorProto.FLOAT, TensorProto.INT64
+    nodes = [helper.make_node("Mul", ["x", "gain"], ["y"]), helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+             helper.make_node("Identity", ["rate"], ["rate_out"])]
+    save("scalars", graph("scalars", nodes, [value("x", f32, ["N", 2]), value("gain", f32, []), value("rate", i64, [])],
+                          [value("y", f32, ["N", 2]), value("total", f32, []), value("rate_out", i64, [])]),
+         tensors([("x", "float32", (-1, 2)), ("gain", "float32", ()), ("rate", "int64", ())],
+                 [("y", "float32", (-1, 2)), ("total", "float32", ()), ("rate_out", "int64", ())]))
+    kinds = {"b": TensorProto.BOOL, "i1": TensorProto.INT8, "i2": TensorProto.INT16, "i4": TensorProto.INT32, "i8": i64, "u1": TensorProto.UINT8,
+             "u2": TensorProto.UINT16, "u4": TensorProto.UINT32, "u8": TensorProto.UINT64, "f4": f32, "f8": TensorProto.DOUBLE}
+    save("scalar_types", graph("scalar_types", [helper.make_node("Identity", [n], [n + "_out"]) for n in kinds],
+                               [value(n, k, []) for n, k in kinds.items()], [value(n + "_out", k, []) for n, k in kinds.items()]))
+    save("scalar_sum", graph("scalar_sum", [helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)], [value("x", f32, ["N", 2])], [value("total", f32, [])]))
+    save("scalar_half", graph("scalar_half", [helper.make_node("Neg", ["x"], ["y"])], [value("x", TensorProto.FLOAT16, [])], [value("y", TensorProto.FLOAT16, [])]))
+
+
 def sequence_models():
     """outputs that are sequences of tensors: one tensor a row."""
     f32 = TensorProto.FLOAT
@@ -309,6 +326,7 @@ def answers():
 if __name__ == "__main__":
     small_models()
     fixed_models()
+    scalar_models()
     sequence_models()
     types_model()
     mlp_model()

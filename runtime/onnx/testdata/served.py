@@ -35,6 +35,8 @@ CASES = [
     ("text", frame(colour=["red", "blue"], size=["s", "l"])), ("centred", frame(x=[1.0, 2.0, 6.0])),
     ("half", {"inputs": {"x": [[1, 2], [3, 4]]}}), ("half_dynamic", {"inputs": {"x": [[0.5, 2, 3]]}}), ("fixed", {"inputs": {"x": [[1, 2]]}}),
     ("dynamic", {"inputs": {"x": [[1, 2, 3], [4, 5, 6.5]]}}), ("nonzero", {"inputs": {"x": [1, 0, 2]}}), ("sequence", {"inputs": {"x": [[1, 2], [3, 4.1]]}}),
+    ("scalars", {"inputs": {"x": [[1, 2], [3, 4.5]], "gain": 0.5, "rate": 16000}}), ("scalar_sum", frame(a=[1.0, 2.0], b=[3.0, 4.0])),
+    ("scalar_sum", {"inputs": {"x": [[1.5, 2.25]]}}),
     ("batch4_centred", frame(x=[1.0, 2.0, 3.0, 6.0])), ("slow", {"inputs": {"times": [3], "x": [0.5]}}),
 ]
 
