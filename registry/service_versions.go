@@ -34,6 +34,9 @@ func (s *Service) CreateVersion(ctx context.Context, spec VersionSpec) (v Versio
 	if err := checkModelName(spec.Name); err != nil {
 		return Version{}, err
 	}
+	if err := s.inheritRun(ctx, &from); err != nil {
+		return Version{}, err
+	}
 	draft := Version{
 		Name: spec.Name, Source: from.source, StorageLocation: from.location, RunID: from.runID,
 		RunLink: &spec.RunLink, Description: &spec.Description, Tags: tags,

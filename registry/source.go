@@ -55,8 +55,7 @@ func (s *Service) resolveSource(ctx context.Context, spec VersionSpec, prompt bo
 	if err := s.checkOwner(ctx, spec, scheme); err != nil {
 		return origin{}, err
 	}
-	o := origin{source: source, location: source, runID: orEmpty(spec.RunID), modelID: deref(spec.ModelID)}
-	return o, s.inheritRun(ctx, &o)
+	return origin{source: source, location: source, runID: orEmpty(spec.RunID), modelID: deref(spec.ModelID)}, nil
 }
 
 // resolveModelsURI resolves models:/<id>, models:/<name>/<version, stage or latest> and models:/<name>@<alias>.
@@ -190,8 +189,7 @@ func (s *Service) fromLocal(ctx context.Context, spec VersionSpec) (origin, erro
 	if err := checkPlainSource(location); err != nil {
 		return origin{}, err
 	}
-	o := origin{source: spec.Source, location: location, runID: orEmpty(spec.RunID), modelID: modelID}
-	return o, s.inheritRun(ctx, &o)
+	return origin{source: spec.Source, location: location, runID: orEmpty(spec.RunID), modelID: modelID}, nil
 }
 
 // checkOwner refuses a runs:/ URI, or an artifact of this server's own proxy, that does not belong to the run or logged model

@@ -130,17 +130,21 @@ func (q TraceMetricQuery) check() error {
 	if !ok {
 		return mlflow.Invalidf("metric_name must be one of %s, got '%s'", pythonList(metricNames[q.View]), mlflow.Truncate(q.Metric, 100))
 	}
+	types := make([]string, len(q.Aggregations))
+	for i, a := range q.Aggregations {
+		types[i] = a.Type
+	}
+	slices.Sort(types)
+	if wrong := namesBeside(slices.Compact(types), rule.aggregations); wrong != "" {
+		return mlflow.Invalidf("Found invalid aggregation_type(s): %s. Supported aggregation types: %s", wrong, pythonList(rule.aggregations))
+	}
 	for _, a := range q.Aggregations {
-		if err := a.check(rule); err != nil {
+		if err := a.check(); err != nil {
 			return err
 		}
 	}
-	seen := map[string]bool{}
-	for _, d := range q.Dimensions {
-		if !slices.Contains(strings.Fields(rule.dimensions), d) || seen[d] {
-			return mlflow.Invalidf("Found invalid dimension(s): ['%s']. Supported dimensions: %s", mlflow.Truncate(d, 100), pythonList(rule.dimensions))
-		}
-		seen[d] = true
+	if wrong := namesBeside(q.Dimensions, rule.dimensions); wrong != "" {
+		return mlflow.Invalidf("Found invalid dimension(s): %s. Supported dimensions: %s", wrong, pythonList(rule.dimensions))
 	}
 	switch {
 	case len(q.Aggregations) == 0:
@@ -157,10 +161,25 @@ func (q TraceMetricQuery) check() error {
 	return checkExperimentCount(q.ExperimentIDs)
 }
 
-func (a Aggregation) check(rule metricRule) error {
+// namesBeside lists in Python's words, sorted, which names are not among the allowed ones, or are there twice; "" if none.
+func namesBeside(names []string, allowed string) string {
+	left, wrong := strings.Fields(allowed), []string{}
+	for _, name := range names {
+		if at := slices.Index(left, name); at >= 0 {
+			left = slices.Delete(left, at, at+1)
+		} else {
+			wrong = append(wrong, mlflow.Truncate(name, 100))
+		}
+	}
+	if len(wrong) == 0 {
+		return ""
+	}
+	slices.Sort(wrong)
+	return "['" + strings.Join(slices.Compact(wrong), "', '") + "']"
+}
+
+func (a Aggregation) check() error {
 	switch {
-	case !slices.Contains(strings.Fields(rule.aggregations), a.Type):
-		return mlflow.Invalidf("Found invalid aggregation_type(s): ['%s']. Supported aggregation types: %s", a.Type, pythonList(rule.aggregations))
 	case a.Type != "PERCENTILE" && a.Percentile != nil:
 		return mlflow.Invalidf("Percentile value is only allowed for PERCENTILE aggregation type, got %s", a.Type)
 	case a.Type != "PERCENTILE":

@@ -18,7 +18,7 @@ const (
 	MaxInputTagValue         = 500
 	MaxLoggedModelName       = 500
 	MaxLoggedModelParamKey   = 255
-	MaxLoggedModelParamValue = 6000
+	MaxLoggedModelParamValue = 16_383 // of four bytes each fit into a TEXT of MySQL
 	MaxAliasLength           = 255
 	MaxDescriptionLength     = 5000
 

@@ -1,10 +1,8 @@
 package rest
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -45,14 +43,17 @@ type linkJSON struct {
 
 type attributeJSON struct {
 	Key   string         `json:"key"`
-	Value map[string]any `json:"value"`
+	Value map[string]any `json:"value,omitempty"` // absent for null
 }
 
 func fromSpan(s tracking.Span) spanJSON {
 	j := spanJSON{
 		TraceID: bytesJSON(strings.TrimPrefix(s.TraceID, "tr-")), SpanID: bytesJSON(s.ID), ParentID: bytesJSON(s.ParentID), Name: s.Name,
 		StartNS: s.StartNS, EndNS: s.EndNS, Attrs: fromAttributes(s.Attributes),
-		Status: spanStatusJSON{s.StatusMessage, "STATUS_CODE_" + string(s.Status)},
+		Status: spanStatusJSON{Message: s.StatusMessage},
+	}
+	if s.Status != "" && s.Status != tracking.SpanUnset { // protobuf leaves out what is zero
+		j.Status.Code = "STATUS_CODE_" + string(s.Status)
 	}
 	for _, e := range s.Events {
 		j.Events = append(j.Events, eventJSON{e.TimeNS, e.Name, fromAttributes(e.Attributes)})
@@ -75,55 +76,10 @@ func bytesJSON(id string) string {
 func fromAttributes(list []tracking.SpanAttribute) []attributeJSON {
 	var out []attributeJSON
 	for _, a := range list {
-		out = append(out, attributeJSON{a.Key, anyValue(decoded(a.Value))})
+		out = append(out, attributeJSON{a.Key, anyValue(a.Value)})
 	}
 	return out
 }
-
-// decoded reads the JSON of an attribute; what is none is a text.
-func decoded(raw string) any {
-	d := json.NewDecoder(bytes.NewReader([]byte(raw)))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil || d.More() {
-		return raw
-	}
-	return v
-}
-
-// anyValue is OpenTelemetry's message AnyValue.
-func anyValue(v any) map[string]any {
-	switch v := v.(type) {
-	case string:
-		return map[string]any{"string_value": v}
-	case bool:
-		return map[string]any{"bool_value": v}
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return map[string]any{"int_value": i}
-		}
-		f, _ := v.Float64() // beyond the range it is an infinity, which is told below
-		if text := v.String(); f > maxFinite || f < -maxFinite {
-			return map[string]any{"string_value": text}
-		}
-		return map[string]any{"double_value": f}
-	case []any:
-		values := make([]any, len(v))
-		for i, item := range v {
-			values[i] = anyValue(item)
-		}
-		return map[string]any{"array_value": map[string]any{"values": values}}
-	case map[string]any:
-		values := []attributeJSON{}
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			values = append(values, attributeJSON{key, anyValue(v[key])})
-		}
-		return map[string]any{"kvlist_value": map[string]any{"values": values}}
-	}
-	return map[string]any{}
-}
-
-const maxFinite = 1.7976931348623157e308
 
 func pairMap(list []tagJSON) map[string]string {
 	out := make(map[string]string, len(list))

@@ -8,7 +8,6 @@ import (
 
 	"sluice/tracking"
 	"sluice/tracking/filter"
-	"sluice/tracking/mlflow"
 	"sluice/tracking/pyjson"
 	"sluice/tracking/sqldb"
 )
@@ -120,20 +119,6 @@ func (w *where) traceMetadata(c filter.Clause) error {
 		return w.ofRun(c)
 	}
 	return w.tracePair("trace_request_metadata", c)
-}
-
-// promotedSum adds that tokens or cost are there or not; their text is made on reading, so nothing else can be asked in SQL.
-func (w *where) promotedSum(c filter.Clause, columns []string) error {
-	some := "COALESCE(ti." + strings.Join(columns, ", ti.") + ") IS NOT NULL"
-	switch c.Op {
-	case filter.IsNotNull:
-		w.add(some)
-	case filter.IsNull:
-		w.add("NOT " + some)
-	default:
-		return invalidSum(c)
-	}
-	return nil
 }
 
 // ofRun adds that the trace came from a run or was linked to it.
@@ -323,9 +308,4 @@ func (s *Store) tracesToDelete(ctx context.Context, tx *sqldb.Tx, experiment int
 	query := "SELECT request_id FROM trace_info WHERE experiment_id = ? AND timestamp_ms <= ? ORDER BY timestamp_ms, request_id LIMIT ?"
 	err := each(ctx, tx, query, []any{experiment, d.MaxTimeMS, limit}, scan)
 	return ids, err
-}
-
-// invalidSum is INVALID_PARAMETER_VALUE for comparing the tokens or the cost of a trace as a text.
-func invalidSum(c filter.Clause) error {
-	return mlflow.Invalidf("Comparator '%s' is not supported for reserved metadata '%s'. Only 'IS NULL' and 'IS NOT NULL' are supported.", c.Op, c.Key)
 }

@@ -43,6 +43,8 @@ var modelCases = []testCase{
 		random, err := f.svc.CreateLoggedModel(f.ctx, tracking.LoggedModelSpec{ExperimentID: "0"})
 		f.must(err)
 		equal(f, strings.Count(random.Name, "-"), 2, "dashes of a random name")
+		long := f.getModel(f.model("long", tracking.Param{Key: "prompt", Value: strings.Repeat("🍷", 16_383)}, tracking.Param{Key: "too long", Value: strings.Repeat("x", 20_000)}))
+		equal(f, []int{len([]rune(long.Params[0].Value)), len(long.Params[1].Value)}, []int{16_383, 16_383}, "lengths of long params")
 	}},
 	{"refusals", func(f *fixture) {
 		for _, name := range []string{"a/b", "a.b", "a:b", "a%b", `a"b`, "a'b"} {

@@ -90,5 +90,7 @@ var traceMetricCases = []testCase{
 			_, err := f.svc.TraceMetrics(f.ctx, q)
 			f.refused(err, mlflow.InvalidParameterValue)
 		}
+		_, err := f.svc.TraceMetrics(f.ctx, tracking.TraceMetricQuery{View: "TRACES", Metric: "trace_count", Aggregations: []tracking.Aggregation{{Type: "MIN"}, {Type: "AVG"}, {Type: "MIN"}}})
+		equal(f, err.Error(), "INVALID_PARAMETER_VALUE: Found invalid aggregation_type(s): ['AVG', 'MIN']. Supported aggregation types: ['COUNT']", "all that are wrong")
 	}},
 }

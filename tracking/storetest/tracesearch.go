@@ -60,11 +60,29 @@ var traceSearchCases = []testCase{
 			}
 		}
 	}},
+	{"tokens and cost as texts", func(f *fixture) {
+		for i, metadata := range []map[string]string{
+			{tracking.TraceTokensKey: `{"input_tokens": 1, "total_tokens": 3}`, tracking.TraceCostKey: `{"total_cost": 1}`},
+			{tracking.TraceTokensKey: `{"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}`, tracking.TraceCostKey: `{"total_cost": 2.5e-05}`},
+			{},
+		} {
+			f.startTrace(traceID(i+1), func(t *tracking.TraceInfo) { t.Metadata = metadata })
+		}
+		tokens, cost := "metadata.`mlflow.trace.tokenUsage` ", "metadata.`mlflow.trace.cost` "
+		for filter, want := range map[string]string{
+			tokens + `= '{"input_tokens": 1, "total_tokens": 3}'`: "1", tokens + `!= '{"input_tokens": 1, "total_tokens": 3}'`: "2",
+			tokens + `= '{"total_tokens": 3, "input_tokens": 1}'`: "", tokens + `= '{"input_tokens":1,"total_tokens":3}'`: "", tokens + "= 'x'": "", tokens + "!= 'x'": "2 1",
+			tokens + `= '{}'`: "", tokens + `= '{"input_tokens": 1, "total_tokens": 3, "x": 1}'`: "", tokens + `= '{"input_tokens": null}'`: "",
+			cost + `= '{"total_cost": 1.0}'`: "1", cost + `= '{"total_cost": 1}'`: "", cost + `= '{"total_cost": 2.5e-05}'`: "2", cost + `!= '{"total_cost": 2.5e-05}'`: "1",
+		} {
+			equal(f, f.traces(filter), want, filter)
+		}
+	}},
 	{"filters that are refused", func(f *fixture) {
 		for _, filter := range []string{
 			"unknown = 'x'", "tags.a IN ('x')", "span.nothing = 'x'", "span.content = 'x'", "issue.id LIKE 'x'", "issue.name = 'x'", "feedback.a > 'x'",
 			"feedback.a = 1", "timestamp LIKE 'x'", "status = 5", "status > 'x'", "name = 'x' OR name = 'y'", "prompt = 'x'", "prompt LIKE 'a/b'", "attributes.status IS NULL",
-			"span.attributes.`` = 'x'", "params.a = 'x'", "metadata.`mlflow.trace.tokenUsage` = 'x'", "timestamp IN ('1')",
+			"span.attributes.`` = 'x'", "params.a = 'x'", "metadata.`mlflow.trace.tokenUsage` LIKE 'x'", "timestamp IN ('1')",
 		} {
 			_, err := f.svc.SearchTraces(f.ctx, tracking.TraceQuery{ExperimentIDs: []string{"0"}, Filter: filter, MaxResults: 1})
 			if mlflow.CodeOf(err) != mlflow.InvalidParameterValue {
