@@ -20,25 +20,21 @@ def files(version_dir):
     return {f: (EXAMPLES / version_dir / f).read_bytes() for f in ("MLmodel", "model.onnx")}
 
 
-def heavy_files(megabytes=24, layers=1):
-    """The example's package around a model of the given size: 13 numbers, so many times through a square matrix, to one number."""
-    import numpy as np
+def made_files(name, nodes, constants, output=("score", "FLOAT", 1)):
+    """The example's package around a model made by hand: 13 floats a row, `input`, through nodes (kind, inputs, output, attributes) to one output (name, type, width).
+
+    constants are arrays by name.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    side = int((megabytes * 2**20 / 4) ** 0.5)
-    names = ["a"] + [f"b{i}" for i in range(layers)]
-    nodes = [helper.make_node("MatMul", ["input", "first"], ["a"])]
-    nodes += [helper.make_node("MatMul", [x, "square"], [y]) for x, y in zip(names, names[1:])]
-    nodes += [helper.make_node("MatMul", [names[-1], "last"], ["score"])]
-    square = np.full((side, side), 1 / side, dtype=np.float32)
-    constants = [("first", np.ones((13, side), np.float32)), ("square", square), ("last", np.ones((side, 1), np.float32))]
+    answer, kind, width = output
     graph = helper.make_graph(
-        nodes,
-        "heavy",
+        [helper.make_node(op, inputs, [to], **(attributes[0] if attributes else {})) for op, inputs, to, *attributes in nodes],
+        name,
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(v, n) for n, v in constants],
+        [helper.make_tensor_value_info(answer, getattr(TensorProto, kind), [None, width])],
+        [numpy_helper.from_array(v, n) for n, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
@@ -46,28 +42,29 @@ def heavy_files(megabytes=24, layers=1):
     return {"MLmodel": (EXAMPLES / "v2" / "MLmodel").read_bytes(), "model.onnx": model.SerializeToString()}
 
 
-def busy_files(sines=2_000_000):
-    """The example's package around a model that computes so many sines for every row: about 4 ms of processor time, which joining saves nothing of."""
+def heavy_files(megabytes=24, layers=1):
+    """A model of the given size: 13 numbers, so many times through a square matrix, to one number."""
     import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+
+    side = int((megabytes * 2**20 / 4) ** 0.5)
+    names = ["a"] + [f"b{i}" for i in range(layers)]
+    nodes = [("MatMul", ["input", "first"], "a")]
+    nodes += [("MatMul", [x, "square"], y) for x, y in zip(names, names[1:])]
+    nodes += [("MatMul", [names[-1], "last"], "score")]
+    square = np.full((side, side), 1 / side, dtype=np.float32)
+    return made_files("heavy", nodes, {"first": np.ones((13, side), np.float32), "square": square, "last": np.ones((side, 1), np.float32)})
+
+
+def busy_files(sines=2_000_000):
+    """A model that computes so many sines for every row: about 4 ms of processor time, which joining saves nothing of."""
+    import numpy as np
 
     width = 10_000
     depth = sines // width
-    nodes = [helper.make_node("MatMul", ["input", "first"], ["a0"])]
-    nodes += [helper.make_node("Sin", [f"a{i}"], [f"a{i + 1}"]) for i in range(depth)]
-    nodes += [helper.make_node("MatMul", [f"a{depth}", "last"], ["score"])]
-    constants = [("first", np.ones((13, width), np.float32)), ("last", np.full((width, 1), 1 / width, np.float32))]
-    graph = helper.make_graph(
-        nodes,
-        "busy",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(v, n) for n, v in constants],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 9
-    return {"MLmodel": (EXAMPLES / "v2" / "MLmodel").read_bytes(), "model.onnx": model.SerializeToString()}
+    nodes = [("MatMul", ["input", "first"], "a0")]
+    nodes += [("Sin", [f"a{i}"], f"a{i + 1}") for i in range(depth)]
+    nodes += [("MatMul", [f"a{depth}", "last"], "score")]
+    return made_files("busy", nodes, {"first": np.ones((13, width), np.float32), "last": np.full((width, 1), 1 / width, np.float32)})
 
 
 def add_version(server, name, package):

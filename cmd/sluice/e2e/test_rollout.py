@@ -8,7 +8,7 @@ import time
 
 import requests
 from conftest import BINARY, Server, wait_until, wine_rows
-from lifecycle import add_version, busy_files, endpoint, files, move, serves, version_of
+from lifecycle import add_version, busy_files, endpoint, files, made_files, move, serves, version_of
 from test_webhooks import LOCAL, Receiver
 
 PLAN = {
@@ -23,28 +23,17 @@ PLAN = {
 
 
 def picky_files():
-    """The example's package around a model that fails for rows whose first number is above 14: it looks a table up behind its end."""
+    """A model that fails for rows whose first number is above 14: it looks a table up behind its end."""
     import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto
 
     nodes = [
-        helper.make_node("Gather", ["input", "first"], ["alcohol"], axis=1),
-        helper.make_node("Greater", ["alcohol", "limit"], ["strong"]),
-        helper.make_node("Cast", ["strong"], ["row"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "row"], ["score"], axis=0),
+        ("Gather", ["input", "first"], "alcohol", {"axis": 1}),
+        ("Greater", ["alcohol", "limit"], "strong"),
+        ("Cast", ["strong"], "row", {"to": TensorProto.INT64}),
+        ("Gather", ["table", "row"], "score", {"axis": 0}),
     ]
-    constants = [("first", np.array([0], np.int64)), ("limit", np.array([14], np.float32)), ("table", np.array([1], np.float32))]
-    graph = helper.make_graph(
-        nodes, "picky",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(v, n) for n, v in constants],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 9
-    onnx.checker.check_model(model)
-    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+    return made_files("picky", nodes, {"first": np.array([0], np.int64), "limit": np.array([14], np.float32), "table": np.array([1], np.float32)})
 
 
 def body(alcohol):

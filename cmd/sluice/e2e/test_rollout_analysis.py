@@ -5,7 +5,7 @@ import threading
 
 import requests
 from conftest import Server, wait_until, wine_rows
-from lifecycle import files
+from lifecycle import files, made_files
 from test_rollout import events, phase, plan, rollout, stages, versions
 
 BODY = json.dumps({"dataframe_split": wine_rows(1)}).encode()
@@ -13,28 +13,18 @@ QUICK = ("--serving-metrics-interval", "500ms")
 
 
 def constant_files(label):
-    """The example's package around a model that answers with one label, whatever it is asked."""
+    """A model that answers with one label, whatever it is asked."""
     import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto
 
     nodes = [
-        helper.make_node("Gather", ["input", "first"], ["column"], axis=1),
-        helper.make_node("Mul", ["column", "zero"], ["none"]),
-        helper.make_node("Add", ["none", "constant"], ["number"]),
-        helper.make_node("Cast", ["number"], ["label"], to=TensorProto.INT64),
+        ("Gather", ["input", "first"], "column", {"axis": 1}),
+        ("Mul", ["column", "zero"], "none"),
+        ("Add", ["none", "constant"], "number"),
+        ("Cast", ["number"], "label", {"to": TensorProto.INT64}),
     ]
-    constants = [("first", np.array([0], np.int64)), ("zero", np.array([0], np.float32)), ("constant", np.array([label], np.float32))]
-    graph = helper.make_graph(
-        nodes, "constant",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
-        [helper.make_tensor_value_info("label", TensorProto.INT64, [None, 1])],
-        [numpy_helper.from_array(v, n) for n, v in constants],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 9
-    onnx.checker.check_model(model)
-    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+    constants = {"first": np.array([0], np.int64), "zero": np.array([0], np.float32), "constant": np.array([label], np.float32)}
+    return made_files("constant", nodes, constants, ("label", "INT64", 1))
 
 
 class Customer:

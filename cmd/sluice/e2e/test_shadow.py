@@ -5,7 +5,7 @@ import re
 import pytest
 import requests
 from conftest import Server, wait_until
-from lifecycle import BODY, JSON, add_version, busy_files, files, move
+from lifecycle import BODY, JSON, add_version, busy_files, files, made_files, move
 from test_prediction_log import segments
 
 NAME = "grape"
@@ -121,24 +121,11 @@ def test_a_shadow_that_is_far_too_slow(served):
 
 
 def huge_files(megabytes=100):
-    """The example's package around a model whose answer to any number of rows is so large."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    """A model whose answer to any number of rows is so large."""
     import numpy as np
 
-    nodes = [
-        helper.make_node("ReduceMin", ["input"], ["least"], axes=[1], keepdims=1),
-        helper.make_node("Expand", ["least", "shape"], ["score"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "huge",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, 13])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, None])],
-        [numpy_helper.from_array(np.array([1, megabytes << 18], np.int64), "shape")],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 9
-    return {"MLmodel": files("v2")["MLmodel"], "model.onnx": model.SerializeToString()}
+    nodes = [("ReduceMin", ["input"], "least", {"axes": [1], "keepdims": 1}), ("Expand", ["least", "shape"], "score")]
+    return made_files("huge", nodes, {"shape": np.array([1, megabytes << 18], np.int64)}, ("score", "FLOAT", None))
 
 
 def resident(server):
