@@ -42,6 +42,9 @@ func (f *predictionFilter) bind(flags *pflag.FlagSet) {
 		{"shadow", "shadow", "true: of shadows, false: of answers that were given (default both)"},
 		{"from", "from", "that arrived at this time or later, ms since 1970 or as 2026-11-23T21:00:00Z"},
 		{"to", "to", "that arrived before this time"},
+		{"min-latency-ms", "min_latency_ms", "that took so many ms or more"},
+		{"max-latency-ms", "max_latency_ms", "that took so many ms at most"},
+		{"key", "key", "with this business key in the column that ground_truth.key of --endpoint names"},
 		{"client-request-id", "client_request_id", "with this id of the client (X-Request-Id)"},
 	} {
 		flags.Func(p.flag, p.usage, func(v string) error { f.values.Set(p.parameter, v); return nil })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 
 // predictionRoutes are the rows that query the prediction log.
 func (a *App) predictionRoutes() []wire.Route {
-	h := predictionsrest.New(a.predictions, a.log)
+	h := predictionsrest.New(a.predictions, func(ctx context.Context, endpoint string) (string, error) {
+		g, err := a.groundTruth(ctx, endpoint)
+		return g.Key, err
+	}, a.log)
 	a.onClose("prediction queries", h.Close)
 	return h.Routes()
 }

@@ -42,8 +42,12 @@ type Query struct {
 	MinStatus, MaxStatus int
 	// Shadow, if it is not nil, is what the record's must be.
 	Shadow *bool
+	// MinLatency and MaxLatency bound the time of the whole request, both included; 0 does not.
+	MinLatency, MaxLatency time.Duration
 	// ClientID is the client's id of the request.
 	ClientID string
+	// Key is what a row of the request has in KeyColumn (KeyText); an empty KeyColumn bounds nothing. Requests are decoded for it.
+	KeyColumn, Key string
 	// AnyClientID leaves segments out that hold none of these clients' ids; of records it says nothing.
 	AnyClientID []string
 	// Newest first instead of oldest first.
@@ -74,6 +78,7 @@ type Index interface {
 // Covers says that every record of the segment is meant, which only its own columns and its times decide.
 func (q *Query) Covers(s Segment) bool {
 	return q.Arm == "" && q.MinStatus == 0 && q.MaxStatus == 0 && q.Shadow == nil && q.ClientID == "" &&
+		q.MinLatency == 0 && q.MaxLatency == 0 && q.KeyColumn == "" &&
 		(q.Endpoint == "" || q.Endpoint == s.Endpoint) && (q.Model == "" || q.Model == s.Model) && (q.Version == 0 || q.Version == s.Version) &&
 		(q.From.IsZero() || !s.First.Before(q.From)) && (q.To.IsZero() || s.Last.Before(q.To))
 }
@@ -89,8 +94,11 @@ func (q *Query) Matches(r *predlog.Row) bool {
 		q.MinStatus != 0 && r.Status < q.MinStatus,
 		q.MaxStatus != 0 && r.Status > q.MaxStatus,
 		q.Shadow != nil && r.Shadow != *q.Shadow,
+		r.LatencyNS < int64(q.MinLatency),
+		q.MaxLatency != 0 && r.LatencyNS > int64(q.MaxLatency),
 		!q.From.IsZero() && r.Time.Before(q.From),
-		!q.To.IsZero() && !r.Time.Before(q.To):
+		!q.To.IsZero() && !r.Time.Before(q.To),
+		q.KeyColumn != "" && !hasKey(r, q.KeyColumn, q.Key):
 		return false
 	}
 	return true

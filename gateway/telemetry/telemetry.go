@@ -29,6 +29,7 @@
 //	sluice.rollout.verdicts     counter, {verdict}    endpoint verdict = promote hold rollback insufficient_traffic
 //	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated
 //	sluice.predlog.drops        counter, {record}     reason
+//	sluice.predlog.skipped      counter, {request}    reason = sampling
 //	sluice.predlog.queue        gauge, By
 //	sluice.predlog.disk         gauge, By
 //	sluice.predlog.disk.limit   gauge, By

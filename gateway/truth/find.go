@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,8 +14,6 @@ import (
 	"sluice/gateway"
 	"sluice/gateway/predictions"
 )
-
-func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
 // lookup is a key and the times between which its prediction may have been made.
 type lookup struct {

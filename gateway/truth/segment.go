@@ -123,25 +123,10 @@ func (a *answers) addKeys(column *tensor.Column) {
 	}
 	record := int32(len(a.ids) - 1)
 	for row := range column.Tensor.Rows() {
-		if text := keyText(&column.Tensor, row); text != "" {
+		if text := predictions.KeyText(&column.Tensor, row); text != "" {
 			a.keys = append(a.keys, hashed{xxhash.Sum64String(text), record, int32(row)})
 		}
 	}
-}
-
-// keyText is the value of a row as an item writes it: a whole number without a fraction.
-func keyText(t *tensor.Tensor, row int) string {
-	switch {
-	case t.Len() <= row:
-		return ""
-	case t.Type.Text():
-		return t.Strings()[row]
-	case !t.Type.Numeric():
-		return ""
-	case t.Type == tensor.Int64: // beyond 2^53, too
-		return Value{Kind: Text, Text: formatInt(tensor.Of[int64](t)[row])}.Name()
-	}
-	return Value{Kind: Number, Number: t.At(row)}.Name()
 }
 
 // predictions are the values of a record; nil if it has no answer.

@@ -99,6 +99,7 @@ func Write(ctx context.Context, w io.Writer, reader *predictions.Reader, format 
 // writeRows hands the records to out, one more than the limit being read to know whether there is more.
 func writeRows(ctx context.Context, reader *predictions.Reader, out rowWriter, q Request) error {
 	written := 0
+	first := make(map[[16]byte]bool, len(q.First)) // some may have been delivered meanwhile
 	for i := range q.First {
 		if q.Limit > 0 && written == q.Limit {
 			return out.end(&predictions.Position{})
@@ -106,6 +107,7 @@ func writeRows(ctx context.Context, reader *predictions.Reader, out rowWriter, q
 		if err := out.row(&q.First[i], predictions.Position{}); err != nil {
 			return err
 		}
+		first[q.First[i].PredictionID] = true
 		written++
 	}
 	if q.Only {
@@ -115,6 +117,10 @@ func writeRows(ctx context.Context, reader *predictions.Reader, out rowWriter, q
 	for found, err := range reader.Rows(ctx, q.Query, q.After) {
 		if err != nil {
 			return err
+		}
+		if first[found.PredictionID] {
+			last = found.Position
+			continue
 		}
 		if q.Limit > 0 && written == q.Limit {
 			return out.end(&last)

@@ -103,7 +103,8 @@ func (a *Archive) Record(t testing.TB, version, count int) [][16]byte {
 		}
 		a.Log.Record(&predlog.Record{
 			PredictionID: id, RequestID: fmt.Sprint("client ", a.n%10), Time: Start.Add(time.Duration(a.n) * time.Second), Endpoint: "wine", Model: "wine",
-			Version: version, Arm: arm, Status: status, Shadow: a.n%4 == 3, Request: []byte(`{"inputs": [1]}`), Response: []byte(`{"predictions": [2]}`),
+			Version: version, Arm: arm, Status: status, Shadow: a.n%4 == 3, LatencyNS: int64(a.n%10+1) * int64(time.Millisecond),
+			Request: fmt.Appendf(nil, `{"dataframe_split": {"columns": ["order", "name"], "data": [[%d, "a %d"], [0, null]]}}`, a.n, a.n), Response: []byte(`{"predictions": [2]}`),
 		})
 		a.n++
 	}

@@ -21,8 +21,8 @@ import (
 
 // parameters of a query; all may be left out.
 var parameters = []string{
-	"endpoint", "model_name", "model_version", "arm", "status_code", "shadow", "from", "to", "databricks_request_id", "client_request_id",
-	"order", "limit", "page_token", "format",
+	"endpoint", "model_name", "model_version", "arm", "status_code", "shadow", "min_latency_ms", "max_latency_ms", "from", "to", "databricks_request_id",
+	"client_request_id", "key", "order", "limit", "page_token", "format",
 }
 
 // query is a request as it was asked.
@@ -57,6 +57,7 @@ func parseValues(values url.Values, accept string) (query, error) {
 	q.Query = predictions.Query{
 		Endpoint: p.text("endpoint"), Model: p.text("model_name"), Version: int(p.number("model_version", 1, 1<<31-1)), Arm: p.text("arm"),
 		Shadow: p.flag("shadow"), From: p.time("from"), To: p.time("to"), ClientID: p.text("client_request_id"), Newest: p.newest(),
+		Key: p.text("key"), MinLatency: p.milliseconds("min_latency_ms"), MaxLatency: p.milliseconds("max_latency_ms"),
 	}
 	q.Query.MinStatus, q.Query.MaxStatus = p.status()
 	if text := p.text("databricks_request_id"); text != "" {
@@ -77,6 +78,12 @@ func parseValues(values url.Values, accept string) (query, error) {
 	}
 	if !q.Query.From.IsZero() && !q.Query.To.IsZero() && !q.Query.From.Before(q.Query.To) {
 		p.refuse("to", "after from")
+	}
+	if low, high := q.Query.MinLatency, q.Query.MaxLatency; high != 0 && low > high {
+		p.refuse("max_latency_ms", "min_latency_ms or more")
+	}
+	if q.Query.Key != "" && q.Query.Endpoint == "" {
+		p.refuse("key", "with endpoint, whose ground_truth.key says which column it stands in")
 	}
 	order := values.Get("order")
 	key := fingerprint(values, order)
@@ -192,6 +199,21 @@ func (p *parser) time(name string) time.Time {
 		p.refuse(name, "a time in ms since 1970 or as RFC 3339 has it, 2026-11-23T21:00:00Z")
 	}
 	return t
+}
+
+// milliseconds reads a time above 0 and up to a day, which may have a fraction.
+func (p *parser) milliseconds(name string) time.Duration {
+	text := p.text(name)
+	if text == "" {
+		return 0
+	}
+	ms, err := strconv.ParseFloat(text, 64)
+	d := time.Duration(ms * float64(time.Millisecond))
+	if err != nil || !(ms > 0 && ms <= 86_400_000) || d == 0 {
+		p.refuse(name, "a number of ms above 0, a day's at most")
+		return 0
+	}
+	return d
 }
 
 // status reads a code, a class (5xx) or a range (400-499).

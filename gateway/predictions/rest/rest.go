@@ -40,16 +40,17 @@ var pace = wire.Pace{Stall: time.Minute, Total: 6 * time.Hour}
 // Handler answers queries; make it with New.
 type Handler struct {
 	reader  *predictions.Reader
+	keyOf   func(ctx context.Context, endpoint string) (column string, err error)
 	log     *slog.Logger
 	streams chan struct{} // a place for each answer being written
 	ctx     context.Context
 	stop    context.CancelFunc
 }
 
-// New returns the handlers over reader.
-func New(reader *predictions.Reader, log *slog.Logger) *Handler {
+// New returns the handlers over reader. keyOf returns the ground_truth.key of an endpoint, "" if it has none, RESOURCE_DOES_NOT_EXIST for an unknown one.
+func New(reader *predictions.Reader, keyOf func(ctx context.Context, endpoint string) (column string, err error), log *slog.Logger) *Handler {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Handler{reader: reader, log: log, streams: make(chan struct{}, maxStreams), ctx: ctx, stop: stop}
+	return &Handler{reader: reader, keyOf: keyOf, log: log, streams: make(chan struct{}, maxStreams), ctx: ctx, stop: stop}
 }
 
 // Close ends the answers being written and waits for them.
@@ -121,10 +122,18 @@ func (h *Handler) list(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), lookupTimeout)
 	defer cancel()
+	if q.Query.Key != "" {
+		if q.Query.KeyColumn, err = h.keyOf(ctx, q.Query.Endpoint); err != nil {
+			return err
+		}
+		if q.Query.KeyColumn == "" {
+			return mlflow.Invalidf("key: the endpoint %s has no ground_truth.key, which would say in which column a key stands.", clip(q.Query.Endpoint))
+		}
+	}
 	if q.byID {
 		return h.listOne(ctx, c, q)
 	}
-	if q.Query.ClientID != "" && !q.paged {
+	if (q.Query.ClientID != "" || q.Query.Key != "") && !q.paged {
 		if q.First, err = h.reader.Undelivered(ctx, q.Query, MaxLimit); err != nil {
 			return err
 		}

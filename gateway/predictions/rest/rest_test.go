@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"sluice/gateway/predictions/predictionstest"
 	"sluice/gateway/predictions/rest"
 	"sluice/gateway/predlog"
+	"sluice/tracking/mlflow"
 	"sluice/tracking/wire"
 )
 
@@ -24,7 +26,13 @@ func serve(t *testing.T) (*predictionstest.Archive, *fiber.App) {
 	a := predictionstest.New(t)
 	log := slog.New(slog.DiscardHandler)
 	app := fiber.New(fiber.Config{ErrorHandler: wire.ErrorHandler(log), DisableStartupMessage: true})
-	h := rest.New(a.Reader, log)
+	h := rest.New(a.Reader, func(_ context.Context, endpoint string) (string, error) {
+		column, known := map[string]string{"wine": "order", "names": "name", "keyless": ""}[endpoint]
+		if !known {
+			return "", mlflow.Missingf("no endpoint %q", endpoint)
+		}
+		return column, nil
+	}, log)
 	for _, r := range h.Routes() {
 		app.Add(r.Method, r.Path, r.Handler)
 	}
@@ -79,6 +87,9 @@ func TestListAndGet(t *testing.T) {
 		"": 20, "?limit=7": 7, "?endpoint=wine&model_name=wine&model_version=1": 20, "?model_version=2": 0, "?arm=canary": 6, "?status_code=503": 6,
 		"?status_code=5xx": 6, "?status_code=200-299": 14, "?shadow=true": 5, "?shadow=false": 15, "?endpoint=other": 0, "?order=newest": 20,
 		fmt.Sprintf("?from=%d&to=%d", from+5000, from+9000): 4, "?from=" + url.QueryEscape(predictionstest.Start.Format("2006-01-02T15:04:05Z07:00")): 20,
+		"?min_latency_ms=8": 6, "?max_latency_ms=0.5": 0, "?max_latency_ms=1": 2, "?min_latency_ms=2&max_latency_ms=3.25": 4, "?arm=canary&min_latency_ms=9&status_code=503&model_version=1": 1,
+		"?endpoint=wine&key=7": 1, "?endpoint=wine&key=7.0": 0, "?endpoint=wine&key=0": 20 + 3, "?endpoint=wine&key=21": 1, "?endpoint=wine&key=21&model_version=1": 0, "?endpoint=wine&key=99": 0, "?endpoint=names&key=a+7": 0,
+		"?endpoint=wine&key=7&databricks_request_id=" + uuid.UUID(ids[7]).String(): 1, "?endpoint=wine&key=8&databricks_request_id=" + uuid.UUID(ids[7]).String(): 0,
 		"?client_request_id=" + url.QueryEscape("client 2"): 3, "?databricks_request_id=" + uuid.UUID(ids[21]).String(): 1,
 		"?model_version=1&databricks_request_id=" + uuid.UUID(ids[21]).String(): 0, "?databricks_request_id=" + uuid.NewString(): 0,
 	} {
@@ -96,6 +107,9 @@ func TestListAndGet(t *testing.T) {
 		if err := json.Unmarshal(body, &one); err != nil || status != 200 || one.Prediction.ID != uuid.UUID(id).String() {
 			t.Fatalf("%d %s", status, body)
 		}
+	}
+	if status, _, body := get(t, app, "?endpoint=nobody&key=7"); status != 404 || !json.Valid(body) {
+		t.Errorf("a key of an unknown endpoint: %d %s", status, body)
 	}
 	if status, _, body := get(t, app, "/"+uuid.NewString()); status != 404 || !json.Valid(body) {
 		t.Errorf("unknown: %d %s", status, body)
@@ -166,7 +180,8 @@ func TestRefusals(t *testing.T) {
 	for _, query := range []string{
 		"/no-id", "?limit=0", "?limit=x", "?limit=1001", "?endpoint=", "?shadow=maybe", "?from=yesterday", "?from=2000&to=1000", "?status_code=600", "?status_code=4x",
 		"?status_code=500-400", "?order=random", "?page_token=x", "?page_token=MS4xLjEuMQ", "?format=xml", "?databricks_request_id=7", "?unknown=1", "?arm=a&arm=b",
-		"?model_version=-1", "?model_version=stable", "?%zz",
+		"?key=7", "?endpoint=keyless&key=7", "?endpoint=wine&key=", "?min_latency_ms=0", "?min_latency_ms=-1", "?max_latency_ms=NaN", "?max_latency_ms=1e300", "?max_latency_ms=1e-9", "?min_latency_ms=fast",
+		"?min_latency_ms=5&max_latency_ms=4", "?model_version=-1", "?model_version=stable", "?%zz",
 	} {
 		status, _, body := get(t, app, query)
 		var refused struct {
