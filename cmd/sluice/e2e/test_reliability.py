@@ -30,7 +30,7 @@ R39 | the log's sink accepts and never answers | gateway/predlog TestStalledSink
 R40 | full, read-only and failing disks | gateway/predlog TestRealDisk (real file systems), TestDiskFaults, TestFullDiskHealsThroughDelivery, test_faults.py
 R41 | kill -9 of the log | gateway/predlog TestKill9 (`make crash KILLS=500`), TestGap, TestTornMark, test_prediction_log.py, test_crash.py
 R42 | the same bytes with and without the log | test_prediction_log.py test_answers_are_the_same_without_the_log
-R43 | sampling by key | gateway/route TestSampledShare, TestSampledTogether, gateway/invoke TestSampling, gateway/predlog TestSkip
+R43 | sampling by key | gateway/route TestSampledShare, TestSampledTogether, gateway/invoke TestSampling, gateway/predlog TestSkip, test_sampling.py
 R44 | ground truth early, late, twice, in conflict, of unknown ids | gateway/truth TestEveryOutcome
 R45 | secrets | test_prediction_log.py test_secrets_are_nowhere
 R63 | two servers on one database | test_two_servers.py, gateway/rollout TestAStaleDriverIsFenced, TestNothingIsCountedTwice
