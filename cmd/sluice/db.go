@@ -16,7 +16,7 @@ import (
 
 func newDBCommand(environ []string) *cobra.Command {
 	db := &cobra.Command{Use: "db", Short: "Check, back up and upgrade the database"}
-	db.AddCommand(newDBCheckCommand(environ), newDBBackupCommand(environ), newDBUpgradeCommand(environ))
+	db.AddCommand(newDBCheckCommand(environ), newDBBackupCommand(environ), newDBUpgradeCommand(environ), newDBDeleteRollupsCommand(environ))
 	return db
 }
 
@@ -109,6 +109,21 @@ func newDBUpgradeCommand(environ []string) *cobra.Command {
 	cmd.Flags().StringVar(&m.backup, "backup", "", "file for the backup of --mlflow (default: a new one in --data-dir)")
 	cmd.Flags().StringVar(&m.program, "mlflow-program", "mlflow", "MLflow's program, of version "+mlflow.Version+", a name on the PATH or a path")
 	return cmd
+}
+
+func newDBDeleteRollupsCommand(environ []string) *cobra.Command {
+	return dbCommand(environ, "delete-trace-rollups", "Delete MLflow's daily sums over traces, which no server here keeps; stop all servers first, the traces stay", cobra.NoArgs,
+		func(cmd *cobra.Command, cfg Config, _ []string) error {
+			db, err := sqldb.Open(cmd.Context(), cfg.BackendStoreURI, &sqldb.Options{Existing: true, DropRollups: true, Logger: newLogger(cfg, cmd.ErrOrStderr())})
+			if err != nil {
+				return err
+			}
+			if err := db.Close(); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "database %s: no rollups of traces\n", db.URI())
+			return err
+		})
 }
 
 // reportSchema says at which schema MLflow's tables are.

@@ -24,8 +24,8 @@ type Inspection struct {
 	Known, Newest bool
 	// Steps are the newest migrations of our own tables by component; empty if sluice never opened the database.
 	Steps map[string]int
-	// Problems are, at the newest revision, tables, columns and indexes that are missing, and on SQLite damages of the file and rows that
-	// refer to nothing: at most maxProblems. Servers watch over their files themselves.
+	// Problems are rollups of traces, which Open refuses, at the newest revision tables, columns and indexes that are missing, and on SQLite
+	// damages of the file and rows that refer to nothing: at most maxProblems. Servers watch over their files themselves.
 	Problems []string
 }
 
@@ -48,6 +48,11 @@ func Inspect(ctx context.Context, uri string) (Inspection, error) {
 	if err := found.read(ctx, addr.Dialect, raw); err != nil {
 		return Inspection{}, Classify(err)
 	}
+	rollups, err := heldRollups(ctx, addr.Dialect, raw)
+	if err != nil {
+		return Inspection{}, Classify(err)
+	}
+	found.Problems = append(found.Problems, rollups...)
 	found.Known = slices.Contains(KnownRevisions(), found.Revision)
 	found.Newest = found.Revision == HeadRevision()
 	if found.Newest {

@@ -58,7 +58,10 @@ func (db *DB) prepareSchema(ctx context.Context) error {
 	if err := db.checkRevision(); err != nil {
 		return err
 	}
-	return db.loadColumns(ctx)
+	if err := db.loadColumns(ctx); err != nil {
+		return err
+	}
+	return db.settleRollups(ctx)
 }
 
 // tables selects the name of every table but SQLite's own.

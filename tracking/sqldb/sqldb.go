@@ -54,6 +54,8 @@ type Options struct {
 	RelaxedSync bool
 	// Existing makes Open fail with ErrEmpty instead of making tables in an empty database.
 	Existing bool
+	// DropRollups makes Open delete MLflow's rollups of traces, instead of refusing a database that holds some.
+	DropRollups bool
 	// Logger hears about schema creation and migrations; nil means silence.
 	Logger *slog.Logger
 	// Now is the clock of the migration record; nil means time.Now.
@@ -108,7 +110,7 @@ var ErrEmpty = errors.New("the database is empty")
 // 0700), postgresql://…, mysql://…, whose database must exist.
 // Returns NOT_IMPLEMENTED for dialects whose driver is not built in, INVALID_PARAMETER_VALUE for an unusable URI,
 // TEMPORARILY_UNAVAILABLE for a server that does not answer or refuses the login, and INVALID_STATE with the command to run for
-// a schema revision that is not known here.
+// a schema revision that is not known here and for a database that holds MLflow's rollups of traces.
 func Open(ctx context.Context, uri string, opts *Options) (*DB, error) {
 	addr, err := ParseURI(uri)
 	if err != nil {

@@ -11,6 +11,8 @@ import databases
 import pytest
 import requests
 from conftest import BINARY, ROOT, Server, own_environ
+from mlflow.exceptions import MlflowException
+from mlflow.tracing.trace_rollup_service import validate_sql_trace_rollup_startup
 
 REVISIONS = (ROOT / "tracking" / "sqldb" / "schema" / "revisions.txt").read_text().split()
 MLFLOW = pathlib.Path(sys.executable).with_name("mlflow")
@@ -164,6 +166,28 @@ def test_the_oldest_schema_is_served_but_for_traces(tmp_path):
     assert (refused.status_code, refused.json()["error_code"]) == (501, "NOT_IMPLEMENTED"), refused.text
     assert requests.get(server.url + "/api/2.0/sluice/bundles/export", {"kind": "run", "id": run}, timeout=60).ok  # it has no traces
     assert server.stop() == 0
+
+
+def test_rollups_that_would_go_wrong_are_refused_as_by_mlflow(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert db(uri, tmp_path, "upgrade")[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        columns = "experiment_id, rollup_day, metric_name, grouping_set, sample_count"
+        connection.execute(f"INSERT INTO sql_trace_metric_daily_rollups ({columns}) VALUES (0, '2026-01-02', 'trace_count', 'global', 3)")
+        connection.commit()
+    with pytest.raises(MlflowException, match="delete-trace-rollups"):
+        validate_sql_trace_rollup_startup(uri)
+    code, text = db(uri, tmp_path, "check")
+    assert code == 1 and "problem: sql_trace_metric_daily_rollups holds" in text, text
+    code, text = db(uri, tmp_path, "upgrade")  # opens the database as a server does
+    assert code == 1 and "run: sluice db delete-trace-rollups" in text, text
+
+    code, text = db(uri, tmp_path, "delete-trace-rollups")
+    assert code == 0 and "no rollups" in text, text
+    validate_sql_trace_rollup_startup(uri)
+    code, text = db(uri, tmp_path, "check")
+    assert code == 0 and text.endswith("whole\n"), text
+    assert db(uri, tmp_path, "upgrade")[0] == 0
 
 
 OUR_INDEXES = {"sluice_runs_start", "sluice_latest_metrics_value"}
