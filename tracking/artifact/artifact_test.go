@@ -16,7 +16,7 @@ func TestCleanPath(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[string]string{
 		"": "", ".": "", "./": "", "a": "a", "a/b": "a/b", "a//b": "a/b", "a/./b/": "a/b", "..a/b..": "..a/b..", "a b": "a b",
-		"é/日本": "é/日本", "50%": "50%", "a%20b": "a%20b", "a+b": "a+b", "a;b": "a;b", "ab:c": "ab:c", "~/x": "~/x", "...": "...",
+		"é/日本": "é/日本", "50%": "50%", "a%20b": "a%20b", "a+b": "a+b", "a;b": "a;b", "ab:c": "ab:c", "a:b.txt": "a:b.txt", "~/x": "~/x", "...": "...",
 	} {
 		if got, err := artifact.CleanPath(p); err != nil || got != want {
 			t.Errorf("%q: got %q, %v, want %q", p, got, err, want)
@@ -29,7 +29,7 @@ func TestCleanPathRefuses(t *testing.T) {
 	t.Parallel()
 	for _, p := range []string{
 		"..", "../x", "a/..", "a/../b", "a/../../b", "../../../../etc/passwd", "/etc/passwd", "//etc", "/", // plain
-		`..\x`, `a\b`, `\..\..\file`, `a/..\b`, `\\host\share`, `C:\x`, "C:/x", "c:x", "z:", // Windows
+		`..\x`, `a\b`, `\..\..\file`, `a/..\b`, `\\host\share`, `C:\x`, "C:/x", "z:", "./C:/x", ".//file:x", // Windows
 		"%2e%2e/x", "%2E%2E%2Fx", "%252e%252e%252fx", "%25252e%25252e/x", "..%2fx", "%2fetc", "a%5cb", "a%00b", // encoded again
 		"a\x00b", "\x00", "a\tb", "a\r\nb", "\x7f", "a\u0085b", "\xff", "\xc0\xae\xc0\xae/x", // control characters, not UTF-8
 		"file:///etc/passwd", "FILE:/etc", "a#b", "a%23b", // URIs
@@ -42,7 +42,7 @@ func TestCleanPathRefuses(t *testing.T) {
 }
 
 func FuzzCleanPath(f *testing.F) {
-	for _, s := range []string{"a/b", "../x", "%2e%2e/x", `a\b`, "a//./b/", "C:x", "file:x", "%25252e"} {
+	for _, s := range []string{"a/b", "../x", "%2e%2e/x", `a\b`, "a//./b/", "C:x", "file:x", "%25252e", "./C:/x", "./file:x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, p string) {

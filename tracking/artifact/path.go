@@ -21,7 +21,7 @@ func errPath() error { return mlflow.Invalidf("Invalid path") }
 // CleanPath checks a path that was decoded once and returns its shortest form: "a//b/./c/" becomes "a/b/c", "." becomes "".
 //
 // Returns INVALID_PARAMETER_VALUE for anything that could lead out of a root on any system: "..", a leading slash, a backslash,
-// a drive letter, a file: URI, "#", NUL and other control characters, bytes that are not UTF-8, and text that would turn into one
+// a drive letter with nothing or a slash behind its colon, a file: URI, "#", NUL and other control characters, bytes that are not UTF-8, and text that would turn into one
 // of these if somebody decoded it again.
 func CleanPath(p string) (string, error) {
 	if len(p) > maxPath {
@@ -38,6 +38,9 @@ func CleanPath(p string) (string, error) {
 		seen = decoded
 	}
 	clean := path.Clean("/" + p)[1:]
+	if !safe(clean) { // "./C:/x"
+		return "", errPath()
+	}
 	for segment := range strings.SplitSeq(clean, "/") {
 		if len(segment) > maxSegment {
 			return "", errPath()
@@ -55,7 +58,7 @@ func safe(p string) bool {
 			return false
 		}
 	}
-	if len(p) >= 2 && p[1] == ':' && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z') {
+	if len(p) >= 2 && p[1] == ':' && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z') && (len(p) == 2 || p[2] == '/') {
 		return false
 	}
 	if len(p) >= 5 && strings.EqualFold(p[:5], "file:") {

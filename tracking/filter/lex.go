@@ -134,17 +134,21 @@ func (l *lexer) list() token {
 	return l.bad()
 }
 
-// word takes parts joined by dots: plain words, or pieces in back or double quotes.
+// word takes parts joined by dots: plain words, or pieces in back or double quotes; behind a dot a piece in single quotes ends it.
 func (l *lexer) word() token {
 	t := token{kind: wordToken}
 	for {
-		n := partLen(l.text[l.pos:])
+		rest := l.text[l.pos:]
+		n, last := partLen(rest), false
+		if len(t.parts) > 0 && strings.HasPrefix(rest, "'") {
+			n, last = quotedLen(rest), true
+		}
 		if n == 0 {
 			return l.bad()
 		}
 		t.parts = append(t.parts, l.text[l.pos:l.pos+n])
 		l.pos += n
-		if l.pos >= len(l.text) || l.text[l.pos] != '.' {
+		if last || l.pos >= len(l.text) || l.text[l.pos] != '.' {
 			return t
 		}
 		l.pos++

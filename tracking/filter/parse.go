@@ -328,9 +328,9 @@ func (g *Grammar) closing(c Clause) string {
 	return "'"
 }
 
-// unquoteKey strips one pair of back or double quotes.
+// unquoteKey strips one pair of quotes.
 func unquoteKey(s string) string {
-	if len(s) >= 2 && (s[0] == '`' || s[0] == '"') && s[len(s)-1] == s[0] {
+	if len(s) >= 2 && (s[0] == '`' || s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
 		return s[1 : len(s)-1]
 	}
 	return s
