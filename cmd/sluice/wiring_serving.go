@@ -27,6 +27,7 @@ import (
 	gatewayrest "sluice/gateway/rest"
 	"sluice/gateway/route"
 	"sluice/gateway/shadow"
+	gatewaystore "sluice/gateway/sqlstore"
 	registryrest "sluice/registry/rest"
 	"sluice/runtime/servable"
 	trackingrest "sluice/tracking/rest"
@@ -134,12 +135,16 @@ func (a *App) openPredictionLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	totals, err := gatewaystore.NewTotals(ctx, a.db)
+	if err != nil {
+		return err
+	}
 	keeper := a.keeper(index)
 	a.onClose("prediction segments", keeper.Close)
 	defer keeper.Start()
 	a.monitor, err = monitor.New(monitor.Sources{
 		Tracking: a.tracking, Versions: a.registry, Artifacts: a.artifacts, Index: index, Outcomes: a.outcomes.Snapshot, Dropped: a.dropped, SampledOut: a.sampledOut, Observed: a.observations,
-		Rollouts: a.rolledOut, Gap: a.tellGap,
+		Rollouts: a.rolledOut, Gap: a.tellGap, Totals: totals,
 	}, &monitor.Options{Interval: a.cfg.ServingMetricsEvery, Logger: a.log})
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@
 //	metrics      per interval with traffic: requests, errors (HTTP status ≥ 400), server_errors (≥ 500), error_rate (0–1), latency_p50_ms,
 //	             latency_p90_ms, latency_p99_ms, rows (prediction records delivered), dropped (records that the log dropped), sampled_out (requests
 //	             left out by the endpoint's sampling_fraction); since the run began: requests_total, errors_total, rows_total, dropped_total,
-//	             sampled_out_total. Counts, rates and latencies are those of all requests, sampled or not. The step rises by one per interval, also over restarts.
+//	             sampled_out_total. Counts, rates and latencies are those of all requests, sampled or not. The step rises by one per interval, also over restarts. Where
+//	             several processes serve an endpoint each writes its intervals, and the sums are those of all (Sources.Totals)
 //	observed     what else is known (Sources.Observed), when it changes: the quality of predictions with ground truth, how far columns moved, and
 //	             (tag sluice.drift.baseline) from what.
 //	             The step is the time, in seconds since the epoch

@@ -18,40 +18,9 @@ type interval struct {
 	rows, dropped, sampledOut      int64
 }
 
-// totals are the sums over a serving run's life.
-type totals struct{ requests, errors, rows, dropped, sampledOut float64 }
-
-// The metrics with the sums; each key is read back by resume.
-const (
-	requestsTotal   = "requests_total"
-	errorsTotal     = "errors_total"
-	rowsTotal       = "rows_total"
-	droppedTotal    = "dropped_total"
-	sampledOutTotal = "sampled_out_total"
-)
-
-// resume takes over the latest value of a metric written in an earlier life.
-func (t *totals) resume(m tracking.Metric) {
-	switch m.Key {
-	case requestsTotal:
-		t.requests = m.Value
-	case errorsTotal:
-		t.errors = m.Value
-	case rowsTotal:
-		t.rows = m.Value
-	case droppedTotal:
-		t.dropped = m.Value
-	case sampledOutTotal:
-		t.sampledOut = m.Value
-	}
-}
-
-func (t totals) plus(i *interval) totals {
-	return totals{
-		requests: t.requests + float64(i.requests), errors: t.errors + float64(i.errors),
-		rows: t.rows + float64(i.rows), dropped: t.dropped + float64(i.dropped),
-		sampledOut: t.sampledOut + float64(i.sampledOut),
-	}
+// sums is what the interval adds to the run's.
+func (i *interval) sums() Sums {
+	return Sums{Requests: int64(i.requests), Errors: int64(i.errors), Rows: i.rows, Dropped: i.dropped, SampledOut: i.sampledOut}
 }
 
 // notLogged are the requests that have no row, since the log was opened.
@@ -134,18 +103,21 @@ func (m *Monitor) writeInterval(ctx context.Context, s predlog.Series, i *interv
 	if err != nil {
 		return err
 	}
-	sums, step := r.totals.plus(i), r.step+1
-	if err := m.src.Tracking.LogBatch(ctx, r.id, tracking.Batch{Metrics: i.metrics(sums, step, m.opts.Now().UnixMilli())}); err != nil {
+	sums, err := m.add(ctx, r, i)
+	if err != nil {
+		return err
+	}
+	if err := m.src.Tracking.LogBatch(ctx, r.id, tracking.Batch{Metrics: i.metrics(sums, m.opts.Now().UnixMilli())}); err != nil {
 		return fmt.Errorf("metrics of serving run %s: %w", r.id, err)
 	}
-	r.totals, r.step = sums, step
+	r.sums, r.added = sums, Sums{}
 	return nil
 }
 
-func (i *interval) metrics(sums totals, step, atMS int64) []tracking.Metric {
+func (i *interval) metrics(sums Sums, atMS int64) []tracking.Metric {
 	var out []tracking.Metric
 	add := func(key string, v float64) {
-		out = append(out, tracking.Metric{Key: key, Value: v, TimestampMS: atMS, Step: step})
+		out = append(out, tracking.Metric{Key: key, Value: v, TimestampMS: atMS, Step: sums.Step})
 	}
 	add("requests", float64(i.requests))
 	add("errors", float64(i.errors))
@@ -159,11 +131,11 @@ func (i *interval) metrics(sums totals, step, atMS int64) []tracking.Metric {
 	add("rows", float64(i.rows))
 	add("dropped", float64(i.dropped))
 	add("sampled_out", float64(i.sampledOut))
-	add(requestsTotal, sums.requests)
-	add(errorsTotal, sums.errors)
-	add(rowsTotal, sums.rows)
-	add(droppedTotal, sums.dropped)
-	add(sampledOutTotal, sums.sampledOut)
+	add(requestsTotal, float64(sums.Requests))
+	add(errorsTotal, float64(sums.Errors))
+	add(rowsTotal, float64(sums.Rows))
+	add(droppedTotal, float64(sums.Dropped))
+	add(sampledOutTotal, float64(sums.SampledOut))
 	return out
 }
 

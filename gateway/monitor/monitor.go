@@ -62,7 +62,7 @@ type Index interface {
 	AddGap(ctx context.Context, g predlog.Gap) error
 }
 
-// Sources are what a Monitor reads from and writes to; all but SampledOut, Observed, Rollouts and Gap are required.
+// Sources are what a Monitor reads from and writes to; all but SampledOut, Observed, Rollouts, Totals and Gap are required.
 type Sources struct {
 	Tracking  Tracking
 	Versions  Versions
@@ -75,6 +75,8 @@ type Sources struct {
 	// SampledOut returns the cumulative requests that sampling left out of the log: (*predlog.Log).SampledOutBySeries. nil: none. It is not
 	// called before Start.
 	SampledOut func() map[predlog.Series]int64
+	// Totals keeps the sums of the runs, where other processes serve the same endpoints. nil: there are none.
+	Totals Totals
 	// Observed returns what else is known of versions: their quality, their drift. nil: nothing. It is not called before Start.
 	Observed func() []Observation
 	// Gap hears once of each gap of the log, with the endpoints that are routed then. nil: nobody does.

@@ -44,8 +44,8 @@ type servingRun struct {
 	status          tracking.RunStatus
 	stage, arm      string
 	rollout         string
-	step            int64 // of the metrics written last; 0 means none
-	totals          totals
+	sums            Sums // as written last
+	added           Sums // to Totals, and not yet written
 	linked          bool // the links to training run, version and logged model stand
 	dataset         bool // the segments are its dataset input
 }
@@ -192,10 +192,7 @@ func known(r *tracking.Run) *servingRun {
 		rollout: tag(*r, TagRollout),
 	}
 	for _, metric := range r.Data.Metrics {
-		if metric.Key == requestsTotal { // the others of the interval have the same; those observed have times for steps
-			out.step = max(out.step, metric.Step)
-		}
-		out.totals.resume(metric)
+		out.sums.resume(metric)
 	}
 	return out
 }

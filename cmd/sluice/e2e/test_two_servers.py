@@ -8,7 +8,7 @@ import databases
 import pytest
 import requests
 from conftest import Server, wait_until
-from lifecycle import JSON, add_version, configure, endpoint, files, move, serves
+from lifecycle import BODY, JSON, add_version, configure, endpoint, files, move, serves
 from test_rollout import PLAN, Callers, body, events, phase, picky_files, plan, rollout, stages, tag, versions
 
 
@@ -117,3 +117,22 @@ def test_one_drives_with_the_requests_of_both(pair):
     told = events(follows)
     assert [told.count(f"rollout_{k}") for k in ("started", "taken_over", "decided", "rolled_back")] == [1, 1, 1, 1], told
     assert tag(follows, two).startswith("rolled_back: endpoint wine")
+
+
+def test_both_count_into_one_serving_run(pair):
+    """The sums of a serving run are those of both servers, as its segments are."""
+    first = pair[0]
+    move(first, "cask", add_version(first, "cask", files("v2")))
+    for server in pair:
+        serves(server, "1", "cask")
+    for i in range(60):
+        assert pair[i % 2].post("/endpoints/cask/invocations", data=BODY, headers=JSON).ok
+
+    def counted():
+        page = first.get("/api/2.0/sluice/predictions", params={"endpoint": "cask", "model_version": 1, "limit": 1000}).json()["predictions"]
+        (experiment,) = first.api("POST", "experiments/search", {"filter": "name = 'serving/cask'", "max_results": 1})["experiments"]
+        found = first.api("POST", "runs/search", {"experiment_ids": [experiment["experiment_id"]], "filter": "tags.`sluice.model_version` = '1'"})["runs"]
+        sums = [{m["key"]: m["value"] for m in r["data"].get("metrics", [])} for r in found]
+        return len(page) >= 60 and [(s.get("requests_total"), s.get("rows_total")) for s in sums] == [(len(page), len(page))]
+
+    wait_until(counted, 60, "the requests of both in one run")
