@@ -13,18 +13,21 @@ func batching() dashboard {
 	}
 }
 
-const perVersion = "model, version"
+const (
+	perVersion = "model, version"
+	ofModel    = "{{model}} v{{version}}"
+)
 
 func batches() []panel {
 	return []panel{
 		{Title: "Rows per execution", Unit: "short", Description: "Mean size of a batch, of versions whose predictions are joined.",
-			Queries: []query{{Expr: perSecond(perVersion, byServable.of("sluice_batch_rows_total")) + " / " + perSecond(perVersion, byServable.of("sluice_batch_executions_total")), Legend: "{{model}} v{{version}}"}}},
+			Queries: []query{{Expr: perSecond(perVersion, byServable.of("sluice_batch_rows_total")) + " / " + perSecond(perVersion, byServable.of("sluice_batch_executions_total")), Legend: ofModel}}},
 		{Title: "Executions", Unit: "ops", Description: "Per second, of versions whose predictions are joined.",
-			Queries: []query{{Expr: perSecond(perVersion, byServable.of("sluice_batch_executions_total")), Legend: "{{model}} v{{version}}"}}},
+			Queries: []query{{Expr: perSecond(perVersion, byServable.of("sluice_batch_executions_total")), Legend: ofModel}}},
 		{Title: "Company of a request", Unit: "short", Description: "Mean rows of the execution that a request was part of, and mean rows of its own; equal where nothing is joined.",
 			Queries: []query{
-				{Expr: perSecond(perVersion, byArm.of("sluice_request_executed_rows_total")) + " / " + perSecond(perVersion, byArm.of(executing+"_count")), Legend: "{{model}} v{{version}} executed"},
-				{Expr: perSecond(perVersion, byArm.of("sluice_request_rows_total")) + " / " + perSecond(perVersion, byArm.of(executing+"_count")), Legend: "{{model}} v{{version}} own"},
+				{Expr: perSecond(perVersion, byArm.of("sluice_request_executed_rows_total")) + " / " + perSecond(perVersion, byArm.of(executing+"_count")), Legend: ofModel + " executed"},
+				{Expr: perSecond(perVersion, byArm.of("sluice_request_rows_total")) + " / " + perSecond(perVersion, byArm.of(executing+"_count")), Legend: ofModel + " own"},
 			}},
 	}
 }
@@ -32,15 +35,15 @@ func batches() []panel {
 func waiting() []panel {
 	byVersion := func(title, what, histogram string) panel {
 		return panel{Title: title, Unit: "s", Description: what, Queries: []query{
-			{Expr: quantile(0.5, perVersion, byArm.of(histogram+"_bucket")), Legend: "{{model}} v{{version}} p50"},
-			{Expr: quantile(0.99, perVersion, byArm.of(histogram+"_bucket")), Legend: "{{model}} v{{version}} p99"},
+			{Expr: quantile(0.5, perVersion, byArm.of(histogram+"_bucket")), Legend: ofModel + " p50"},
+			{Expr: quantile(0.99, perVersion, byArm.of(histogram+"_bucket")), Legend: ofModel + " p99"},
 		}}
 	}
 	return []panel{
 		byVersion("Queue", "How long rows waited for the model.", queueing),
 		byVersion("Execution", "How long the executions took that held the rows.", executing),
 		{Title: "Waiting as a share of latency", Unit: "percentunit", Share: true, Description: "Of all the time that executed requests took.",
-			Queries: []query{{Expr: perSecond(perVersion, byArm.of(queueing+"_sum")) + " / " + perSecond(perVersion, byArm.of(duration+"_sum")), Legend: "{{model}} v{{version}}"}}},
+			Queries: []query{{Expr: perSecond(perVersion, byArm.of(queueing+"_sum")) + " / " + perSecond(perVersion, byArm.of(duration+"_sum")), Legend: ofModel}}},
 		{Title: "Waiting distribution", Kind: heat, Unit: "s", Width: 24, Description: "Executed requests per second by how long their rows waited.",
 			Queries: []query{{Expr: perSecond("le", byArm.of(queueing+"_bucket")), Legend: "{{le}}", Buckets: true}}},
 	}

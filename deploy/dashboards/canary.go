@@ -43,7 +43,7 @@ func canaryComparison() []panel {
 			Queries: []query{{Expr: share(perArm, compared.of(requests, named, `code=~"4..",code!="429"`), compared.of(requests, named)), Legend: armNames}}},
 		{Title: "p95 latency", Unit: "s", Description: "From arrival to answer; the points are traced requests.",
 			Queries: []query{{Expr: quantile(0.95, perArm, p95(named)), Legend: armNames, Exemplars: true}}},
-		{Title: "p95 latency against the arm compared with", Unit: "none", Description: "1: the same; 2: twice as long.",
+		{Title: "p95 latency against the arm compared with", Unit: "none", Description: "1: the same; 2: twice as long.", Levels: []level{{0, "green"}, {1, "orange"}, {2, "red"}},
 			Queries: []query{{Expr: quantile(0.95, perArm, p95(`arm!="",arm!~"$baseline"`)) + " / on (endpoint) group_left () " + quantile(0.95, "endpoint", p95(`arm=~"$baseline"`)), Legend: armNames}}},
 		{Title: "Mean execution", Unit: "s", Description: "Of the executions that held an arm's rows.",
 			Queries: []query{{Expr: perSecond(perArm, compared.of(executing+"_sum")) + " / " + perSecond(perArm, compared.of(executing+"_count")), Legend: armNames}}},
@@ -65,16 +65,16 @@ func canaryRollout() []panel {
 }
 
 func canaryShadows() []panel {
-	const shadowArm, legend = "endpoint, arm, version", "{{endpoint}} {{arm}} v{{version}}"
+	const shadowArm, legend = perArm, armNames
 	histogram := func(title, unit, what, metric string) panel {
 		rate := func(part string) string { return perSecond(shadowArm, byEndpoint.of(metric+part)) }
 		return panel{Title: title, Unit: unit, Description: what, Signed: true, Queries: []query{{Expr: fmt.Sprintf("%s / %s", rate("_sum"), rate("_count")), Legend: legend}}}
 	}
 	return []panel{
 		{Title: "Copies", Unit: "reqps", Description: "Copies that a shadow executed, by result.", Stack: true,
-			Queries: []query{{Expr: perSecond("arm, version, result", byEndpoint.of("sluice_shadow_requests_total")), Legend: "{{arm}} v{{version}} {{result}}"}}},
+			Queries: []query{{Expr: perSecond(shadowArm+", result", byEndpoint.of("sluice_shadow_requests_total")), Legend: legend + " {{result}}"}}},
 		{Title: "Copies dropped", Unit: "reqps", Description: "Copies that a shadow did not execute, by reason.", Stack: true,
-			Queries: []query{{Expr: perSecond("arm, version, reason", byEndpoint.of("sluice_shadow_drops_total")), Legend: "{{arm}} v{{version}} {{reason}}"}}},
+			Queries: []query{{Expr: perSecond(shadowArm+", reason", byEndpoint.of("sluice_shadow_drops_total")), Legend: legend + " {{reason}}"}}},
 		histogram("Distance of numbers", "none", "Mean relative distance of a shadow's numbers from the answer's: 0 the same, 2 opposite.", "sluice_shadow_distance"),
 		histogram("Labels that differ", "percentunit", "Mean share of a shadow's labels that differ from the answer's.", "sluice_shadow_disagreement"),
 		histogram("Later than the answer", "s", "Mean time that a shadow took longer, in queue and execution, than the arm that answered.", "sluice_shadow_latency_delta_seconds"),

@@ -16,15 +16,15 @@ func worst(by, metric string) string { return "max by (" + by + ") (" + compared
 
 func drift() []panel {
 	return []panel{
-		{Title: "Columns that drift", Unit: "short", Description: "Columns beyond max_psi or max_ks in the window compared last.",
+		{Title: "Columns that drift", Unit: "short", Description: "Columns beyond max_psi or max_ks in the window compared last.", Levels: bad(1),
 			Queries: []query{{Expr: worst("endpoint, version", "sluice_drift_columns"), Legend: ofVersion}}},
 		{Title: "Rows compared", Unit: "short", Description: "Rows of the window that was compared last.",
 			Queries: []query{{Expr: sum("endpoint, version", compared.of("sluice_drift_window_rows")), Legend: ofVersion}}},
-		{Title: "Most drifting columns", Unit: "none", Description: "Population stability index of the ten columns that moved most: 0.1 is little, above 0.2 the column is another.",
+		{Title: "Most drifting columns", Unit: "none", Description: "Population stability index of the ten columns that moved most: 0.1 is little, above 0.2 the column is another.", Levels: bad(0.2),
 			Queries: []query{{Expr: "topk(10, " + worst("endpoint, version, column", "sluice_drift_psi") + ")", Legend: ofVersion + " {{column}}"}}},
-		{Title: "Population stability index", Unit: "none", Width: 12, Description: "Of each column, last window against the version's first rows.",
+		{Title: "Population stability index", Unit: "none", Width: 12, Description: "Of each column, last window against the version's baseline; 0.2 is the bound unless max_psi is set.", Levels: bad(0.2),
 			Queries: []query{{Expr: worst("endpoint, version, column", "sluice_drift_psi"), Legend: ofVersion + " {{column}}"}}},
-		{Title: "Kolmogorov-Smirnov distance", Unit: "none", Width: 12, Share: true, Description: "Of each column of numbers: the greatest gap between the two distributions.",
+		{Title: "Kolmogorov-Smirnov distance", Unit: "none", Width: 12, Share: true, Description: "Of each column of numbers: the greatest gap between the two distributions; 0.2 is the bound unless max_ks is set.", Levels: bad(0.2),
 			Queries: []query{{Expr: worst("endpoint, version, column", "sluice_drift_ks"), Legend: ofVersion + " {{column}}"}}},
 	}
 }

@@ -50,9 +50,9 @@ func endpointAnswers() []panel {
 	return []panel{
 		{Title: "Requests by code", Unit: "reqps", Description: "By HTTP status.", Stack: true, Queries: []query{{Expr: perSecond("code", byArm.of(requests)), Legend: "{{code}}"}}},
 		{Title: "Server errors by version", Unit: "percentunit", Description: "Share answered with 5xx.",
-			Queries: []query{{Expr: share("version", byArm.of(requests, serverErr), byArm.of(requests)), Legend: "v{{version}}"}}},
+			Queries: []query{{Expr: share(perVersion, byArm.of(requests, serverErr), byArm.of(requests)), Legend: ofModel}}},
 		{Title: "Deadlines missed", Unit: "reqps", Description: "Requests answered 504.",
-			Queries: []query{{Expr: perSecond("version", byArm.of(requests, `code="504"`)) + " or " + perSecond("version", byArm.of(requests)) + " * 0", Legend: "v{{version}}"}}},
+			Queries: []query{{Expr: perSecond(perVersion, byArm.of(requests, `code="504"`)) + " or " + perSecond(perVersion, byArm.of(requests)) + " * 0", Legend: ofModel}}},
 	}
 }
 
@@ -61,7 +61,7 @@ func endpointVersions() []panel {
 		{Title: "Requests by version", Unit: "reqps", Description: "By registered model, version and stage.", Stack: true,
 			Queries: []query{{Expr: perSecond("model, version, stage", byArm.of(requests)), Legend: "{{model}} v{{version}} {{stage}}"}}},
 		{Title: "p95 latency by version", Unit: "s", Description: "From arrival to answer.",
-			Queries: []query{{Expr: quantile(0.95, "version", byArm.of(duration+"_bucket")), Legend: "v{{version}}"}}},
+			Queries: []query{{Expr: quantile(0.95, perVersion, byArm.of(duration+"_bucket")), Legend: ofModel}}},
 		{Title: "Circuit breaker", Kind: states, Unit: "none", Description: "By version, the worst of all members.", States: breakerStates, Levels: breakerLevels,
 			Queries: []query{{Expr: `max by (endpoint, version) (` + where{"instance", "endpoint", "model", "version"}.of("sluice_breaker_state") + `)`, Legend: "{{endpoint}} v{{version}}"}}},
 	}

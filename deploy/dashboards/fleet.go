@@ -40,7 +40,7 @@ func fleetTraffic() []panel {
 			Queries: []query{{Expr: perSecond("code", byEndpoint.of(requests)), Legend: "{{code}}"}}},
 		{Title: "Rows by endpoint", Unit: "rps", Description: "Rows executed per second; a request may have many.",
 			Queries: []query{{Expr: perSecond("endpoint", byEndpoint.of("sluice_request_rows_total")), Legend: "{{endpoint}}"}}},
-		{Title: "Server errors by endpoint", Unit: "percentunit", Description: "Share of requests answered with 5xx.",
+		{Title: "Server errors by endpoint", Unit: "percentunit", Description: "Share of requests answered with 5xx; the objective is below 0.1 %.", Levels: bad(0.001),
 			Queries: []query{{Expr: share("endpoint", byEndpoint.of(requests, serverErr), byEndpoint.of(requests)), Legend: "{{endpoint}}"}}},
 		{Title: "p95 latency by endpoint", Unit: "s", Description: "From arrival to answer.",
 			Queries: []query{{Expr: quantile(0.95, "endpoint", byEndpoint.of(duration+"_bucket")), Legend: "{{endpoint}}"}}},
@@ -52,7 +52,7 @@ func fleetTraffic() []panel {
 // budget shows how fast the objectives' budgets are used up.
 func budget() []panel {
 	burn := func(title, what, rule string) panel {
-		return panel{Title: title, Unit: "none", Width: 12, Description: what + " 1 uses up the budget in exactly 30 days, 14.4 in two days.",
+		return panel{Title: title, Unit: "none", Width: 12, Description: what + " 1 uses up the budget in exactly 30 days, 14.4 in two days; from there on somebody is called.", Levels: warnThenBad(1, 14.4),
 			Queries: []query{
 				{Expr: rule + `5m{endpoint=~"$endpoint"}`, Legend: "{{endpoint}} 5 min"},
 				{Expr: rule + `1h{endpoint=~"$endpoint"}`, Legend: "{{endpoint}} 1 h"},

@@ -134,6 +134,9 @@ func (p *panel) custom() object {
 		return object{}
 	}
 	c := object{"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": false, "stacking": object{"mode": "none", "group": "A"}}
+	if len(p.Levels) > 0 {
+		c["thresholdsStyle"] = object{"mode": "dashed"}
+	}
 	if p.Stack {
 		c["fillOpacity"], c["stacking"] = 40, object{"mode": "normal", "group": "A"}
 	}

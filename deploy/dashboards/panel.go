@@ -20,11 +20,11 @@ type panel struct {
 	Unit        string // of Grafana: short, s, bytes, percentunit, reqps …
 	Kind        kind   // default: lines
 	Queries     []query
-	Width       int  // of 24 columns; default: 8, of a number: 4
-	Stack       bool // lines are stacked
-	Share       bool // the axis ends at 1
-	Signed      bool // values may be below 0
-	Levels      []level
+	Width       int      // of 24 columns; default: 8, of a number: 4
+	Stack       bool     // lines are stacked
+	Share       bool     // the axis ends at 1
+	Signed      bool     // values may be below 0
+	Levels      []level  // colour numbers and states; between lines they are dashed ones
 	States      []string // texts of the values 0, 1, 2 …
 }
 

@@ -41,6 +41,8 @@ func logWay() []panel {
 			Queries: []query{{Expr: perSecond("reason", byInstance.of("sluice_predlog_drops_total")), Legend: "{{reason}}"}}},
 		{Title: "Requests without a record", Unit: "percentunit", Description: "Share of offered records that were dropped.",
 			Queries: []query{{Expr: share("instance", byInstance.of("sluice_predlog_drops_total"), records("offered")), Legend: "{{instance}}"}}},
+		{Title: "Left out by sampling", Unit: "reqps", Description: "Requests per second that sampling_fraction keeps out of the log: with the records offered they are all requests.",
+			Queries: []query{{Expr: perSecond("reason", byInstance.of("sluice_predlog_skipped_total")), Legend: "{{reason}}"}}},
 		{Title: "Queue", Unit: "bytes", Description: "Records in memory, not yet written.",
 			Queries: []query{{Expr: byInstance.of("sluice_predlog_queue_bytes"), Legend: "{{instance}}"}}},
 		{Title: "Segments waiting for delivery", Unit: "short", Description: "Rises while the artifact store or the database is away.",
@@ -55,7 +57,7 @@ func logDisk() []panel {
 				{Expr: byInstance.of("sluice_predlog_disk_bytes"), Legend: "{{instance}}"},
 				{Expr: byInstance.of("sluice_predlog_disk_limit_bytes"), Legend: "{{instance}} limit"},
 			}},
-		{Title: "Disk used", Unit: "percentunit", Width: 12, Description: "At 100 % records are dropped.", Share: true,
+		{Title: "Disk used", Unit: "percentunit", Width: 12, Description: "At 100 % records are dropped.", Share: true, Levels: warnThenBad(0.5, 0.8),
 			Queries: []query{{Expr: byInstance.of("sluice_predlog_disk_bytes") + " / " + byInstance.of("sluice_predlog_disk_limit_bytes"), Legend: "{{instance}}"}}},
 	}
 }

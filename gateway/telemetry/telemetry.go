@@ -24,12 +24,40 @@
 //	sluice.shadow.latency_delta histogram, s          endpoint arm model version; later than the arm that answered
 //	sluice.breaker.state        gauge                 endpoint model version; 0 closed, 1 half-open, 2 open
 //	sluice.servable.state       gauge                 model version state; 1 for the present state
+//	sluice.servable.memory      gauge, By             estimated, of the loaded versions
+//	sluice.servable.evictions   counter, {eviction}   versions that gave their memory back
+//	sluice.servable.reloads     counter, {load}       evicted versions that were asked for and loaded again
+//	sluice.batch.executions     counter, {execution}  model version; of versions whose predictions are joined
+//	sluice.batch.rows           counter, {row}        model version; the rows in those executions
+//	sluice.worker.restarts      counter, {restart}    reason
+//	sluice.cache.requests       counter, {request}    endpoint result = hit miss shared bypass
+//	sluice.cache.too_large      counter, {answer}     endpoint; answers that are not kept for their size
+//	sluice.cache.errors         counter, {error}      store; each of them a miss
+//	sluice.cache.entries        gauge, {answer}       answers kept in this process
+//	sluice.cache.evictions      counter, {answer}     answers that made room for others
+//	sluice.cache.bytes          gauge, By             memory of the answers kept in this process
 //	sluice.rollout.step         gauge                 endpoint version; of running rollouts, from 0
 //	sluice.rollout.weight       gauge, %              endpoint version; the canary's share of its arm's traffic
 //	sluice.rollout.verdicts     counter, {verdict}    endpoint verdict = promote hold rollback insufficient_traffic
+//	sluice.drift.psi            gauge                 endpoint model version column; last window against baseline
+//	sluice.drift.ks             gauge                 endpoint model version column; 0–1
+//	sluice.drift.columns        gauge, {column}       endpoint model version; that drift in the last window
+//	sluice.drift.window_rows    gauge, {row}          endpoint model version; of the window compared last
+//	sluice.drift.baseline_rows  gauge, {row}          endpoint model version source
+//	sluice.drift.segments_left_out counter, {segment} endpoint model version; that could not be read and are in no window
+//	sluice.quality.labels       gauge                 endpoint model version; predictions that got ground truth in the quality window, on which the others rest:
+//	sluice.quality.accuracy     gauge                 the same; so are precision, recall and f1 (macro means)
+//	sluice.quality.precision    gauge                 the same
+//	sluice.quality.recall       gauge                 the same
+//	sluice.quality.f1           gauge                 the same
+//	sluice.quality.mae          gauge                 the same; in the prediction's unit
+//	sluice.quality.rmse         gauge                 the same; in the prediction's unit
+//	sluice.ground_truth.items   counter, {item}       endpoint outcome
 //	sluice.predlog.records      counter, {record}     state = offered recorded recovered written delivered truncated
 //	sluice.predlog.drops        counter, {record}     reason
 //	sluice.predlog.skipped      counter, {request}    reason = sampling
+//	sluice.predlog.gaps         counter, {gap}        1 if the process before this one was cut off
+//	sluice.predlog.gap.records  gauge, {record}       that may be missing because of it, at most
 //	sluice.predlog.queue        gauge, By
 //	sluice.predlog.disk         gauge, By
 //	sluice.predlog.disk.limit   gauge, By
