@@ -24,7 +24,7 @@ type Inspection struct {
 	Known, Newest bool
 	// Steps are the newest migrations of our own tables by component; empty if sluice never opened the database.
 	Steps map[string]int
-	// Problems are rollups of traces, which Open refuses, at the newest revision tables, columns and indexes that are missing, and on SQLite
+	// Problems are rollups of traces and other workspaces, which Open refuses, at the newest revision tables, columns and indexes that are missing, and on SQLite
 	// damages of the file and rows that refer to nothing: at most maxProblems. Servers watch over their files themselves.
 	Problems []string
 }
@@ -54,6 +54,13 @@ func Inspect(ctx context.Context, uri string) (Inspection, error) {
 	}
 	found.Problems = append(found.Problems, rollups...)
 	found.Known = slices.Contains(KnownRevisions(), found.Revision)
+	if found.Known {
+		foreign, err := foreignWorkspaces(ctx, raw)
+		if err != nil {
+			return Inspection{}, Classify(err)
+		}
+		found.Problems = append(found.Problems, foreign...)
+	}
 	found.Newest = found.Revision == HeadRevision()
 	if found.Newest {
 		missing, err := missingParts(ctx, addr.Dialect, raw)

@@ -27,7 +27,7 @@ func (db *DB) settleRollups(ctx context.Context) error {
 		if !db.HasTable(table) {
 			continue
 		}
-		held, err := holdsRows(ctx, db.Read(), table)
+		held, err := found(ctx, db.Read(), anyRow(table))
 		if err != nil {
 			return err
 		}
@@ -65,17 +65,22 @@ func (db *DB) dropRollups(ctx context.Context) error {
 	return err
 }
 
-// holdsRows says whether the table, which must exist, holds a row.
-func holdsRows(ctx context.Context, q interface {
+// rowQuerier runs a query for one row; a Querier and a *sql.DB are that.
+type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}, table string) (bool, error) {
+}
+
+// found says whether the query, which selects one number, selects a row.
+func found(ctx context.Context, q rowQuerier, query string) (bool, error) {
 	var one int
-	err := q.QueryRowContext(ctx, "SELECT 1 FROM "+table+" LIMIT 1").Scan(&one)
+	err := q.QueryRowContext(ctx, query).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	return err == nil, Classify(err)
 }
+
+func anyRow(table string) string { return "SELECT 1 FROM " + table + " LIMIT 1" }
 
 // heldRollups returns a problem for each of the tables that are there and hold rollups.
 func heldRollups(ctx context.Context, d Dialect, db *sql.DB) ([]string, error) {
@@ -85,7 +90,7 @@ func heldRollups(ctx context.Context, d Dialect, db *sql.DB) ([]string, error) {
 	}
 	var out []string
 	for _, table := range tables {
-		held, err := holdsRows(ctx, db, table)
+		held, err := found(ctx, db, anyRow(table))
 		if err != nil {
 			return nil, err
 		}

@@ -61,6 +61,9 @@ func (db *DB) prepareSchema(ctx context.Context) error {
 	if err := db.loadColumns(ctx); err != nil {
 		return err
 	}
+	if err := db.checkWorkspaces(ctx); err != nil {
+		return err
+	}
 	return db.settleRollups(ctx)
 }
 

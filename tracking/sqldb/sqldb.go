@@ -110,7 +110,8 @@ var ErrEmpty = errors.New("the database is empty")
 // 0700), postgresql://…, mysql://…, whose database must exist.
 // Returns NOT_IMPLEMENTED for dialects whose driver is not built in, INVALID_PARAMETER_VALUE for an unusable URI,
 // TEMPORARILY_UNAVAILABLE for a server that does not answer or refuses the login, and INVALID_STATE with the command to run for
-// a schema revision that is not known here and for a database that holds MLflow's rollups of traces.
+// a schema revision that is not known here and for a database that holds more workspaces than
+// the default or MLflow's rollups of traces.
 func Open(ctx context.Context, uri string, opts *Options) (*DB, error) {
 	addr, err := ParseURI(uri)
 	if err != nil {

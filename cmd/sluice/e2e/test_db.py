@@ -190,6 +190,24 @@ def test_rollups_that_would_go_wrong_are_refused_as_by_mlflow(tmp_path):
     assert db(uri, tmp_path, "upgrade")[0] == 0
 
 
+def test_other_workspaces_are_refused_until_mlflow_moves_them(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert db(uri, tmp_path, "upgrade")[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute("INSERT INTO workspaces (name) VALUES ('team')")
+        connection.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace) VALUES (7, 'theirs', 'active', 'team')")
+        connection.commit()
+    code, text = db(uri, tmp_path, "check")
+    assert code == 1 and "problem: experiments holds rows outside the default workspace" in text, text
+    code, text = db(uri, tmp_path, "upgrade")  # opens the database as a server does
+    assert code == 1 and f"mlflow db migrate-to-default-workspace {uri}" in text, text
+
+    subprocess.run([MLFLOW, "db", "migrate-to-default-workspace", uri, "--yes"], env=own_environ(), check=True, capture_output=True)
+    code, text = db(uri, tmp_path, "check")
+    assert code == 0 and text.endswith("whole\n"), text
+    assert db(uri, tmp_path, "upgrade")[0] == 0
+
+
 OUR_INDEXES = {"sluice_runs_start", "sluice_latest_metrics_value"}
 
 
