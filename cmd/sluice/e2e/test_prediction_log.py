@@ -13,7 +13,9 @@ import subprocess
 
 import pandas as pd
 import pyarrow as pa
+import tritonclient.http as triton
 from conftest import BINARY, Server, register_wine, split_body, wait_until
+from grape import tensors
 from predictions import Posts
 
 
@@ -336,7 +338,7 @@ def on_the_wire(server, path, body, headers, chunked):
 
 
 def test_answers_are_the_same_without_the_log(tmp_path):
-    """R42: plain, chunked, compressed, refused and failed requests get the same bytes, whether predictions are logged or not."""
+    """R42: plain, chunked, compressed, refused and failed requests get the same bytes, whether predictions are logged or not, by each protocol."""
     good, path = json.dumps(split_body()).encode(), "/models/wine/versions/2/invocations"
     typed = {"Content-Type": "application/json"}
     cases = {
@@ -352,6 +354,15 @@ def test_answers_are_the_same_without_the_log(tmp_path):
         "damaged gzip": (path, b"no gzip", typed | {"Content-Encoding": "gzip"}, False),
         "a deadline that cannot be kept": (path, good, typed | {"X-Sluice-Timeout-Ms": "0"}, False),
     }
+    infer = "/models/wine/versions/2/infer"
+    tensor_bytes, head = triton.InferenceServerClient.generate_request_body(tensors(triton, 2, binary_data=True))
+    tensor_json, _ = triton.InferenceServerClient.generate_request_body(tensors(triton, 2, binary_data=False), outputs=[triton.InferRequestedOutput("label", binary_data=False)])
+    cases |= {
+        "tensors as JSON": (infer, tensor_json, typed, False),
+        "tensors as bytes": (infer, tensor_bytes, {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}, True),
+        "tensors that are cut": (infer, tensor_bytes[:-1], {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head)}, False),
+        "half a message of gRPC": (infer, b"\x2a\x09", {"Content-Type": "application/x-protobuf"}, False),
+    }
     answers = []
     for name, args in (("with", ()), ("without", ("--prediction-log=false",))):
         server = Server(tmp_path / name, "--demo", *args).start()
@@ -362,4 +373,5 @@ def test_answers_are_the_same_without_the_log(tmp_path):
             server.stop()
     for what, got in answers[0].items():
         assert got == answers[1][what], what
+    assert all(answers[0][what].startswith(b"HTTP/1.1 200") for what in ("plain", "chunked", "gzip", "tensors as JSON", "tensors as bytes")), answers[0]
     assert {a.split(b" ")[1] for a in answers[0].values()} >= {b"200", b"400", b"404", b"415"}, "these are the answers that were meant"
