@@ -113,8 +113,8 @@ func (a *App) runDrift(ctx context.Context) {
 	}()
 }
 
-// driftSettings is how an endpoint is compared, and the output that is looked at.
-func (a *App) driftSettings(ctx context.Context, endpoint string) (gateway.Drift, string, error) {
+// driftSettings is how an endpoint is compared, and what its ground truth names.
+func (a *App) driftSettings(ctx context.Context, endpoint string) (gateway.Drift, gateway.GroundTruth, error) {
 	e, err := a.endpoints.Get(ctx, endpoint)
-	return e.Config.Drift, e.Config.GroundTruth.Output, err
+	return e.Config.Drift, e.Config.GroundTruth, err
 }

@@ -65,7 +65,7 @@ func (s *Service) settleRouted(ctx context.Context) {
 	deadline := s.opts.Now().Add(maxSettling)
 	type asked struct {
 		settings gateway.Drift
-		output   string
+		ground   gateway.GroundTruth
 	}
 	endpoints := map[string]*asked{}
 	for _, series := range routed {
@@ -76,13 +76,13 @@ func (s *Service) settleRouted(ctx context.Context) {
 		if e == nil {
 			e = new(asked)
 			var err error
-			if e.settings, e.output, err = s.deps.Settings(ctx, series.Endpoint); err != nil {
+			if e.settings, e.ground, err = s.deps.Settings(ctx, series.Endpoint); err != nil {
 				e.settings.Off = true // gone, or not to be read now
 			}
 			endpoints[series.Endpoint] = e
 		}
 		if !e.settings.Off {
-			s.settle(ctx, series, e.settings.WithDefaults(), e.output)
+			s.settle(ctx, series, e.settings.WithDefaults(), e.ground.Output)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/gateway"
 	"sluice/gateway/predlog"
 )
 
@@ -28,7 +29,7 @@ func BenchmarkDigest(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := digest(int64(records), rows(), time.Hour, ""); err != nil {
+				if _, err := digest(int64(records), rows(), time.Hour, gateway.GroundTruth{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,8 +10,8 @@
 // The baseline of a version is its first rows at the endpoint, as many as the endpoint's drift.baseline_rows says. Later rows fall into
 // windows of drift.window by the time of their request. A window with drift.min_rows or more is compared with the baseline, column by
 // column, from its first such moment on, again with every piece of the log that comes. Columns are those of the request, and "prediction", the
-// first output (or ground_truth.output) of the answer. A request that failed, a body that was cut, and what redaction took
-// out of the log are not seen. Where an endpoint logs a share of its requests (sampling_fraction), the rows that are there stand for all, each with
+// first output (or ground_truth.output) of the answer. ground_truth.key, which tells rows apart, is
+// left out. A request that failed, a body that was cut, and what redaction took out of the log are not seen. Where an endpoint logs a share of its requests (sampling_fraction), the rows that are there stand for all, each with
 // the same weight; window and baseline count rows. A shadow's version has its copies of requests compared like any other's.
 //
 //	PSI   Σ (wᵢ − bᵢ)·ln(wᵢ/bᵢ) over parts i; b and w are the shares of baseline and window. Parts are the tenths of the baseline's

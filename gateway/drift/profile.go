@@ -52,8 +52,12 @@ func (p *Profile) Merge(o *Profile) error {
 	return nil
 }
 
-// LeaveOut forgets a column of the request.
-func (p *Profile) LeaveOut(column string) { delete(p.Columns, columnName(column)) }
+// LeaveOut forgets a column of the request; "" is none.
+func (p *Profile) LeaveOut(column string) {
+	if column != "" {
+		delete(p.Columns, columnName(column))
+	}
+}
 
 // names are the columns in order.
 func (p *Profile) names() []string {

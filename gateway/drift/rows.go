@@ -4,6 +4,7 @@ import (
 	"iter"
 	"time"
 
+	"sluice/gateway"
 	"sluice/gateway/payload"
 	"sluice/gateway/predlog"
 	"sluice/gateway/truth"
@@ -23,9 +24,9 @@ type Piece struct {
 }
 
 // digest makes the pieces of so many records of a segment, in the order in which the windows come.
-func digest(records int64, rows iter.Seq2[predlog.Row, error], window time.Duration, output string) ([]Piece, error) {
+func digest(records int64, rows iter.Seq2[predlog.Row, error], window time.Duration, ground gateway.GroundTruth) ([]Piece, error) {
 	perRecord := int(max(MaxRows/max(records, 1), 1))
-	d := digester{plan: payload.Compile(nil, nil), perRecord: perRecord, output: output, windowMS: window.Milliseconds()}
+	d := digester{plan: payload.Compile(nil, nil), perRecord: perRecord, output: ground.Output, windowMS: window.Milliseconds()}
 	for r, err := range rows {
 		if err != nil {
 			return nil, err
@@ -33,6 +34,9 @@ func digest(records int64, rows iter.Seq2[predlog.Row, error], window time.Durat
 		if r.Status < 400 && !r.Truncated {
 			d.take(&r)
 		}
+	}
+	for i := range d.pieces {
+		d.pieces[i].LeaveOut(ground.Key)
 	}
 	return d.pieces, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"sluice/gateway"
 	"sluice/gateway/oip/pb"
 	"sluice/gateway/predlog"
 )
@@ -43,7 +44,7 @@ func TestDigestReadsEveryProtocol(t *testing.T) {
 	} {
 		r.Time, r.Status = time.UnixMilli(1_000_000), 200
 		one := iter.Seq2[predlog.Row, error](func(yield func(predlog.Row, error) bool) { yield(predlog.Row{Record: r}, nil) })
-		pieces, err := digest(1, one, time.Minute, "")
+		pieces, err := digest(1, one, time.Minute, gateway.GroundTruth{})
 		if err != nil || len(pieces) != 1 || pieces[0].Rows != 2 {
 			t.Errorf("%s: %+v, %v", name, pieces, err)
 			continue

@@ -48,8 +48,9 @@ type Segments interface {
 type Deps struct {
 	Store    Store
 	Segments Segments
-	// Settings returns how an endpoint is compared, and its ground_truth.output. Returns RESOURCE_DOES_NOT_EXIST for an unknown endpoint.
-	Settings func(ctx context.Context, endpoint string) (gateway.Drift, string, error)
+	// Settings returns how an endpoint is compared, and what its ground truth names: the output that is looked at, and the key, which identifies rows
+	// and is left out. Returns RESOURCE_DOES_NOT_EXIST for an unknown endpoint.
+	Settings func(ctx context.Context, endpoint string) (gateway.Drift, gateway.GroundTruth, error)
 	// Baseline finds what a version is compared with; the settings have their defaults, output is ground_truth.output. An error is one that may be
 	// gone the next time. nil: the first predictions, always.
 	Baseline func(ctx context.Context, s predlog.Series, settings gateway.Drift, output string) (Given, error)
@@ -176,7 +177,7 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 	if segment.Model == "" || s.has(segment) {
 		return nil
 	}
-	settings, output, err := s.deps.Settings(ctx, segment.Endpoint)
+	settings, ground, err := s.deps.Settings(ctx, segment.Endpoint)
 	if mlflow.CodeOf(err) == mlflow.ResourceDoesNotExist || err == nil && settings.Off {
 		return nil
 	}
@@ -184,9 +185,9 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 		return err
 	}
 	settings = settings.WithDefaults()
-	s.settle(ctx, segment.Series, settings, output)
+	s.settle(ctx, segment.Series, settings, ground.Output)
 	records := s.budget.take(s.opts.Now(), segment.Rows)
-	pieces, err := digest(records, s.deps.Segments.SegmentSample(ctx, segment, records), settings.Window, output)
+	pieces, err := digest(records, s.deps.Segments.SegmentSample(ctx, segment, records), settings.Window, ground)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -201,6 +202,7 @@ func (s *Service) take(ctx context.Context, segment predictions.Segment) error {
 		if unreadable != nil {
 			st.Report.SegmentsLeftOut++
 		}
+		st.leaveOut(ground.Key)
 		more, err := st.Add(segment.Seq, pieces, settings)
 		changes = slices.Concat(unreadable, more)
 		return err

@@ -36,6 +36,7 @@ type world struct {
 	found    func() (drift.Given, error) // the baseline; nil: nobody looks for one
 	looked   int
 	settings gateway.Drift
+	key      string // of ground truth
 	store    *sqlstore.Drift
 	events   []gateway.Event
 	random   *rand.Rand
@@ -106,11 +107,11 @@ func (w *world) service() *drift.Service {
 	w.t.Helper()
 	deps := drift.Deps{
 		Store: w.store, Segments: w,
-		Settings: func(_ context.Context, name string) (gateway.Drift, string, error) {
+		Settings: func(_ context.Context, name string) (gateway.Drift, gateway.GroundTruth, error) {
 			if name != "wine" {
-				return gateway.Drift{}, "", mlflow.Missingf("no endpoint %q", name)
+				return gateway.Drift{}, gateway.GroundTruth{}, mlflow.Missingf("no endpoint %q", name)
 			}
-			return w.settings, "label", nil
+			return w.settings, gateway.GroundTruth{Output: "label", Key: w.key}, nil
 		},
 		Events: func(_ context.Context, e []gateway.Event) error { w.events = append(w.events, e...); return nil },
 	}
@@ -182,6 +183,21 @@ func TestAShiftIsFound(t *testing.T) {
 }
 
 // A restart, at any segment, changes nothing: what was taken in is not taken in again, what was not is.
+// The column that identifies rows is compared with nothing: each row has another.
+func TestTheKeyIsLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.service()
+	w.serve(1, 500, 0)
+	w.round(s)
+	w.key = "x" // named when the baseline had it already
+	w.now = w.now.Add(time.Minute)
+	w.serve(1, 300, 1.5)
+	if r := w.round(s); r.WindowRows != 600 || len(r.Drifting) != 0 || len(r.Columns) != 3 {
+		t.Errorf("%+v", r.Report)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	run := func(restarts bool) drift.Report {

@@ -81,6 +81,16 @@ type Change struct {
 	Reason string
 }
 
+// leaveOut forgets a column of the request.
+func (st *State) leaveOut(column string) {
+	if st.Baseline != nil {
+		st.Baseline.LeaveOut(column)
+	}
+	if st.Window != nil {
+		st.Window.LeaveOut(column)
+	}
+}
+
 // Add takes the pieces of a segment in and returns the alarms that began or ended. A segment that is in it already changes nothing.
 func (st *State) Add(seq int64, pieces []Piece, settings gateway.Drift) ([]Change, error) {
 	if seq <= st.Seq {
