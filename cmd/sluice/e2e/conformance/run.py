@@ -177,6 +177,8 @@ def main():
     warn_of_names()
     rules = read_rules(HERE / "expected.txt")
     suites = [s for s in SUITES if not options.only or s.name in options.only.split(",")]
+    if options.newer_python:  # what an older MLflow's SQL store still writes itself doesn't fit into the newest schema
+        suites = [s for s in suites if not s.keep]
     with tempfile.TemporaryDirectory(prefix="conformance-tree-") as tree:
         if not options.report:  # without the checkout's own mlflow, which would hide the installed one
             options.tree = pathlib.Path(tree)
