@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sluice/loadtest"
 )
@@ -28,6 +29,27 @@ func (s *shape) bind(cmd *cobra.Command) {
 	flags.DurationVar(&s.period, "period", 10*time.Second, "period of a sine")
 }
 
+// check refuses flags that no load could honour, so that none is ignored in silence.
+func (s *shape) check(flags *pflag.FlagSet) error {
+	for name, v := range map[string]float64{"rate": s.rate, "to": s.to, "amplitude": s.amplitude} {
+		if !(v >= 0 && v <= maxRate) {
+			return fmt.Errorf("--%s must be between 0 and %g requests per second, got %g", name, maxRate, v)
+		}
+	}
+	for name, arrivals := range map[string]string{"to": "ramp", "amplitude": "sine", "period": "sine"} {
+		if flags.Changed(name) && s.arrivals != arrivals {
+			return fmt.Errorf("--%s needs --arrivals %s", name, arrivals)
+		}
+	}
+	if s.arrivals == "ramp" && !flags.Changed("to") {
+		return errors.New("--arrivals ramp needs --to, the rate at its end (0: it ends in silence)")
+	}
+	return nil
+}
+
+// maxRate is above what one process can send.
+const maxRate = 1e7
+
 // text says the load in words.
 func (s *shape) text(duration time.Duration) string {
 	switch {
@@ -46,8 +68,6 @@ func (s *shape) pacer(duration time.Duration, seed uint64) (loadtest.Pacer, erro
 		return nil, err
 	}
 	switch {
-	case s.rate < 0 || s.to < 0:
-		return nil, errors.New("--rate and --to must not be negative")
 	case s.arrivals == "ramp":
 		if s.rate == 0 && s.to == 0 {
 			return nil, errors.New("a ramp needs --rate or --to above 0")
@@ -61,7 +81,7 @@ func (s *shape) pacer(duration time.Duration, seed uint64) (loadtest.Pacer, erro
 	case s.arrivals == "poisson":
 		return loadtest.Poisson(s.rate, seed), nil
 	case s.arrivals == "sine":
-		if s.amplitude < 0 || s.amplitude > s.rate || s.period <= 0 {
+		if s.amplitude > s.rate || s.period <= 0 {
 			return nil, errors.New("a sine needs 0 <= --amplitude <= --rate and --period above 0")
 		}
 		return loadtest.Sine(s.rate, s.amplitude, s.period), nil
@@ -81,6 +101,9 @@ func newLoadtestCommand() *cobra.Command {
 			"what the model takes, also over gRPC as grpc://HOST:8001/v2/models/NAME/infer (grpcs:// with TLS); for `mlflow models serve` give --signature, --body or --from-log.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := errors.Join(s.check(cmd.Flags()), canBeWritten(jsonFile, htmlFile)); err != nil {
+				return err
+			}
 			requests, err := f.requests(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -116,6 +139,23 @@ func newLoadtestCommand() *cobra.Command {
 	cmd.Flags().StringVar(&htmlFile, "html", "", "also write the report as an HTML page with plots to this file")
 	cmd.AddCommand(newLoadtestCompareCommand(), newLoadtestCapacityCommand())
 	return cmd
+}
+
+// canBeWritten says which of the files cannot be written, before the run whose report they shall hold; no name is no file.
+func canBeWritten(names ...string) error {
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666)
+		if err != nil {
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // toFile writes with write to the file; no name writes nothing.

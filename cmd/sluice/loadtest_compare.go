@@ -26,6 +26,9 @@ func newLoadtestCompareCommand() *cobra.Command {
 			if rounds < 1 {
 				return errors.New("--rounds must be at least 1")
 			}
+			if err := errors.Join(s.check(cmd.Flags()), canBeWritten(jsonFile)); err != nil {
+				return err
+			}
 			a, b, err := f.pair(cmd.Context(), args[0], args[1])
 			if err != nil {
 				return err
@@ -71,6 +74,15 @@ func newLoadtestCapacityCommand() *cobra.Command {
 		Short: "Search the highest rate that keeps the 99th percentile below a limit",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !(start > 0 && start <= maxRate) {
+				return fmt.Errorf("--start must be above 0 and at most %g requests per second, got %g", maxRate, start)
+			}
+			if limit.P99 <= 0 || !(limit.Failures >= 0 && limit.Failures <= 1) {
+				return fmt.Errorf("--p99 must be above 0 and --failures between 0 and 1, got %v and %g", limit.P99, limit.Failures)
+			}
+			if err := canBeWritten(jsonFile); err != nil {
+				return err
+			}
 			requests, err := f.requests(cmd.Context(), args[0])
 			if err != nil {
 				return err
