@@ -25,7 +25,7 @@ type ModelPage struct {
 
 // CreateModel registers a name. Returns RESOURCE_ALREADY_EXISTS if it is taken.
 func (s *Service) CreateModel(ctx context.Context, spec ModelSpec) (m Model, err error) {
-	if err := checkModelName(spec.Name); err != nil {
+	if err := checkFreshName(spec.Name); err != nil {
 		return Model{}, err
 	}
 	if spec.Tags, err = checkTags(spec.Tags, checkTag); err != nil {

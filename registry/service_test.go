@@ -178,6 +178,30 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Names that only MLflow gives are read, versioned, renamed and deleted like any other; nobody gets one here.
+func TestNamesOfMLflow(t *testing.T) {
+	t.Parallel()
+	store, err := sqlstore.New(t.Context(), sqldbtest.Open(t, &sqldb.Options{RelaxedSync: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := registry.New(store, nil)
+	for _, name := range []string{`team\wine`, "tab\tbed"} {
+		if _, _, err := store.CreateModel(t.Context(), registry.ModelSpec{Name: name}, 1); err != nil {
+			t.Fatal(err)
+		}
+		must[registry.Model](t)(s.Model(t.Context(), name))
+		must[registry.Version](t)(s.CreateVersion(t.Context(), registry.VersionSpec{Name: name, Source: "s3://bucket/wine"}))
+		must[registry.Version](t)(s.Version(t.Context(), name, 1))
+		_, err := s.RenameModel(t.Context(), name, name+"2")
+		wantCode(t, "rename to an odd name", err, mlflow.InvalidParameterValue)
+		must[registry.Model](t)(s.RenameModel(t.Context(), name, "plain"))
+		wantCode(t, "delete", s.DeleteModel(t.Context(), "plain", false), "")
+	}
+	_, err = s.Model(t.Context(), "a\x00b")
+	wantCode(t, "NUL", err, mlflow.InvalidParameterValue)
+}
+
 func TestSearchPagesAndLimits(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)

@@ -12,10 +12,13 @@ import (
 	"sluice/tracking/mlflow"
 )
 
-// checkModelName refuses names that MLflow refuses (source: _validate_model_name).
+// checkModelName refuses names that MLflow refuses (source: _validate_model_name), and NUL, which no text of PostgreSQL holds.
 func checkModelName(name string) error {
 	if strings.TrimSpace(name) == "" {
 		return mlflow.MissingValue("name")
+	}
+	if strings.ContainsRune(name, 0) {
+		return checkText("name", name)
 	}
 	if strings.ContainsAny(name, "/:") {
 		return mlflow.Invalidf("Invalid model name '%s'. Names cannot contain '/' or ':'.", name)
@@ -24,15 +27,23 @@ func checkModelName(name string) error {
 		return mlflow.InvalidValue("name", name, fmt.Sprintf("Names may be treated as files in certain cases, and must not resolve to "+
 			"other names when treated as such. This name would resolve to %s", mlflow.Repr(path.Clean(name))))
 	}
+	return nil
+}
+
+// checkFreshName is checkModelName for a name that nobody has yet: what a database has from MLflow may be used on, see checkText.
+func checkFreshName(name string) error {
+	if err := checkModelName(name); err != nil {
+		return err
+	}
 	return checkText("name", name)
 }
 
-// checkNewName is checkModelName for the new name of a rename.
+// checkNewName is checkFreshName for the new name of a rename.
 func checkNewName(name string) error {
 	if strings.TrimSpace(name) == "" {
 		return mlflow.MissingValue("new_name")
 	}
-	return checkModelName(name)
+	return checkFreshName(name)
 }
 
 // checkText refuses control characters and backslashes, which MLflow lets through: a registered model's name stands in URIs,

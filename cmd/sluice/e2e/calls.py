@@ -32,7 +32,7 @@ RUN_FILTERS = [
     "params.a IN ('1')", "tags.a = \"1\" AND tags.b = '2'", "metrics.a > 0;", "metrics.a BETWEEN 1 AND 2", "NOT metrics.a > 1", "(metrics.a > 1)", "params.a = 'x\\'y'", "attribute.run_id ILIKE '%'",
 ]
 RUN_ORDERS = ["metrics.a", "metrics.a DESC", "params.a ASC", "tags.a", "start_time", "attributes.start_time DESC", "status", "run_name desc", "end_time", "`run name`", "nonsense",
-              "metrics.a NOPE", "metrics.`loss/train` DESC", "", "datasets.name", "created", "user_id ASC", "metrics.a, params.a"]
+              "metrics.a NOPE", "metrics.`loss/train` DESC", "params.'x y'", "", "datasets.name", "created", "user_id ASC", "metrics.a, params.a"]
 EXPERIMENT_FILTERS = ["", "name = 'alpha'", "name LIKE '%a%'", "name ILIKE 'BETA'", "name != 'alpha'", "tags.a = '1'", "tags.`x y` != '1'", "tag.a LIKE '%'", "tags.a IS NULL", "tags.a IS NOT NULL",
                       "creation_time > 0", "last_update_time >= 5", "creation_time = 'x'", "name > 'a'", "nonsense = 1", "attribute.name = 'alpha'", "name = alpha", "name IN ('alpha')", "name", "experiment_id = '1'",
                       "name = 'alpha' AND tags.a = '1'", "name = 'alpha' OR name = 'Beta'"]
@@ -59,8 +59,8 @@ TEXTS = ["'1'", "\"two words\"", "'true'", "''", "'%'", "'%o%'", "'T%'", "'_'", 
 TEXT_OPERATORS, NUMBER_OPERATORS = ["=", "!=", "LIKE", "ILIKE"], ["=", "!=", "<", "<=", ">", ">="]
 CLAUSES = {
     "runs": [
-        (["metrics.a", "metric.b", "metrics.`loss/train`", "metrics.`x y`", "metrics.none"], NUMBER_OPERATORS, NUMBER_TEXTS),
-        (["params.a", "param.b", "parameters.`x y`", "tags.a", "tag.b", "tags.`loss/train`", "params.\"k.1-2:3\""], TEXT_OPERATORS, TEXTS),
+        (["metrics.a", "metric.b", "metrics.`loss/train`", "metrics.'x y'", "metrics.none"], NUMBER_OPERATORS, NUMBER_TEXTS),
+        (["params.a", "param.b", "parameters.`x y`", "tags.a", "tag.b", "tags.`loss/train`", "params.\"k.1-2:3\"", "tags.'x y'", "params.'a'"], TEXT_OPERATORS, TEXTS),
         (["attributes.start_time", "end_time", "start_time", "created"], NUMBER_OPERATORS, ["0", "1", "17", "500000000000"]),
         (["run_name", "attributes.status", "user_id", "artifact_uri", "`run name`"], TEXT_OPERATORS, ["'first'", "'RUNNING'", "'%i%'", "'FINISHED'", "'u'", "'renamed'"]),
         (["run_id"], ["IN", "NOT IN"], ["('{run1}')", "('{run1}', '{run2}')", "(\"{run3}\",)"]),
@@ -68,21 +68,21 @@ CLAUSES = {
         (["tags.a", "params.a", "tags.`x y`"], ["IS NULL", "IS NOT NULL"], [""]),
     ],
     "experiments": [
-        (["name", "attribute.name"], [*TEXT_OPERATORS], ["'alpha'", "'%a%'", "'E0%'", "'Beta'"]), (["tags.a", "tag.b", "tags.`x y`"], TEXT_OPERATORS, TEXTS),
+        (["name", "attribute.name"], [*TEXT_OPERATORS], ["'alpha'", "'%a%'", "'E0%'", "'Beta'"]), (["tags.a", "tag.'b'", "tags.`x y`"], TEXT_OPERATORS, TEXTS),
         (["creation_time", "last_update_time"], NUMBER_OPERATORS, ["0", "5", "99999999999999"]), (["tags.a", "tags.none"], ["IS NULL", "IS NOT NULL"], [""]),
     ],
-    "registered": [(["name"], TEXT_OPERATORS, ["'alpha'", "'%a%'", "'GAMMA%'"]), (["tags.a", "tag.b", "tags.`x y`"], TEXT_OPERATORS, TEXTS)],
+    "registered": [(["name"], TEXT_OPERATORS, ["'alpha'", "'%a%'", "'GAMMA%'"]), (["tags.a", "tag.'b'", "tags.`x y`"], TEXT_OPERATORS, TEXTS)],
     "versions": [
         (["name"], TEXT_OPERATORS, ["'alpha'", "'%a%'"]), (["version_number"], NUMBER_OPERATORS, ["0", "1", "2", "99"]), (["source_path"], TEXT_OPERATORS, ["'s3://b/x'", "'%b%'"]),
         (["run_id"], ["=", "!=", "IN"], ["'{run1}'", "('{run1}')", "('{run1}', 'x')"]), (["tags.a", "tags.`x y`"], TEXT_OPERATORS, TEXTS),
     ],
     "logged": [
         (["name", "attributes.model_type", "status", "source_run_id"], TEXT_OPERATORS, ["'m'", "'t'", "'READY'", "'{run1}'", "'%n%'"]), (["metrics.a", "metrics.b"], NUMBER_OPERATORS, NUMBER_TEXTS[:5]),
-        (["params.a", "tags.a", "tags.`x y`", "params.b"], TEXT_OPERATORS, TEXTS), (["creation_timestamp", "last_updated_timestamp"], NUMBER_OPERATORS, ["0", "99999999999999"]),
+        (["params.a", "tags.'a'", "tags.`x y`", "params.b"], TEXT_OPERATORS, TEXTS), (["creation_timestamp", "last_updated_timestamp"], NUMBER_OPERATORS, ["0", "99999999999999"]),
     ],
     "traces": [
         (["status", "attributes.name", "client_request_id", "trace.status"], [*TEXT_OPERATORS, "RLIKE"], ["'OK'", "'ERROR'", "'answer'", "'a%'", "'^a'", "'c1'"]), (["timestamp", "execution_time_ms", "timestamp_ms"], NUMBER_OPERATORS, ["0", "1500", "1704067203000"]),
-        (["tags.a", "metadata.m", "tag.b"], [*TEXT_OPERATORS, "RLIKE"], [*TEXTS, "'^t'"]), (["tags.a", "metadata.m", "feedback.quality"], ["IS NULL", "IS NOT NULL"], [""]), (["status", "request_id"], ["IN", "NOT IN"], ["('OK', 'ERROR')", "('{trace1}')"]),
+        (["tags.a", "metadata.m", "tag.'b'"], [*TEXT_OPERATORS, "RLIKE"], [*TEXTS, "'^t'"]), (["tags.a", "metadata.m", "feedback.quality"], ["IS NULL", "IS NOT NULL"], [""]), (["status", "request_id"], ["IN", "NOT IN"], ["('OK', 'ERROR')", "('{trace1}')"]),
         (["feedback.quality"], NUMBER_OPERATORS, ["0.5", "'yes'", "1"]), (["run_id"], ["=", "IN"], ["'{run1}'", "('{run1}', '{run2}')"]),
     ],
 }
