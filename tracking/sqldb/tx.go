@@ -94,17 +94,6 @@ func (tx *Tx) noteResult(query string, result sql.Result) {
 	tx.wrote = true
 }
 
-// Run runs a statement of which only the error matters. On SQLite all its parameters go to the database at once, through the driver
-// itself: made for inserts of many rows.
-func (tx *Tx) Run(ctx context.Context, query string, args []any) error {
-	if tx.dialect == SQLite {
-		tx.wrote = true
-		return eachRaw(tx.context(ctx), tx.conn, query, args, func(*Values) error { return nil })
-	}
-	_, err := tx.ExecContext(ctx, query, args...)
-	return err
-}
-
 // WithTx runs fn in one transaction: committed if fn returns nil, rolled back if it returns an error or panics.
 //
 // On SQLite transactions are serialised (BEGIN IMMEDIATE on the one writer connection), so fn may read and then write

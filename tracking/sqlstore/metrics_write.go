@@ -66,29 +66,23 @@ var (
 
 // writeMetrics inserts the history and moves the latest values.
 func writeMetrics(ctx context.Context, tx *sqldb.Tx, rows []metricRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := insertQuietly(ctx, tx, "metrics", metricColumns, tx.Dialect().Upsert(metricKey), flatten(rows)); err != nil {
+	if err := insertMetrics(ctx, tx, "metrics", tx.Dialect().Upsert(metricKey), rows); err != nil {
 		return err
 	}
-	return insertQuietly(ctx, tx, "latest_metrics", metricColumns, latestTail(tx.Dialect()), flatten(latestOf(rows)))
+	return insertMetrics(ctx, tx, "latest_metrics", latestTail(tx.Dialect()), latestOf(rows))
 }
 
-// flatten lays rows out for an INSERT. Texts are put into interfaces, which costs an allocation, once where neighbours share them.
-func flatten(rows []metricRow) []any {
-	flat := make([]any, 0, len(rows)*len(metricColumns))
-	var run, key any
-	for i, r := range rows {
-		if i == 0 || r.runID != rows[i-1].runID {
-			run = r.runID
-		}
-		if i == 0 || r.key != rows[i-1].key {
-			key = r.key
-		}
-		flat = append(flat, key, r.value, r.timestamp, run, r.step, r.nan)
-	}
-	return flat
+func insertMetrics(ctx context.Context, tx *sqldb.Tx, table, tail string, rows []metricRow) error {
+	_, err := tx.Insert(ctx, sqldb.Into{Table: table, Columns: metricColumns, Tail: tail}, len(rows), func(i int, to *sqldb.NewRow) {
+		r := &rows[i]
+		to.Text(r.key)
+		to.Float(r.value)
+		to.Int(r.timestamp)
+		to.Text(r.runID)
+		to.Int(r.step)
+		to.Bool(r.nan)
+	})
+	return err
 }
 
 // latestOf returns the newest row of each key; rows are sorted by key.

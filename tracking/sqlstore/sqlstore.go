@@ -125,51 +125,15 @@ func anys[T any](list []T) []any {
 	return out
 }
 
-// insertRows is the most rows in one INSERT. Rows are sent in powers of two up to it, so that few texts serve all sizes and
-// stay prepared.
-const insertRows = 128
-
 // insertAll inserts rows of len(columns) values each, laid out flat, with tail behind VALUES (see sqldb.Dialect.Upsert), and
 // returns how many rows the database says it changed.
 func insertAll(ctx context.Context, tx *sqldb.Tx, table string, columns []string, tail string, flat []any) (int64, error) {
-	var changed int64
-	err := eachInsert(tx.Dialect(), table, columns, tail, flat, func(statement string, args []any) error {
-		res, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
-			return err
-		}
-		rows, err := res.RowsAffected()
-		changed += rows
-		return err
-	})
-	return changed, err
-}
-
-// insertQuietly is insertAll where nobody asks how many rows have changed, which is faster.
-func insertQuietly(ctx context.Context, tx *sqldb.Tx, table string, columns []string, tail string, flat []any) error {
-	return eachInsert(tx.Dialect(), table, columns, tail, flat, func(statement string, args []any) error { return tx.Run(ctx, statement, args) })
-}
-
-// eachInsert calls run for each INSERT that the rows take.
-func eachInsert(d sqldb.Dialect, table string, columns []string, tail string, flat []any, run func(statement string, args []any) error) error {
 	width := len(columns)
-	one := d.Insert(table, columns...)
-	group := ", (" + sqldb.Placeholders(width) + ")"
-	statement, of := "", 0
-	for len(flat) > 0 {
-		n := insertRows
-		for n > len(flat)/width {
-			n /= 2
+	return tx.Insert(ctx, sqldb.Into{Table: table, Columns: columns, Tail: tail}, len(flat)/width, func(i int, to *sqldb.NewRow) {
+		for _, v := range flat[i*width : (i+1)*width] {
+			to.Value(v)
 		}
-		if n != of {
-			statement, of = one+strings.Repeat(group, n-1)+tail, n
-		}
-		if err := run(statement, flat[:n*width]); err != nil {
-			return err
-		}
-		flat = flat[n*width:]
-	}
-	return nil
+	})
 }
 
 // inList puts n placeholders in place of the "%s" of a query.

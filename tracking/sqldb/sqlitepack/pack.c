@@ -1,30 +1,9 @@
 #include "pack.h"
 
+#include <pthread.h>
 #include <string.h>
 
-// What SQLite promises to keep (https://sqlite.org/c3ref/intro.html). Its header lies in go-sqlite3's folder, where cgo does not look.
-typedef struct sqlite3 sqlite3;
-typedef struct sqlite3_context sqlite3_context;
-typedef struct sqlite3_value sqlite3_value;
-typedef unsigned long long sqlite3_uint64;
-
-enum { OK = 0, INTEGER = 1, FLOAT = 2, TEXT = 3, BLOB = 4 };
-enum { UTF8 = 1, DETERMINISTIC = 0x800, INNOCUOUS = 0x200000 };
-
-extern int sqlite3_auto_extension(void (*)(void));
-extern int sqlite3_create_function_v2(sqlite3 *, const char *, int, int, void *, void (*)(sqlite3_context *, int, sqlite3_value **),
-                                      void (*)(sqlite3_context *, int, sqlite3_value **), void (*)(sqlite3_context *), void (*)(void *));
-extern void *sqlite3_aggregate_context(sqlite3_context *, int);
-extern int sqlite3_value_type(sqlite3_value *);
-extern long long sqlite3_value_int64(sqlite3_value *);
-extern double sqlite3_value_double(sqlite3_value *);
-extern const void *sqlite3_value_blob(sqlite3_value *);
-extern const unsigned char *sqlite3_value_text(sqlite3_value *);
-extern int sqlite3_value_bytes(sqlite3_value *);
-extern void *sqlite3_realloc64(void *, sqlite3_uint64);
-extern void sqlite3_free(void *);
-extern void sqlite3_result_blob64(sqlite3_context *, const void *, sqlite3_uint64, void (*)(void *));
-extern void sqlite3_result_error_nomem(sqlite3_context *);
+#include "api.h"
 
 // rows are the rows of one group so far. SQLite hands them out zeroed.
 typedef struct {
@@ -116,7 +95,17 @@ static void finish(sqlite3_context *c) {
 static int connected(sqlite3 *db, char **message, const void *api) {
   (void)message;
   (void)api;
-  return sqlite3_create_function_v2(db, "sluice_pack", -1, UTF8 | DETERMINISTIC | INNOCUOUS, 0, 0, step, finish, 0);
+  int code = sqlite3_create_function_v2(db, "sluice_pack", -1, UTF8 | DETERMINISTIC | INNOCUOUS, 0, 0, step, finish, 0);
+  if (code != OK) return code;
+  return sqlite3_create_function_v2(db, "sluice_insert", 2, UTF8 | DIRECTONLY, 0, sluice_insert, 0, 0, 0);
 }
 
-int sluice_pack_install(void) { return sqlite3_auto_extension((void (*)(void))connected); }
+// configure is refused, and then without effect, if the process has opened a database before.
+static void configure(void) { sqlite3_config(CONFIG_MEMSTATUS, 0); }
+
+static pthread_once_t configured = PTHREAD_ONCE_INIT;
+
+int sluice_pack_install(void) {
+  pthread_once(&configured, configure);
+  return sqlite3_auto_extension((void (*)(void))connected);
+}

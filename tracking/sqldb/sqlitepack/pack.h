@@ -5,7 +5,11 @@
 // their length before them, 4 bytes.
 enum { PACK_NULL = 0, PACK_INTEGER = 1, PACK_FLOAT = 2, PACK_TEXT = 3, PACK_BLOB = 4 };
 
-// sluice_pack_install makes the function known to every connection that is opened from now on. Returns one of SQLite's result codes.
+// PACK_SAME stands alone, in rows to insert: the value that the row before has in this column.
+enum { PACK_SAME = 5 };
+
+// sluice_pack_install makes the functions known to every connection that is opened from now on, and leaves SQLite's count of the memory
+// that it uses away, which nobody asks for, if no connection has been opened yet. Returns one of SQLite's result codes.
 int sluice_pack_install(void);
 
 #endif

@@ -1,8 +1,9 @@
-// Package sqlitepack makes one value of many rows inside of SQLite, and reads it: the aggregate function sluice_pack(column, …).
+// Package sqlitepack makes one value of many rows inside of SQLite, and reads it: the aggregate function sluice_pack(column, …); and makes
+// many rows of one value: the function sluice_insert(statement, rows).
 //
-// It owns the function, which is in C because SQLite calls it for every row, and the format of what it returns. It is called by sqldb; it
+// It owns the functions, which are in C because SQLite calls them for every row, and the format of packed rows. It is called by sqldb; it
 // must not know statements. A row that crosses from C to Go costs more than finding it, so tens of thousands of them cross in one piece.
-// The package is safe for concurrent use; a Reader is not.
+// The package is safe for concurrent use; a Reader and a Packer are not.
 package sqlitepack
 
 // #include "pack.h"
@@ -17,11 +18,12 @@ import (
 	_ "github.com/mattn/go-sqlite3" // the SQLite that the function is linked to
 )
 
-// Install makes sluice_pack known to all connections that the process opens from now on: SQLite has no other door for a function of C's
-// through go-sqlite3. It may be called again.
+// Install makes the functions known to all connections that the process opens from now on: SQLite has no other door for a function of C's
+// through go-sqlite3. Where nobody has opened one before, SQLite also stops to count its memory, by a lock for each piece. It may be called
+// again.
 func Install() error {
 	if code := C.sluice_pack_install(); code != 0 {
-		return fmt.Errorf("install sluice_pack: SQLite answers %d", int(code))
+		return fmt.Errorf("install functions in SQLite: it answers %d", int(code))
 	}
 	return nil
 }
