@@ -23,6 +23,8 @@ type Model struct {
 type Version struct {
 	Number int
 	Stage  string // "None" or "" when it has none
+	// CreatedMS tells a version from another one that had its number before it was deleted; Unix time, ms, 0 if it is not known.
+	CreatedMS int64
 }
 
 // Registry reads the picture of now. cmd adapts the registry's service to it.
@@ -31,6 +33,16 @@ type Registry func(ctx context.Context) (*Registered, error)
 // Has says whether the model has the version.
 func (m Model) Has(version int) bool {
 	return slices.ContainsFunc(m.Versions, func(v Version) bool { return v.Number == version })
+}
+
+// CreatedMS is when the version was created; 0 if the model has none, or that is not known.
+func (m Model) CreatedMS(version int) int64 {
+	for _, v := range m.Versions {
+		if v.Number == version {
+			return v.CreatedMS
+		}
+	}
+	return 0
 }
 
 // InStage returns the highest version number in the stage, 0 if none is.

@@ -30,7 +30,7 @@ func FromRegistry(s Snapshotter) gateway.Registry {
 func picture(m registry.ModelSnapshot) gateway.Model {
 	p := gateway.Model{Versions: make([]gateway.Version, len(m.Versions))}
 	for i, v := range m.Versions {
-		p.Versions[i] = gateway.Version{Number: v.Version, Stage: string(v.Stage)}
+		p.Versions[i] = gateway.Version{Number: v.Version, Stage: string(v.Stage), CreatedMS: v.CreatedMS}
 	}
 	if len(m.Aliases) > 0 {
 		p.Aliases = make(map[string]int, len(m.Aliases))

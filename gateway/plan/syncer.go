@@ -91,6 +91,7 @@ type Syncer struct {
 	applyMu sync.Mutex
 	input   *Input                    // what was read last; nil until the first success; guarded by applyMu
 	leaving map[servable.ID]time.Time // guarded by applyMu
+	created map[servable.ID]int64     // the versions that were asked for last, and when they were created; guarded by applyMu
 	applied int                       // plans made real so far; guarded by applyMu
 
 	backoff time.Duration // 0 while reading succeeds; belongs to Run's goroutine
@@ -194,6 +195,7 @@ func (s *Syncer) Behind() bool { return s.shown.Load() != s.poked.Load() }
 // a plan could be made. The caller holds applyMu.
 func (s *Syncer) apply() bool {
 	s.applied++
+	s.renew()
 	in := *s.input
 	in.Status, in.Previous = s.deps.Servables.Status, s.current.Load()
 	in.DefaultEndpoint, in.OnlyONNX, in.NowMS = s.opts.DefaultEndpoint, s.opts.OnlyONNX, s.opts.Now().UnixMilli()
@@ -210,7 +212,7 @@ func (s *Syncer) apply() bool {
 	if len(p.Waiting) == 0 {
 		s.wasOnce.Store(true)
 	}
-	s.deps.Servables.Aspire(s.withLeaving(in.Previous, p))
+	s.aspire(s.withLeaving(in.Previous, p))
 	s.input.Arms = slices.DeleteFunc(overlay(s.input.Arms, p.Records), func(r gateway.ArmRecord) bool {
 		return slices.Contains(p.Obsolete, r.Endpoint)
 	})

@@ -259,6 +259,42 @@ func TestSyncerSwapsThenLetsGo(t *testing.T) {
 	})
 }
 
+// What is loaded of a version that was deleted answers for no other one of its number, however soon that comes.
+func TestSyncerRenewsVersions(t *testing.T) {
+	register := func(b *bench, versions ...gateway.Version) {
+		b.mu.Lock()
+		b.reg = &gateway.Registered{Models: map[string]gateway.Model{"wine": {Versions: versions}}}
+		b.mu.Unlock()
+		b.syncer.Poke()
+	}
+	for name, between := range map[string]func(b *bench){
+		"seen without it": func(b *bench) { register(b); synctest.Wait() },
+		"never seen":      func(*bench) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, nil)
+				register(b, gateway.Version{Number: 1, Stage: "Production", CreatedMS: 5}, gateway.Version{Number: 2, Stage: "None", CreatedMS: 6})
+				defer b.run()()
+				synctest.Wait()
+				b.manager.finish(wine(1), readyNow)
+				synctest.Wait()
+				between(b)
+				register(b, gateway.Version{Number: 1, Stage: "Production", CreatedMS: 7})
+				synctest.Wait()
+				if status := b.manager.Status(wine(1)); b.serving() != 0 || status.State != servable.Loading {
+					t.Fatalf("version %d answers, the new one is %v", b.serving(), status.State)
+				}
+				b.manager.finish(wine(1), readyNow)
+				synctest.Wait()
+				if b.serving() != 1 {
+					t.Error("the new version does not answer")
+				}
+			})
+		})
+	}
+}
+
 func TestSyncerReadinessIsNotLostToLaterEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, nil)
