@@ -70,6 +70,7 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.recall(e, l)
 	measured, err := m.warm(ctx, e, l)
 	if err == nil {
 		err = m.rehearse(ctx, e, l)
@@ -77,6 +78,7 @@ func (m *Manager) attempt(ctx context.Context, e *entry) (*Handle, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
+	m.remember(e, l)
 	opts := m.opts.Batch
 	opts.Join = measured.Join
 	if f, ok := l.Backend.(FixedRows); ok && f.FixedRows() > 0 {
@@ -201,13 +203,13 @@ func (m *Manager) retry(e *entry, err error) {
 
 // rehearse asks the version for what Options.Rehearse knows, before it is Ready for the first time.
 func (m *Manager) rehearse(ctx context.Context, e *entry, l *Loaded) error {
-	if m.opts.Rehearse == nil || e.rehearsed {
+	if m.opts.Rehearse == nil || e.past.rehearsed {
 		return nil
 	}
 	if err := safely(func() error { return m.opts.Rehearse(ctx, e.id, l) }); err != nil {
 		return fmt.Errorf("warm-up: %w", err)
 	}
-	e.rehearsed = true
+	e.past.rehearsed = true
 	return nil
 }
 
@@ -230,14 +232,14 @@ func (m *Manager) warm(ctx context.Context, e *entry, l *Loaded) (batch.Calibrat
 	case err != nil:
 		return batch.Calibration{}, fmt.Errorf("warm-up: %w", err)
 	}
-	if e.measured == nil { // a version does not change: what was measured once holds when it comes back from eviction
+	if e.past.measured == nil {
 		c, err := m.measure(ctx, e.id, l, sample)
 		if err != nil {
 			return batch.Calibration{}, err
 		}
-		e.measured = &c
+		e.past.measured = &c
 	}
-	return *e.measured, nil
+	return *e.past.measured, nil
 }
 
 // measure decides whether predictions of a version are joined.

@@ -88,6 +88,7 @@ type Manager struct {
 	mu                 sync.Mutex // guards everything below
 	entries            map[ID]*entry
 	draining           map[*Handle]Status
+	pasts              map[files]past
 	ring               []*entry // those with a handle, the next to be looked at for eviction first
 	evictions, reloads int64
 	changed            chan struct{} // closed and replaced at every change
@@ -100,22 +101,21 @@ type Manager struct {
 
 // entry is one version, aspired or on demand.
 type entry struct {
-	id        ID
-	demand    *demand // nil: it is aspired
-	status    Status
-	handle    *Handle // of Ready
-	cancel    context.CancelFunc
-	reviving  bool               // Evicted, and being loaded again
-	prepares  bool               // Prepare is under way
-	measured  *batch.Calibration // at the first load; belongs to the load under way
-	verdict   Batching           // of the handle last Ready
-	rehearsed bool               // likewise: a version does not change
-	by, note  string             // the same: Loaded's
+	id       ID
+	demand   *demand // nil: it is aspired
+	status   Status
+	handle   *Handle // of Ready
+	cancel   context.CancelFunc
+	reviving bool     // Evicted, and being loaded again
+	prepares bool     // Prepare is under way
+	past     past     // belongs to the load under way
+	verdict  Batching // of the handle last Ready
+	by, note string   // the same: Loaded's
 }
 
 // NewManager returns a Manager without servables.
 func NewManager(load Loader, opts *Options) *Manager {
-	m := &Manager{load: load, entries: map[ID]*entry{}, draining: map[*Handle]Status{}, changed: make(chan struct{}),
+	m := &Manager{load: load, entries: map[ID]*entry{}, pasts: map[files]past{}, draining: map[*Handle]Status{}, changed: make(chan struct{}),
 		news: map[ID]struct{}{}, wake: make(chan struct{}, 1)}
 	if opts != nil {
 		m.opts = *opts

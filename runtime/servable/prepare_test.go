@@ -112,3 +112,38 @@ func TestARehearsalComesBeforeReady(t *testing.T) {
 		}
 	})
 }
+
+// What was found out of a version's files holds when it is aspired again, for those very files.
+func TestFilesAreRehearsedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, rehearsals, digest := newWorld(), 0, "a"
+		load := func(ctx context.Context, id servable.ID) (*servable.Loaded, error) {
+			l, err := w.load(ctx, id)
+			if err == nil {
+				l.Digest = digest
+			}
+			return l, err
+		}
+		m := servable.NewManager(load, &servable.Options{Rehearse: func(context.Context, servable.ID, *servable.Loaded) error {
+			rehearsals++
+			return nil
+		}})
+		defer m.Close(t.Context())
+		for _, step := range []struct {
+			digest string
+			want   int
+		}{{"a", 1}, {"a", 1}, {"b", 2}, {"a", 2}, {"", 3}, {"", 4}} {
+			digest = step.digest
+			m.Aspire([]servable.ID{v1})
+			ready(t, m, v1)
+			m.Aspire(nil)
+			synctest.Wait()
+			if rehearsals != step.want {
+				t.Fatalf("%d rehearsals after files %q, want %d", rehearsals, step.digest, step.want)
+			}
+		}
+		if w.count(v1) != 6 {
+			t.Errorf("%d loads", w.count(v1))
+		}
+	})
+}
