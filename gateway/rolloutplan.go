@@ -67,8 +67,8 @@ type MetricName string
 
 // The metrics.
 const (
-	MetricErrorRate       MetricName = "error_rate"        // answers of 500 and above, of all but 429
-	MetricClientErrorRate MetricName = "client_error_rate" // answers of 400–499, of all but 429
+	MetricErrorRate       MetricName = "error_rate"        // answers of 500 and above but 501, of all but 429
+	MetricClientErrorRate MetricName = "client_error_rate" // answers of 400–499 and 501, of all but 429
 	MetricLatencyRatio    MetricName = "latency_ratio"     // a quantile of the latency of successful answers, as a multiple of stable's
 	MetricDrift           MetricName = "drift"             // how predictions are distributed
 	MetricAccuracy        MetricName = "accuracy"          // predictions that ground truth confirms

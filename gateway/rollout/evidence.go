@@ -15,8 +15,8 @@ import (
 // Sample is what one arm answered in a block.
 type Sample struct {
 	Requests     uint64 // all but 429
-	Errors       uint64 // of them: 500 and above
-	ClientErrors uint64 // of them: 400–499
+	Errors       uint64 // of them: 500 and above but 501
+	ClientErrors uint64 // of them: 400–499, and 501
 	Shed         uint64 // 429, beside Requests
 	Latency      outcome.Fine
 	Outputs      outcome.Outputs

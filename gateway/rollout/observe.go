@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"net/http"
+
 	"sluice/gateway"
 	"sluice/gateway/outcome"
 )
@@ -80,15 +82,15 @@ func (b *Block) sample(r *gateway.Rollout, k outcome.Key) *Sample {
 // count adds what a series of the code holds beyond before.
 func (s *Sample) count(code int, now, before *outcome.Observed) {
 	n := now.Count - before.Count
-	if code == 429 {
+	if code == http.StatusTooManyRequests {
 		s.Shed += n
 		return
 	}
 	s.Requests += n
 	switch {
-	case code >= 500:
+	case code >= http.StatusInternalServerError && code != http.StatusNotImplemented: // that is what a caller asks for that no version has here
 		s.Errors += n
-	case code >= 400:
+	case code >= http.StatusBadRequest:
 		s.ClientErrors += n
 	default:
 		for i := range now.Latency {
