@@ -67,8 +67,8 @@ func large(b *testing.B, rows int) (*predictionstest.Archive, [][16]byte) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var ids [][16]byte
 	every := archiveDays * 24 * time.Hour / time.Duration(rows)
-	for n := 0; n < rows; {
-		for range min(2*perSegment, max(rows/50, 1), rows-n) {
+	for n := 0; n < rows; { // in parts of which a day is no multiple
+		for range min(2*perSegment, max(rows/47, 1), rows-n) {
 			at := predictionstest.Start.Add(time.Duration(n) * every)
 			var id [16]byte
 			binary.BigEndian.PutUint64(id[:], uint64(at.UnixMilli())<<16|0x7000|uint64(random.IntN(4096)))
